@@ -1,3 +1,19 @@
 """Generative recommendation for RecBole: semantic-ID tokenizers and models as a plug-in."""
 
+from typing import Any
+
 __version__ = "0.1.0"
+__all__ = ["Recommender", "run_recbole_genrec"]
+
+
+def __getattr__(name: str) -> Any:
+    """The public names, imported when first used: `recbole_genrec.decoding` needs no RecBole."""
+    if name == "run_recbole_genrec":
+        from recbole_genrec.quick_start import run_recbole_genrec
+
+        return run_recbole_genrec
+    if name == "Recommender":
+        from recbole_genrec.inference import Recommender
+
+        return Recommender
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

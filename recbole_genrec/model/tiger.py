@@ -1,0 +1,125 @@
+"""
+TIGER
+################################################
+
+Reference:
+    Shashank Rajput et al. "Recommender Systems with Generative Retrieval." in NeurIPS 2023.
+"""
+
+from __future__ import annotations
+
+import torch
+from recbole.data.interaction import Interaction
+from recbole.model.abstract_recommender import SequentialRecommender
+from recbole.utils import InputType
+from torch import Tensor
+
+from recbole_genrec.decoding.trie import ItemTrie
+from recbole_genrec.loss import LossContext, build_loss
+from recbole_genrec.model.t5 import T5
+
+
+class TIGER(SequentialRecommender):
+    r"""A T5 that reads the semantic IDs of a history and generates that of the next item.
+
+    The history of a user is the sequence of the tokens of all its items, oldest first, and
+    the model is trained on
+
+    .. math::
+        \mathcal{L} = - \sum_{l=1}^{L} \log P(y_l \mid x, y_{<l})
+
+    where y is the semantic ID of the target. Recommendation is a beam search over the trie of all
+    semantic IDs, so that only items can be generated.
+    """
+
+    input_type = InputType.POINTWISE
+    needs_semantic_ids = True
+
+    def __init__(self, config, dataset):
+        super().__init__(config, dataset)
+        self.tokenizer_stage = dataset.tokenizer_stage
+        semantic_ids = self.tokenizer_stage.semantic_ids
+        self.beam_size = config["beam_size"]
+
+        self.register_buffer("item_tokens", semantic_ids.tokens)  # [n_items, L]
+        self.t5 = T5(
+            vocab_size=semantic_ids.vocab_size,
+            d_model=config["d_model"],
+            d_ff=config["d_ff"],
+            num_heads=config["num_heads"],
+            d_kv=config["d_kv"],
+            num_layers=config["num_layers"],
+            num_decoder_layers=config["num_decoder_layers"],
+            dropout_rate=config["dropout_rate"],
+        )
+        self.loss = build_loss(
+            config,
+            LossContext(
+                tokens=semantic_ids.tokens,
+                codebook_sizes=semantic_ids.codebook_sizes,
+                item_embeddings=self.tokenizer_stage.item_embeddings,
+                target_counts=dataset.target_counts,
+            ),
+        )
+        self._trie: ItemTrie | None = None
+
+    @property
+    def trie(self) -> ItemTrie:
+        """The trie of all semantic IDs, on the model's device; built when first asked for."""
+        if self._trie is None or self._trie.device != self.item_tokens.device:
+            self._trie = ItemTrie(self.item_tokens)
+        return self._trie
+
+    def history(self, interaction: Interaction) -> tuple[Tensor, Tensor]:
+        """Token embeddings of all histories, laid end to end without padding.
+
+        Returns:
+            embeddings `[total_tokens, d_model]` and the number of tokens of each user `[batch]`.
+        """
+        item_seq = interaction[self.ITEM_SEQ]  # [batch, length]
+        item_seq_len = interaction[self.ITEM_SEQ_LEN]
+        position = torch.arange(item_seq.shape[1], device=item_seq.device)
+        items = item_seq[position < item_seq_len.unsqueeze(1)]  # [total_items]
+        tokens = self.item_tokens[items].flatten()  # [total_items * L]
+        return self.t5.embedding(tokens), item_seq_len * self.item_tokens.shape[1]
+
+    def forward(self, interaction: Interaction, labels: Tensor) -> Tensor:
+        """Logits of every target token given the history and the target tokens before it.
+
+        Args:
+            interaction: a batch of histories.
+            labels: tokens of the target items `[batch, L]`.
+
+        Returns:
+            `[batch, L, vocab_size]`
+        """
+        history, lengths = self.history(interaction)
+        decoder_input_ids = torch.nn.functional.pad(labels[:, :-1], (1, 0))  # starts with 0
+        return self.t5(history, lengths, decoder_input_ids)
+
+    def calculate_loss(self, interaction: Interaction) -> Tensor:
+        labels = self.item_tokens[interaction[self.POS_ITEM_ID]]
+        logits = self.forward(interaction, labels)
+        return self.loss(logits, labels)
+
+    def predict(self, interaction: Interaction) -> Tensor:
+        """Exact log-likelihood of each given item after its history, `[batch]`."""
+        labels = self.item_tokens[interaction[self.ITEM_ID]]
+        log_probs = self.forward(interaction, labels).log_softmax(dim=-1)
+        return log_probs.gather(-1, labels.unsqueeze(-1)).sum(dim=(1, 2))
+
+    def recommend(self, interaction: Interaction, k: int) -> tuple[Tensor, Tensor]:
+        """The k most likely items of the beam, best first; the cost does not grow with n_items.
+
+        Returns:
+            item ids `[batch, k]` and their log-likelihoods `[batch, k]`.
+        """
+        history, lengths = self.history(interaction)
+        items, scores = self.t5.generate(history, lengths, self.trie, self.beam_size)
+        return items[:, :k], scores[:, :k]
+
+    def full_sort_predict(self, interaction: Interaction) -> Tensor:
+        """Log-likelihoods `[batch, n_items]`; items outside the beam have -inf."""
+        items, scores = self.recommend(interaction, self.beam_size)
+        all_scores = scores.new_full((len(items), self.n_items), -torch.inf)
+        return all_scores.scatter_(1, items.clamp(min=0), scores)

@@ -1,0 +1,84 @@
+"""One run from configuration to test result: data, tokenizer stage, model, training, evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from logging import getLogger
+from typing import Any
+
+from recbole.data import data_preparation
+from recbole.utils import get_environment, init_logger, init_seed, set_color
+
+from recbole_genrec.config import Config
+from recbole_genrec.registry import create_dataset, get_model, get_trainer
+from recbole_genrec.tokenizer_stage import run_tokenizer_stage
+
+
+def run_recbole_genrec(
+    model: str | None = None,
+    dataset: str | None = None,
+    config_file_list: Sequence[str] | None = None,
+    config_dict: Mapping[str, Any] | None = None,
+    saved: bool = True,
+) -> dict[str, Any]:
+    """Train `model` on `dataset` and test the epoch that was best in validation.
+
+    The counterpart of `recbole.quick_start.run_recbole`, for RecBole's models and for ours. Unlike
+    it, this function never reads the command line.
+
+    Args:
+        model: name of a model of this package or of RecBole.
+        dataset: name of the data set; its atomic files lie in `<data_path>/<dataset>`.
+        config_file_list: YAML files, later ones override earlier ones.
+        config_dict: settings that override all files.
+        saved: keep the best model as a checkpoint and test that one rather than the last.
+
+    Returns:
+        RecBole's result: `best_valid_score`, `valid_score_bigger`, `best_valid_result`,
+        `test_result`.
+
+    Raises:
+        ValueError: for a setting or an input file that cannot work, before training starts.
+    """
+    config = Config(model, dataset, config_file_list, config_dict)
+    init_seed(config["seed"], config["reproducibility"])
+    init_logger(config)
+    logger = getLogger()
+    logger.info(config)
+
+    train_data, valid_data, test_data = prepare_data(config)
+
+    init_seed(config["seed"], config["reproducibility"])
+    model = get_model(config["model"])(config, train_data.dataset).to(config["device"])
+    logger.info(model)
+
+    trainer = get_trainer(config["MODEL_TYPE"], config["model"])(config, model)
+    best_valid_score, best_valid_result = trainer.fit(
+        train_data, valid_data, saved=saved, show_progress=config["show_progress"]
+    )
+    test_result = trainer.evaluate(
+        test_data, load_best_model=saved, show_progress=config["show_progress"]
+    )
+
+    logger.info(f"The running environment is as follows:\n{get_environment(config).draw()}")
+    logger.info(f"{set_color('best valid ', 'yellow')}: {best_valid_result}")
+    logger.info(f"{set_color('test result', 'yellow')}: {test_result}")
+    return {
+        "best_valid_score": best_valid_score,
+        "valid_score_bigger": config["valid_metric_bigger"],
+        "best_valid_result": best_valid_result,
+        "test_result": test_result,
+    }
+
+
+def prepare_data(config: Config) -> tuple:
+    """Load the data set, give it semantic IDs where the model asks for them, and split it.
+
+    Returns:
+        RecBole's data loaders for training, validation and test.
+    """
+    dataset = create_dataset(config)
+    getLogger().info(dataset)
+    if getattr(get_model(config["model"]), "needs_semantic_ids", False):
+        dataset.tokenizer_stage = run_tokenizer_stage(config, dataset)
+    return data_preparation(config, dataset)

