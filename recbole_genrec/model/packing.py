@@ -1,0 +1,142 @@
+"""Histories of unequal lengths laid into rows of equal width, so that no work goes into padding."""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import dataclass
+
+import torch
+
+MASKED = -1e9  # finite: a row in which everything is masked must not become NaN
+
+
+@dataclass
+class Packing:
+    """Where every token of every history stands in the packed rows.
+
+    Each row holds whole histories one after another, so the distance of two tokens of one history
+    in the row is their distance in the history, which is all that T5's relative bias asks for.
+
+    Attributes:
+        slot: [total_tokens] place of each history token among the rows * width slots.
+        row: [batch] the row of each history.
+        history: [rows, width] the history in each slot, -1 in an empty one.
+        position: [rows, width] the token's position in its history, 0 in an empty slot.
+    """
+
+    slot: torch.Tensor
+    row: torch.Tensor
+    history: torch.Tensor
+    position: torch.Tensor
+
+    def to(self, device: torch.device) -> Packing:
+        return Packing(*(getattr(self, name).to(device) for name in self.__dataclass_fields__))
+
+    def spread(self, tokens: torch.Tensor) -> torch.Tensor:
+        """[total_tokens, d] -> [rows, width, d], zeros in the empty slots."""
+        rows = tokens.new_zeros(self.history.numel(), tokens.shape[-1])
+        return rows.index_copy(0, self.slot, tokens).view(*self.history.shape, -1)
+
+    def gather(self, rows: torch.Tensor) -> torch.Tensor:
+        """[rows, width, d] -> [total_tokens, d]."""
+        return rows.flatten(0, 1).index_select(0, self.slot)
+
+    def self_mask(self, tokens_per_item: int | None) -> torch.Tensor:
+        """[rows, width, width] True where a query slot (dim 1) may look at a key slot (dim 2).
+
+        A token sees its own history only; with tokens_per_item also none of the later items.
+        """
+        mask = self.history.unsqueeze(2) == self.history.unsqueeze(1)
+        if tokens_per_item is not None:
+            item = self.position // tokens_per_item
+            mask &= item.unsqueeze(2) >= item.unsqueeze(1)
+        return mask
+
+
+@dataclass
+class Targets:
+    """Where the targets of a batch stand beside the packed histories they are predicted from.
+
+    Attributes:
+        slot: [n_targets] place of each target among the rows * per_row target slots.
+        per_row: target slots of one row.
+        mask: [rows, per_row, width] True where the target in the slot may look at the history slot.
+    """
+
+    slot: torch.Tensor
+    per_row: int
+    mask: torch.Tensor
+
+    def to(self, device: torch.device) -> Targets:
+        return Targets(self.slot.to(device), self.per_row, self.mask.to(device))
+
+    def spread(self, queries: torch.Tensor) -> torch.Tensor:
+        """[n_targets, length, d] -> [rows, per_row * length, d], zeros in the empty slots."""
+        _, length, d = queries.shape
+        rows = queries.new_zeros(self.mask.shape[0] * self.per_row, length * d)
+        rows = rows.index_copy(0, self.slot, queries.flatten(1))
+        return rows.view(-1, self.per_row * length, d)
+
+    def gather(self, rows: torch.Tensor, length: int) -> torch.Tensor:
+        """[rows, per_row * length, d] -> [n_targets, length, d]."""
+        d = rows.shape[-1]
+        flat = rows.reshape(-1, length * d).index_select(0, self.slot)
+        return flat.view(-1, length, d)
+
+
+def pack(lengths: torch.Tensor) -> Packing:
+    """Packs histories of the given lengths [batch] into rows as wide as the longest.
+
+    Longest first, each history goes into the row with most room left (worst fit decreasing): the
+    short ones fill the gaps evenly, so that rows also hold about equally many targets.
+
+    Raises:
+        ValueError: a history is empty.
+    """
+    lengths = lengths.cpu()
+    if len(lengths) == 0 or int(lengths.min()) < 1:
+        raise ValueError(f"histories must hold at least one token, got lengths {lengths.tolist()}")
+    width = int(lengths.max())
+    rows = [(-width, row) for row in range(-(-int(lengths.sum()) // width))]  # (-room, row) heap
+    row = torch.empty_like(lengths)
+    start = torch.empty_like(lengths)
+    for history in lengths.argsort(descending=True, stable=True).tolist():
+        length = int(lengths[history])
+        if -rows[0][0] < length:
+            heapq.heappush(rows, (-width, len(rows)))
+        room, place = rows[0]
+        row[history], start[history] = place, width + room
+        heapq.heapreplace(rows, (room + length, place))
+    history_of = torch.arange(len(lengths)).repeat_interleave(lengths)
+    position = torch.arange(len(history_of)) - (lengths.cumsum(0) - lengths)[history_of]
+    slot = (row * width + start)[history_of] + position
+    history = torch.full((len(rows) * width,), -1)
+    positions = torch.zeros(len(rows) * width, dtype=torch.long)
+    history[slot], positions[slot] = history_of, position
+    return Packing(slot, row, history.view(-1, width), positions.view(-1, width))
+
+
+def place_targets(
+    packing: Packing, sequence: torch.Tensor, visible: torch.Tensor
+) -> Targets:
+    """Places targets in the rows of their histories.
+
+    Args:
+        packing: the packed histories.
+        sequence: [n_targets] the history of each target.
+        visible: [n_targets] how many of its first tokens the target may look at.
+    """
+    n_rows = packing.history.shape[0]
+    row = packing.row[sequence]
+    per_row = row.bincount(minlength=n_rows)
+    width = int(per_row.max())
+    order = row.argsort(stable=True)
+    rank = torch.empty_like(order)
+    rank[order] = torch.arange(len(row)) - (per_row.cumsum(0) - per_row)[row[order]]
+    slot = row * width + rank
+    owner = torch.full((n_rows * width,), -2)  # an empty target slot matches no history
+    limit = torch.zeros(n_rows * width, dtype=torch.long)
+    owner[slot], limit[slot] = sequence, visible
+    owner, limit = owner.view(-1, width, 1), limit.view(-1, width, 1)
+    mask = (packing.history.unsqueeze(1) == owner) & (packing.position.unsqueeze(1) < limit)
+    return Targets(slot, width, mask)
