@@ -1,0 +1,62 @@
+"""IGD: emphasis on tokens that decide which item it is (Lin et al., arXiv 2506.13229)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from recbole_genrec.loss.context import LossContext
+from recbole_genrec.loss.cross_entropy import CrossEntropyLoss
+from recbole_genrec.loss.prefixes import find_nodes, prefix_nodes
+from recbole_genrec.loss.settings import check_number
+
+
+def prefix_entropies(nodes: Tensor, counts: Tensor) -> Tensor:
+    r"""Entropy of the item popularity under each prefix, in nats.
+
+    .. math::
+        H(v) = \log N_v - \frac{1}{N_v} \sum_{i \in v} n_i \log n_i
+
+    where v holds the items with that prefix, n_i counts item i and N_v is their sum. A prefix
+    without any count has entropy 0.
+
+    Args:
+        nodes: node of each item's prefix of length 0..L, `[n, L + 1]`.
+        counts: `[n]`
+
+    Returns:
+        `[n_nodes]`, float64
+    """
+    counts = counts.double().unsqueeze(1).expand_as(nodes)
+    total = torch.zeros(int(nodes.max()) + 1, dtype=torch.float64, device=nodes.device)
+    sum_n_log_n = torch.zeros_like(total)
+    total.index_add_(0, nodes.flatten(), counts.flatten())
+    sum_n_log_n.index_add_(0, nodes.flatten(), torch.xlogy(counts, counts).flatten())
+    total = total.clamp(min=1)
+    return total.log() - sum_n_log_n / total
+
+
+class IGDLoss(CrossEntropyLoss):
+    """Cross-entropy in which a token without information gain has a small weight.
+
+    The gain of a token after its prefix is the drop of the entropy of the item popularity. Tokens
+    with a positive gain weigh 1, all others `floor` (for example the last token of an item whose
+    prefix is already its own). The weights are not scaled to sum L.
+    """
+
+    def __init__(self, floor: float = 0.1) -> None:
+        check_number("igd_weight", floor, low=0)
+        super().__init__()
+        self.floor = floor
+
+    def set_context(self, context: LossContext) -> None:
+        self.vocab_size = context.vocab_size
+        keys, nodes = prefix_nodes(context.tokens[1:], context.vocab_size)
+        entropies = prefix_entropies(nodes, context.target_counts[1:].to(nodes.device))
+        parents = torch.cat([keys.new_zeros(1), keys // context.vocab_size])  # [n_nodes]
+        decisive = entropies[parents] - entropies > 1e-9  # rounding is no gain
+        self._set_weights("prefix_keys", keys)
+        self._set_weights("prefix_weights", torch.where(decisive, 1.0, self.floor))
+
+    def token_weights(self, labels: Tensor) -> Tensor:
+        return self.prefix_weights[find_nodes(self.prefix_keys, labels, self.vocab_size)]

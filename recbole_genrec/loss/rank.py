@@ -1,0 +1,22 @@
+"""Rank: the ranking-guided loss of LETTER (Wang et al., CIKM 2024)."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from recbole_genrec.loss.cross_entropy import CrossEntropyLoss, weighted_cross_entropy
+from recbole_genrec.loss.settings import check_number
+
+
+class RankLoss(CrossEntropyLoss):
+    """Cross-entropy of `logits / temperature`: below 1 it sharpens towards the hard negatives."""
+
+    def __init__(self, temperature: float = 0.6) -> None:
+        check_number("rank_temperature", temperature, low=0, open=True)
+        super().__init__()
+        self.temperature = temperature
+
+    def forward(
+        self, logits: Tensor, labels: Tensor, logits_without_history: Tensor | None = None
+    ) -> Tensor:
+        return weighted_cross_entropy(logits.float() / self.temperature, labels)
