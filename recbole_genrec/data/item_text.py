@@ -61,7 +61,7 @@ def _read_text_columns(config, item_tokens: list[str]) -> pd.DataFrame:
     path, id_field = item_file(config), config["ITEM_ID_FIELD"]
     if not path.is_file():
         raise InputError(
-            f"Item texts are needed but there is no file {path}. Give that file, or instead of texts "
+            f"Item texts are needed but there is no file {path}. Give it, or instead of texts "
             "`item_embedding_file` or `sid_file`."
         )
     separator = config["field_separator"]

@@ -1,0 +1,229 @@
+"""Text encoders: item texts in, one vector per item out."""
+
+from __future__ import annotations
+
+import difflib
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from logging import getLogger
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.decomposition import TruncatedSVD
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.preprocessing import normalize
+from torch import Tensor
+
+from recbole_genrec.errors import InputError
+
+
+class TextEncoder(ABC):
+    """Maps texts to vectors; what it has learned, tensors and plain values, fits a checkpoint."""
+
+    name: str
+
+    @property
+    @abstractmethod
+    def identity(self) -> dict[str, Any]:
+        """Everything but the texts that decides what `fit` and `encode` compute."""
+
+    @abstractmethod
+    def fit(self, texts: Sequence[str]) -> TextEncoder:
+        """Learn from the texts of a catalogue, or get ready where there is nothing to learn."""
+
+    @abstractmethod
+    def encode(self, texts: Sequence[str]) -> Tensor:
+        """One float32 vector per text, `[len(texts), d]`, of length 1, on the CPU."""
+
+    @abstractmethod
+    def state_dict(self) -> dict[str, Any]: ...
+
+    @abstractmethod
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+
+
+class TfidfEncoder(TextEncoder):
+    """TF-IDF weighted words, reduced by a truncated SVD (latent semantic analysis).
+
+    Needs no download and is deterministic. A text without any known word, of which nothing can be
+    said, gets the mean direction of all texts.
+
+    Args:
+        dim: dimension of the vectors; fewer where the texts span fewer.
+    """
+
+    name = "tfidf"
+    max_words = 50_000
+    max_fit_texts = 200_000  # more texts do not move the leading components
+
+    def __init__(self, dim: int = 256) -> None:
+        self.dim = dim
+        self.words: list[str] = []
+        self.idf = torch.empty(0)  # [n_words]
+        self.components = torch.empty(0, 0)  # [d, n_words]
+        self.mean = torch.empty(0)  # [d]
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        return {"text_encoder": self.name, "dim": self.dim}
+
+    def fit(self, texts: Sequence[str]) -> TfidfEncoder:
+        if not any(texts):
+            raise InputError("No item has any text: there is nothing that tfidf could encode.")
+        vectorizer = self._vectorizer(max_features=self.max_words)
+        try:
+            weights = vectorizer.fit_transform(texts)  # sparse [n, n_words]
+        except ValueError as error:  # scikit-learn's "empty vocabulary"
+            raise InputError(f"The item texts hold no words for tfidf: {error}") from error
+        if len(texts) > self.max_fit_texts:
+            sample = np.random.default_rng(0).choice(len(texts), self.max_fit_texts, replace=False)
+            weights = weights[np.sort(sample)]
+        svd = TruncatedSVD(min(self.dim, *weights.shape), random_state=0).fit(weights)
+        spanned = svd.singular_values_ > 1e-5 * svd.singular_values_[0]
+        if spanned.sum() < self.dim:
+            getLogger().info(
+                f"{len(texts)} texts of {weights.shape[1]} words span {spanned.sum()} dimensions; "
+                f"their embeddings have as many instead of {self.dim}."
+            )
+        self.words = vectorizer.get_feature_names_out().tolist()
+        self.idf = torch.from_numpy(vectorizer.idf_)
+        self.components = torch.from_numpy(svd.components_[spanned])
+        vectors = normalize(weights @ self.components.numpy().T)
+        self.mean = torch.from_numpy(normalize(vectors.mean(axis=0, keepdims=True))[0])
+        return self
+
+    def encode(self, texts: Sequence[str]) -> Tensor:
+        vectorizer = self._vectorizer(vocabulary=self.words)
+        vectorizer.idf_ = self.idf.numpy()
+        weights = vectorizer.transform(texts)  # sparse [n, n_words]
+        vectors = torch.from_numpy(normalize(weights @ self.components.numpy().T))  # [n, d]
+        return torch.where(vectors.any(dim=1, keepdim=True), vectors, self.mean)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in ("words", "idf", "components", "mean")}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        for name in self.state_dict():
+            setattr(self, name, state[name])
+
+    @staticmethod
+    def _vectorizer(**settings) -> TfidfVectorizer:
+        return TfidfVectorizer(sublinear_tf=True, dtype=np.float32, **settings)
+
+
+class SentenceEncoder(TextEncoder):
+    """Any Sentence-Transformers or Hugging Face encoder, by its name or its folder.
+
+    A model that says nothing of pooling is mean-pooled. On a GPU it computes in bfloat16.
+
+    Args:
+        name: name on the Hugging Face hub, or a local folder.
+        device: where to compute.
+        batch_size: texts per forward pass.
+    """
+
+    def __init__(
+        self, name: str, device: torch.device | str = "cpu", batch_size: int = 128
+    ) -> None:
+        self.name = str(name)
+        self.device = torch.device(device)
+        self.batch_size = batch_size
+        self._model = None
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """The name on the hub, or what lies in the folder: name, size and date of its files."""
+        folder = Path(self.name).expanduser()
+        if not folder.is_dir():
+            return {"text_encoder": self.name}
+        files = sorted(path for path in folder.rglob("*") if path.is_file())
+        return {
+            "text_encoder": [
+                [str(path.relative_to(folder)), path.stat().st_size, path.stat().st_mtime_ns]
+                for path in files
+            ]
+        }
+
+    def fit(self, texts: Sequence[str]) -> SentenceEncoder:
+        """Load the model, so that a wrong name shows before anything is computed."""
+        if self._model is None:
+            self._model = _load_sentence_transformer(self.name, self.device)
+        return self
+
+    def encode(self, texts: Sequence[str]) -> Tensor:
+        self.fit(texts)
+        vectors = self._model.encode(
+            list(texts),
+            batch_size=self.batch_size,
+            convert_to_tensor=True,
+            show_progress_bar=False,
+        )
+        return torch.nn.functional.normalize(vectors.float().cpu())
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """The name says it all."""
+
+
+SUGGESTED = (
+    TfidfEncoder.name,
+    "sentence-transformers/sentence-t5-base",
+    "sentence-transformers/all-MiniLM-L6-v2",
+)
+
+
+def build_text_encoder(
+    name: str,
+    dim: int | None = None,
+    device: torch.device | str = "cpu",
+    batch_size: int = 128,
+) -> TextEncoder:
+    """The encoder called `name`: `tfidf`, a local folder, or a model on the Hugging Face hub.
+
+    Args:
+        name: the setting `text_encoder`.
+        dim: dimension of the vectors of `tfidf`. Other encoders have one of their own.
+        device: where a neural encoder computes.
+        batch_size: texts per forward pass of a neural encoder.
+
+    Raises:
+        InputError: for a name that can be neither; a hub model is looked up by `fit` only.
+    """
+    if name == TfidfEncoder.name:
+        return TfidfEncoder(dim) if dim else TfidfEncoder()
+    if not name:
+        raise InputError(
+            f"`text_encoder` is not set. Give one of {', '.join(SUGGESTED)}, or a folder."
+        )
+    if Path(name).expanduser().is_dir():
+        return SentenceEncoder(Path(name).expanduser(), device, batch_size)
+    if difflib.get_close_matches(name.lower(), [TfidfEncoder.name], cutoff=0.7):
+        raise InputError(f"Unknown text_encoder '{name}'. Did you mean '{TfidfEncoder.name}'?")
+    if name.startswith((".", "/", "~")) or name.count("/") > 1:
+        raise InputError(f"text_encoder '{name}': there is no such folder.")
+    return SentenceEncoder(name, device, batch_size)
+
+
+def _load_sentence_transformer(name: str, device: torch.device):
+    try:
+        from sentence_transformers import SentenceTransformer
+    except ImportError as error:
+        raise InputError(
+            f"text_encoder '{name}' needs the package sentence-transformers: "
+            'pip install "recbole_genrec[text]"'
+        ) from error
+    getLogger().info(f"Load the text encoder {name}.")
+    try:
+        model = SentenceTransformer(name, device=str(device))
+    except Exception as error:  # whatever hub, transformers or file system have to say
+        nearest = difflib.get_close_matches(name, SUGGESTED, n=1, cutoff=0.5)
+        raise InputError(
+            f"text_encoder '{name}' is neither '{TfidfEncoder.name}' nor a folder, and could not "
+            f"be loaded from the Hugging Face hub ({str(error).splitlines()[0]})."
+            + (f" Did you mean '{nearest[0]}'?" if nearest else "")
+        ) from error
+    return model.bfloat16() if device.type == "cuda" else model
