@@ -98,15 +98,15 @@ def pack(lengths: torch.Tensor) -> Packing:
         raise ValueError(f"histories must hold at least one token, got lengths {lengths.tolist()}")
     width = int(lengths.max())
     rows = [(-width, row) for row in range(-(-int(lengths.sum()) // width))]  # (-room, row) heap
-    row = torch.empty_like(lengths)
-    start = torch.empty_like(lengths)
-    for history in lengths.argsort(descending=True, stable=True).tolist():
-        length = int(lengths[history])
-        if -rows[0][0] < length:
+    placed = []  # (history, row, start)
+    sizes = lengths.tolist()
+    for history in sorted(range(len(sizes)), key=sizes.__getitem__, reverse=True):
+        if -rows[0][0] < sizes[history]:
             heapq.heappush(rows, (-width, len(rows)))
-        room, place = rows[0]
-        row[history], start[history] = place, width + room
-        heapq.heapreplace(rows, (room + length, place))
+        room, row = rows[0]
+        placed.append((history, row, width + room))
+        heapq.heapreplace(rows, (room + sizes[history], row))
+    _, row, start = torch.tensor(sorted(placed)).unbind(1)
     history_of = torch.arange(len(lengths)).repeat_interleave(lengths)
     position = torch.arange(len(history_of)) - (lengths.cumsum(0) - lengths)[history_of]
     slot = (row * width + start)[history_of] + position
