@@ -1,0 +1,139 @@
+"""What every item tokenizer has in common: item embeddings in, codes out."""
+
+from collections.abc import Iterator, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from recbole_genrec.errors import InputError
+
+CHUNK = 65536  # rows of a large, perhaps memory-mapped, array that are held as a tensor at a time
+
+
+class ItemTokenizer(nn.Module):
+    """Turns item embeddings into `L` codes each.
+
+    Args:
+        config: mapping of the keys in properties/tokenizer/common.yaml and <class name>.yaml.
+        dim: width of the item embeddings.
+
+    Attributes:
+        codebook_sizes: number of codes per level [L]; the levels may differ.
+        summary: plain facts about the last `fit`, such as epochs and revived codewords.
+    """
+
+    def __init__(self, config: Mapping, dim: int):
+        super().__init__()
+        self.dim = dim
+        self.seed = config["seed"]
+        self.codebook_sizes = _checked_sizes(config["codebook_sizes"])
+        self.summary: dict = {}
+
+    def fit(self, embeddings: Tensor) -> "ItemTokenizer":
+        """Learns from item embeddings [n, dim], a tensor or (memory-mapped) array, no padding row.
+
+        Raises:
+            InputError: wrong shape, NaN or infinite values, zero vectors, fewer items than codes.
+        """
+        check_embeddings(embeddings, self.dim)
+        if len(embeddings) < max(self.codebook_sizes):
+            raise InputError(
+                f"{type(self).__name__} needs at least as many items as codes in a level: "
+                f"got {len(embeddings)} items for codebook_sizes {self.codebook_sizes}"
+            )
+        self._fit(embeddings)
+        return self
+
+    def _fit(self, embeddings: Tensor) -> None:
+        raise NotImplementedError
+
+    @torch.no_grad()
+    def encode(self, embeddings: Tensor) -> Tensor:
+        """Codes LongTensor [n, L] of embeddings [n, dim], on the device of the embeddings."""
+        self._check_width(embeddings)
+        chunks = [self._encode(chunk) for chunk in self._chunks(embeddings)]
+        device = embeddings.device if isinstance(embeddings, Tensor) else "cpu"
+        return torch.cat(chunks).to(device)
+
+    def _encode(self, embeddings: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    @torch.no_grad()
+    def decode(self, codes: Tensor) -> Tensor:
+        """Embeddings [n, dim] reconstructed from codes [n, L], on the device of the codes."""
+        return self._decode(codes.to(self.device)).to(codes.device)
+
+    def _decode(self, codes: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    @torch.no_grad()
+    def last_level_distances(self, embeddings: Tensor, codes: Tensor) -> Tensor:
+        """Squared distances [n, K_L] to the codewords of the last level, given the other codes.
+
+        Args:
+            embeddings: [n, dim].
+            codes: LongTensor [n, L]; the last column is not looked at.
+        """
+        rows = to_tensor(embeddings, self.device)
+        return self._last_level_distances(rows, codes.to(self.device)).to(codes.device)
+
+    def _last_level_distances(self, embeddings: Tensor, codes: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    @property
+    def device(self) -> torch.device:
+        return next(iter(self.state_dict().values())).device
+
+    def _chunks(self, rows: Tensor) -> Iterator[Tensor]:
+        for start in range(0, len(rows), CHUNK):
+            yield to_tensor(rows[start : start + CHUNK], self.device)
+
+    def _check_width(self, embeddings: Tensor) -> None:
+        if embeddings.ndim != 2 or embeddings.shape[1] != self.dim:
+            raise InputError(
+                f"{type(self).__name__} expects embeddings [n, {self.dim}], "
+                f"got shape {list(embeddings.shape)}"
+            )
+
+
+def to_tensor(rows: Tensor, device: torch.device | str = "cpu") -> Tensor:
+    """Rows of a tensor or array as a float32 tensor."""
+    return torch.as_tensor(rows, dtype=torch.float32, device=device)
+
+
+def check_embeddings(embeddings: Tensor, dim: int) -> None:
+    """Raises InputError for embeddings that no tokenizer can learn from."""
+    if embeddings.ndim != 2 or embeddings.shape[1] != dim:
+        raise InputError(f"expected item embeddings [n, {dim}], got shape {list(embeddings.shape)}")
+    for problem, found in (("NaN or infinite", _not_finite), ("zero", _zero)):
+        rows = torch.cat(
+            [
+                found(to_tensor(embeddings[start : start + CHUNK])).nonzero().flatten() + start
+                for start in range(0, len(embeddings), CHUNK)
+            ]
+        )
+        if len(rows):
+            raise InputError(
+                f"{len(rows)} of {len(embeddings)} item embeddings are {problem} vectors, "
+                f"first rows {rows[:5].tolist()}: each item needs an embedding of its own"
+            )
+
+
+def _not_finite(rows: Tensor) -> Tensor:
+    return ~rows.isfinite().all(1)
+
+
+def _zero(rows: Tensor) -> Tensor:
+    return ~rows.any(1)
+
+
+def _checked_sizes(sizes: object) -> list[int]:
+    if (
+        not isinstance(sizes, list | tuple)
+        or not sizes
+        or not all(isinstance(size, int) and size > 0 for size in sizes)
+    ):
+        raise InputError(
+            f"codebook_sizes must be a list of positive integers, one per level, got {sizes!r}"
+        )
+    return list(sizes)

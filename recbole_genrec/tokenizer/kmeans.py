@@ -1,0 +1,56 @@
+"""K-means: Lloyd's iterations on resident rows, nearest codewords in chunks."""
+
+import torch
+from torch import Tensor
+
+from recbole_genrec.errors import InputError
+
+ROWS = 16384  # rows whose distances to all codewords are held at a time
+
+
+def squared_distances(rows: Tensor, codebook: Tensor) -> Tensor:
+    """Squared Euclidean distances [n, K] between rows [n, d] and codewords [K, d]."""
+    return (rows.square().sum(1, keepdim=True) + _scores(rows, codebook)).clamp_min_(0)
+
+
+def nearest(rows: Tensor, codebook: Tensor) -> Tensor:
+    """Index [n] of the codeword [K, d] nearest to each row [n, d]."""
+    return torch.cat([_scores(chunk, codebook).argmin(1) for chunk in rows.split(ROWS)])
+
+
+def _scores(rows: Tensor, codebook: Tensor) -> Tensor:
+    """Squared distances less the squared norm of the row, which no minimum depends on."""
+    return torch.addmm(codebook.square().sum(1), rows, codebook.T, alpha=-2)
+
+
+def kmeans(rows: Tensor, k: int, iterations: int, generator: torch.Generator) -> tuple[Tensor, int]:
+    """Lloyd's algorithm from `k` random rows.
+
+    A centroid that loses all its rows restarts at one of the rows that lie farthest from their own
+    centroids, so none stays empty while there are `k` distinct rows.
+
+    Args:
+        rows: [n, d] with n >= k.
+        generator: CPU generator; the result depends on nothing else.
+
+    Returns:
+        centroids [k, d], and how many restarts there were.
+    """
+    if len(rows) < k:
+        raise InputError(f"k-means of {len(rows)} rows cannot find {k} centroids")
+    centroids = rows[torch.randperm(len(rows), generator=generator)[:k].to(rows.device)]
+    norms = rows.square().sum(1)
+    restarts = torch.zeros((), dtype=torch.long, device=rows.device)
+    for _ in range(iterations):
+        lowest = [_scores(chunk, centroids).min(1) for chunk in rows.split(ROWS)]
+        codes = torch.cat([chunk.indices for chunk in lowest])  # [n]
+        error = norms + torch.cat([chunk.values for chunk in lowest])  # [n]
+        count = torch.zeros(k, device=rows.device).index_add_(0, codes, torch.ones_like(norms))
+        total = torch.zeros_like(centroids).index_add_(0, codes, rows)
+        empty = count == 0
+        # the i-th empty centroid takes the i-th worst served row
+        worst = error.topk(k).indices[(empty.cumsum(0) - 1).clamp_min(0)]
+        means = total / count.clamp_min(1).unsqueeze(1)
+        centroids = torch.where(empty.unsqueeze(1), rows[worst], means)
+        restarts += empty.sum()
+    return centroids, int(restarts)

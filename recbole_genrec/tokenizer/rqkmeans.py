@@ -1,0 +1,49 @@
+"""RQ-KMeans: k-means on the residuals of the level before.
+
+Source: Deng et al., "OneRec: Unifying Retrieve and Rank with Generative Recommender", 2025.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from recbole_genrec.tokenizer.base import to_tensor
+from recbole_genrec.tokenizer.kmeans import kmeans, nearest
+from recbole_genrec.tokenizer.residual import ResidualTokenizer
+
+
+class RQKMeans(ResidualTokenizer):
+    """Residual k-means in the space of the item embeddings.
+
+    The codebooks are learned on a random sample of `tokenizer_kmeans_sample` items; codes are
+    assigned in chunks, so a memory-mapped array of millions of items never has to fit in memory.
+    """
+
+    def __init__(self, config: Mapping, dim: int):
+        super().__init__(config, dim)
+        self.iterations = config["tokenizer_kmeans_iterations"]
+        self.sample = config["tokenizer_kmeans_sample"]
+
+    @torch.no_grad()
+    def _fit(self, embeddings: Tensor) -> None:
+        generator = torch.Generator().manual_seed(self.seed)
+        residual = sample_rows(embeddings, self.sample, generator).to(self.device)
+        restarts = 0
+        for codebook in self.codebooks:
+            centroids, restarted = kmeans(residual, len(codebook), self.iterations, generator)
+            codebook.copy_(centroids)
+            residual = residual - codebook[nearest(residual, codebook)]
+            restarts += restarted
+        self.summary = {"restarted_codewords": restarts}
+
+
+def sample_rows(embeddings: Tensor, size: int, generator: torch.Generator) -> Tensor:
+    """At most `size` random rows of a tensor or (memory-mapped) array, as a float32 tensor."""
+    if len(embeddings) <= size:
+        return to_tensor(embeddings)
+    rows = torch.randperm(len(embeddings), generator=generator)[:size].sort().values
+    if not isinstance(embeddings, Tensor):
+        rows = np.asarray(rows)
+    return to_tensor(embeddings[rows])

@@ -1,0 +1,174 @@
+"""RQ-VAE: an autoencoder whose latent vector is quantised residually.
+
+Source: Rajput et al., "Recommender Systems with Generative Retrieval" (TIGER), NeurIPS 2023; the
+equation numbers are those of UniGRec (arXiv 2601.17438), Section 2.1.
+"""
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from recbole_genrec.errors import InputError
+from recbole_genrec.tokenizer.base import to_tensor
+from recbole_genrec.tokenizer.kmeans import kmeans, nearest
+from recbole_genrec.tokenizer.residual import ResidualTokenizer
+
+INIT_ROWS = 16384  # items whose latents the codebooks are initialised on
+REVIVE_EVERY = 10  # epochs between two looks for dead codewords
+CONVERGED = 1e-3  # relative fall of the loss that counts as progress
+
+
+class RQVAE(ResidualTokenizer):
+    """Residual-quantised autoencoder with hard codes (Eq. 2-7).
+
+    `fit` keeps the items on the device of the tokenizer, starts the codebooks from k-means on the
+    latent vectors, and every few epochs moves codewords that no item uses to random residuals.
+    """
+
+    def __init__(self, config: Mapping, dim: int):
+        latent_dim = config["tokenizer_code_dim"]
+        super().__init__(config, dim, latent_dim)
+        self.codebooks.requires_grad_(True)
+        widths = [dim, *config["tokenizer_hidden_sizes"], latent_dim]
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            self.encoder = mlp(widths)
+            self.decoder = mlp(widths[::-1])
+        self.epochs = config["tokenizer_epochs"]
+        self.batch_size = config["tokenizer_batch_size"]
+        self.learning_rate = config["tokenizer_learning_rate"]
+        self.weight_decay = config["tokenizer_weight_decay"]
+        self.stopping_step = config["tokenizer_stopping_step"]
+        self.bf16 = config["tokenizer_bf16"]
+        self.reduction = config["tokenizer_loss_reduction"]
+        if self.reduction not in ("sum", "mean"):
+            raise InputError(
+                f"tokenizer_loss_reduction must be 'sum' or 'mean', got {self.reduction!r}"
+            )
+        self._configure(config)
+
+    def _configure(self, config: Mapping) -> None:
+        self.commitment_weight = config["tokenizer_commitment_weight"]
+
+    def to_latent(self, embeddings: Tensor) -> Tensor:
+        """Eq. 2."""
+        return self._autocast(self.encoder, embeddings)
+
+    def from_latent(self, latent: Tensor) -> Tensor:
+        """Eq. 6."""
+        return self._autocast(self.decoder, latent)
+
+    def _autocast(self, network: nn.Module, rows: Tensor) -> Tensor:
+        # only training runs in bf16, and the distances to the codewords never do
+        with torch.autocast(rows.device.type, torch.bfloat16, self.bf16 and self.training):
+            return network(rows).float()
+
+    def loss_terms(self, embeddings: Tensor) -> dict[str, Tensor]:
+        """The two terms of Eq. 7 on embeddings [n, dim], averaged over the items."""
+        residual = latent = self.to_latent(embeddings)  # [n, latent]
+        quantised = torch.zeros_like(latent)
+        quantisation = latent.new_zeros(())
+        for codebook in self.codebooks:
+            codeword = codebook[nearest(residual.detach(), codebook.detach())]  # Eq. 3
+            quantisation = (
+                quantisation
+                + self._squared_error(residual.detach(), codeword)
+                + self.commitment_weight * self._squared_error(residual, codeword.detach())
+            )
+            quantised = quantised + codeword  # Eq. 5
+            residual = residual - codeword  # Eq. 4
+        straight_through = latent + (quantised - latent).detach()
+        reconstruction = self._squared_error(self.from_latent(straight_through), embeddings)
+        return {"reconstruction": reconstruction, "quantisation": quantisation}
+
+    def loss(self, embeddings: Tensor, progress: float) -> Tensor:
+        """What `fit` minimises; `progress` is the share of all training steps taken, 0 to 1."""
+        terms = self.loss_terms(embeddings)
+        return terms["reconstruction"] + terms["quantisation"]
+
+    def _squared_error(self, output: Tensor, target: Tensor) -> Tensor:
+        error = (output - target).square().mean()
+        return error * target.shape[1] if self.reduction == "sum" else error
+
+    def _fit(self, embeddings: Tensor) -> None:
+        rows = to_tensor(embeddings, self.device)
+        generator = torch.Generator().manual_seed(self.seed)
+        self._start_codebooks(rows, generator)
+        optimizer = torch.optim.AdamW(
+            self.parameters(), self.learning_rate, weight_decay=self.weight_decay, fused=True
+        )
+        self.train()
+        best, best_epoch, revived = float("inf"), 0, 0
+        progress_bar = tqdm(range(self.epochs), desc=f"Train {type(self).__name__}", unit="epoch")
+        for epoch in progress_bar:
+            if epoch and epoch % REVIVE_EVERY == 0:
+                revived += self._revive(rows, generator)
+            loss = self._train_epoch(rows, optimizer, epoch, generator)
+            progress_bar.set_postfix(loss=f"{loss:.5f}", revived=revived, refresh=False)
+            if loss < best * (1 - CONVERGED):
+                best, best_epoch = loss, epoch
+            if self.stopping_step and epoch - best_epoch >= self.stopping_step:
+                break
+        progress_bar.close()
+        self.eval()
+        self.summary = {"epochs": epoch + 1, "loss": loss, "restarted_codewords": revived}
+
+    def _train_epoch(
+        self, rows: Tensor, optimizer: torch.optim.Optimizer, epoch: int, generator: torch.Generator
+    ) -> float:
+        order = torch.randperm(len(rows), generator=generator).to(rows.device)
+        batches = order.split(self.batch_size)
+        total = torch.zeros((), device=rows.device)
+        for step, batch in enumerate(batches):
+            progress = (epoch + step / len(batches)) / self.epochs
+            loss = self.loss(rows[batch], progress)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            total += loss.detach() * len(batch)
+        mean = (total / len(rows)).item()  # the only synchronisation of the epoch
+        if mean != mean:
+            raise InputError(
+                f"the loss of {type(self).__name__} became NaN in epoch {epoch + 1}: "
+                f"lower tokenizer_learning_rate ({self.learning_rate})"
+            )
+        return mean
+
+    @torch.no_grad()
+    def _start_codebooks(self, rows: Tensor, generator: torch.Generator) -> None:
+        """K-means on the latents of a sample of the items, level by level."""
+        sample = torch.randperm(len(rows), generator=generator)[:INIT_ROWS].to(rows.device)
+        residual = self.to_latent(rows[sample])
+        for codebook in self.codebooks:
+            codebook.copy_(kmeans(residual, len(codebook), 10, generator)[0])
+            residual = residual - codebook[nearest(residual, codebook)]
+
+    @torch.no_grad()
+    def _revive(self, rows: Tensor, generator: torch.Generator) -> int:
+        """Moves unused codewords to residuals of random items; returns how many there were."""
+        latent = torch.cat([self.to_latent(chunk) for chunk in rows.split(INIT_ROWS)])
+        revived = 0
+        for codebook in self.codebooks:
+            codes = nearest(latent, codebook)
+            dead = torch.bincount(codes, minlength=len(codebook)) == 0
+            count = int(dead.sum())
+            items = torch.randint(len(rows), (count,), generator=generator).to(rows.device)
+            latent_before = latent
+            latent = latent - codebook[codes]
+            codebook[dead] = latent_before[items]
+            revived += count
+        return revived
+
+
+def mlp(widths: Sequence[int]) -> nn.Sequential:
+    """Linear layers of the given widths with ReLU between them."""
+    layers: list[nn.Module] = []
+    for width_in, width_out in pairwise(widths):
+        linear = nn.Linear(width_in, width_out)
+        nn.init.xavier_normal_(linear.weight)
+        nn.init.zeros_(linear.bias)
+        layers += [linear, nn.ReLU()]
+    return nn.Sequential(*layers[:-1])

@@ -1,0 +1,82 @@
+"""The soft quantiser of UniGRec: every item has a probability for every code.
+
+Source: UniGRec (arXiv 2601.17438), Section 3.2, 3.3 and 3.5.1, with its equation numbers.
+"""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from recbole_genrec.tokenizer.kmeans import squared_distances
+from recbole_genrec.tokenizer.rqvae import RQVAE
+
+# a batch-averaged probability below this counts as this, since 0 log 0 has no gradient
+SMALLEST = 1e-12
+
+
+class SoftRQVAE(RQVAE):
+    """RQ-VAE with soft assignments; each level subtracts its probability-weighted codeword.
+
+    `fit` is stage 1 of UniGRec (Eq. 21), the temperature falling linearly (Eq. 16). For stage 2,
+    `assignments`, `reconstruct` and `loss_terms` have gradients in all parameters.
+
+    Attributes:
+        temperature: tau of Eq. 14, a tensor of one number that is saved with the weights.
+    """
+
+    def _configure(self, config: Mapping) -> None:
+        self.uniformity_weight = config["tokenizer_uniformity_weight"]
+        self.temperature_max = config["tokenizer_temperature_max"]
+        self.temperature_min = config["tokenizer_temperature_min"]
+        self.register_buffer("temperature", torch.tensor(self.temperature_max))
+
+    def assignments(self, embeddings: Tensor) -> list[Tensor]:
+        """Probabilities [n, K_l] of the codes of each level, for embeddings [n, dim] (Eq. 14)."""
+        return self.quantise(self.to_latent(embeddings))[0]
+
+    def quantise(self, latent: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Probabilities [n, K_l] per level, and the sum [n, latent] of the soft codewords."""
+        residual = latent
+        probabilities = []
+        for codebook in self.codebooks:
+            logits = -squared_distances(residual, codebook) / self.temperature
+            probabilities.append(logits.softmax(1))
+            residual = residual - probabilities[-1] @ codebook
+        return probabilities, latent - residual
+
+    def reconstruct(self, embeddings: Tensor) -> Tensor:
+        """Embeddings [n, dim] decoded from their soft codewords."""
+        return self.from_latent(self.quantise(self.to_latent(embeddings))[1])
+
+    def loss_terms(self, embeddings: Tensor) -> dict[str, Tensor]:
+        """The terms of Eq. 21 on embeddings [n, dim]: reconstruction and codeword uniformity."""
+        probabilities, quantised = self.quantise(self.to_latent(embeddings))
+        reconstruction = self._squared_error(self.from_latent(quantised), embeddings)
+        return {"reconstruction": reconstruction, "uniformity": uniformity(probabilities)}
+
+    def loss(self, embeddings: Tensor, progress: float) -> Tensor:
+        self.temperature.fill_(annealed(progress, self.temperature_max, self.temperature_min))
+        terms = self.loss_terms(embeddings)
+        return terms["reconstruction"] + self.uniformity_weight * terms["uniformity"]
+
+    def _fit(self, embeddings: Tensor) -> None:
+        super()._fit(embeddings)
+        self.temperature.fill_(self.temperature_min)
+
+    def _encode(self, embeddings: Tensor) -> Tensor:
+        return torch.stack([level.argmax(1) for level in self.assignments(embeddings)], 1)
+
+
+def uniformity(probabilities: list[Tensor]) -> Tensor:
+    """Negative entropy of the batch-averaged assignments [n, K_l], summed over levels (Eq. 17)."""
+    loss = probabilities[0].new_zeros(())
+    for level in probabilities:
+        mean = level.mean(0).clamp_min(SMALLEST)
+        loss = loss + (mean * mean.log()).sum()
+    return loss
+
+
+def annealed(progress: float, maximum: float, minimum: float) -> float:
+    """Temperature after the share `progress` (0 to 1) of all steps (Eq. 16)."""
+    return maximum - progress * (maximum - minimum)
