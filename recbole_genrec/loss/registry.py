@@ -53,11 +53,9 @@ def build_loss(config: Mapping[str, Any], context: LossContext) -> CrossEntropyL
     """
     name = str(config["loss"]).lower()
     if name not in LOSSES:
-        nearest = get_close_matches(name, LOSSES, n=1, cutoff=0.0)[0]
-        raise InputError(
-            f"loss: {config['loss']!r} is unknown; did you mean {nearest!r}? "
-            f"Known losses: {', '.join(LOSSES)}"
-        )
+        match = get_close_matches(name, LOSSES, n=1)
+        nearest = f"; did you mean [{match[0]}]?" if match else ""
+        raise InputError(f"loss [{config['loss']}] should be one of {', '.join(LOSSES)}{nearest}")
     loss_class, keys = LOSSES[name]
     settings = {argument: config[key] for argument, key in keys.items() if key in config}
     loss = loss_class(**settings)

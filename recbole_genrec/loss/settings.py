@@ -15,4 +15,4 @@ def check_number(key: str, value: float, low: float, high: float = inf, open: bo
     between = f"above {low}" if open else f"at least {low}"
     if high < inf:
         between += f" and below {high}" if open else f" and at most {high}"
-    raise InputError(f"{key} must be a number {between}, found {value!r}")
+    raise InputError(f"{key} should be a number {between}, found [{value}]")

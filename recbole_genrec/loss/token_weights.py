@@ -64,7 +64,7 @@ def front_greater_weights(tokens: Tensor, embeddings: Tensor, form: str = "paper
     """
     if form not in FRONT_GREATER_FORMS:
         raise InputError(
-            f"front_greater_form must be one of {', '.join(FRONT_GREATER_FORMS)}, found {form!r}"
+            f"front_greater_form [{form}] should be one of {', '.join(FRONT_GREATER_FORMS)}"
         )
     dispersion = prefix_dispersion(tokens, embeddings, squared=form == "paper")
     gain = (dispersion[:-1] - dispersion[1:]).clamp(min=0)

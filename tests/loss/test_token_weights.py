@@ -65,7 +65,7 @@ def test_dispersion_equals_a_loop_over_groups_and_never_rises(codebook_sizes):
     [
         (torch.ones(4, 3), "paper", "differ between items"),
         (torch.full((4, 3), torch.nan), "paper", "finite"),
-        (torch.randn(4, 3), "papr", "front_greater_form must be one of paper, released"),
+        (torch.randn(4, 3), "papr", "front_greater_form .papr. should be one of paper, released"),
     ],
 )
 def test_front_greater_rejects(context, embeddings, form, message):
