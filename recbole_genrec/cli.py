@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from recbole_genrec import __version__
@@ -27,8 +27,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def run(arguments: Sequence[str] | None = None) -> None:
-    """train and test a model: --model=M --dataset=D [--config_files="a.yaml b.yaml"] [--key=value]"""
-    parser = _parser("run", run.__doc__)
+    """train and test a model: --model=M --dataset=D [--config_files="a b"] [--key=value ...]"""
+    parser = _run_parser("run", run.__doc__)
     parser.add_argument("-m", "--model", default="TIGER", help="model of ours or of RecBole")
     known, settings = _parse(parser, arguments)
 
@@ -42,19 +42,42 @@ def run(arguments: Sequence[str] | None = None) -> None:
 
 def tokenize(arguments: Sequence[str] | None = None) -> None:
     """build, report on and export semantic IDs: --dataset=D --tokenizer=T[,T2,...] [--key=value]"""
+    parser = _run_parser("tokenize", tokenize.__doc__)
 
 
 def recommend(arguments: Sequence[str] | None = None) -> None:
     """answer histories of items: --checkpoint=C [--input=histories.jsonl] [--top_k=10]"""
+    parser = _parser("recommend", recommend.__doc__)
+    option = parser.add_argument
+    option("--checkpoint", required=True, help="a model that training has saved")
+    option("--input", default="-", help="histories as JSON lines or CSV; standard input without")
+    option("--output", default="-", help="file of JSON lines; standard output without")
+    option("--top_k", type=int, default=10, help="items per history")
+    option("--exclude_history", action="store_true", help="recommend nothing of the history")
+    option("--allowed_items", help="file of item tokens, one per line: recommend these only")
+    option("--unknown_items", default="error", help="'skip' drops what the model does not know")
+    option("--new_items", help='JSON lines {"item": "token", "text": "..."} to add first')
+    known = parser.parse_args(arguments)
+
+    def command() -> None:
+        from recbole_genrec.inference import answer_file
+
+        answer_file(**vars(known))
+
+    _execute(command)
 
 
 COMMANDS = {"run": run, "tokenize": tokenize, "recommend": recommend}
 
 
 def _parser(command: str, description: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    return argparse.ArgumentParser(
         prog=f"recbole-genrec {command}", description=description, allow_abbrev=False
     )
+
+
+def _run_parser(command: str, description: str) -> argparse.ArgumentParser:
+    parser = _parser(command, description)
     parser.add_argument("-d", "--dataset", default="ml-100k", help="name of the data set")
     parser.add_argument(
         "--config_files",
@@ -78,7 +101,7 @@ def _parse(
     return known, settings
 
 
-def _execute(command) -> None:
+def _execute(command: Callable[[], None]) -> None:
     """Run a command; what the user can mend ends in one line instead of a traceback."""
     try:
         command()

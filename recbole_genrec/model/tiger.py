@@ -66,7 +66,7 @@ class TIGER(SequentialRecommender):
     @property
     def trie(self) -> ItemTrie:
         """The trie of all semantic IDs, on the model's device; built when first asked for."""
-        if self._trie is None or self._trie.device != self.item_tokens.device:
+        if self._trie is None or self._trie.item.device != self.item_tokens.device:
             self._trie = ItemTrie(self.item_tokens)
         return self._trie
 
@@ -108,18 +108,37 @@ class TIGER(SequentialRecommender):
         log_probs = self.forward(interaction, labels).log_softmax(dim=-1)
         return log_probs.gather(-1, labels.unsqueeze(-1)).sum(dim=(1, 2))
 
-    def recommend(self, interaction: Interaction, k: int) -> tuple[Tensor, Tensor]:
+    def recommend(
+        self, interaction: Interaction, k: int, trie: ItemTrie | None = None
+    ) -> tuple[Tensor, Tensor]:
         """The k most likely items of the beam, best first; the cost does not grow with n_items.
 
+        Args:
+            interaction: a batch of histories.
+            k: number of items; where it exceeds `beam_size` the beam is as wide.
+            trie: the items to choose from, all by default.
+
         Returns:
-            item ids `[batch, k]` and their log-likelihoods `[batch, k]`.
+            item ids `[batch, k]` and their log-likelihoods `[batch, k]`; id -1 and -inf where there
+            are fewer items than k.
         """
         history, lengths = self.history(interaction)
-        items, scores = self.t5.generate(history, lengths, self.trie, self.beam_size)
+        beams = max(k, self.beam_size)
+        items, scores = self.t5.generate(history, lengths, trie or self.trie, beams)
         return items[:, :k], scores[:, :k]
 
     def full_sort_predict(self, interaction: Interaction) -> Tensor:
         """Log-likelihoods `[batch, n_items]`; items outside the beam have -inf."""
         items, scores = self.recommend(interaction, self.beam_size)
         all_scores = scores.new_full((len(items), self.n_items), -torch.inf)
-        return all_scores.scatter_(1, items.clamp(min=0), scores)
+        return all_scores.scatter_(1, items.clamp(min=0), scores)  # no item: padding, -inf as well
+
+    def set_item_tokens(self, tokens: Tensor) -> None:
+        """Give the items other semantic IDs, or add items: tokens `[n_items, L]`."""
+        self.item_tokens = tokens.to(self.item_tokens.device)
+        self.n_items = len(tokens)
+        self._trie = None
+
+    def add_items(self, tokens: Tensor, embeddings: Tensor) -> None:
+        """Append items with the semantic IDs `[m, L]`; TIGER has no use for embeddings `[m, d]`."""
+        self.set_item_tokens(torch.cat([self.item_tokens, tokens.to(self.item_tokens.device)]))

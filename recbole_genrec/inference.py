@@ -1,0 +1,197 @@
+"""Recommendations for new histories from a trained checkpoint, without the data set."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from recbole.data.interaction import Interaction
+from torch import Tensor
+
+from recbole_genrec.catalogue import Catalogue
+from recbole_genrec.decoding.trie import ItemTrie
+from recbole_genrec.errors import InputError
+from recbole_genrec.histories import read_histories, read_new_items, read_tokens
+from recbole_genrec.registry import get_model
+from recbole_genrec.tokenizer.formats import replacing
+from recbole_genrec.tokenizer_stage import TokenizerStage
+from recbole_genrec.trainer.checkpoint import load_checkpoint
+
+
+class Recommender:
+    """A trained generative model that can be asked what comes next.
+
+    >>> recommender = Recommender.from_checkpoint("saved/TIGER.pth")  # doctest: +SKIP
+    >>> recommender.recommend([["50", "181", "172"]], top_k=1)  # doctest: +SKIP
+    [[{'item': '174', 'title': 'Raiders of the Lost Ark', 'log_probability': -3.1, ...}]]
+
+    Args:
+        model: a model with semantic IDs.
+        catalogue: the items that it knows.
+    """
+
+    def __init__(self, model: torch.nn.Module, catalogue: Catalogue) -> None:
+        self.model = model.eval()
+        self.catalogue = catalogue
+
+    @classmethod
+    def from_checkpoint(
+        cls, path: str | Path, device: str | torch.device | None = None
+    ) -> Recommender:
+        """Restore model, items and tokenizer from one file.
+
+        Args:
+            path: what training has saved.
+            device: defaults to a GPU if there is one.
+
+        Raises:
+            InputError: if the file is not a checkpoint of a model with semantic IDs.
+        """
+        checkpoint = load_checkpoint(path)
+        config = checkpoint["config"]
+        model_class = get_model(config["model"])
+        if not getattr(model_class, "needs_semantic_ids", False):
+            raise InputError(
+                f"{path} is a checkpoint of {config['model']}: expected a model with semantic IDs"
+            )
+        device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        catalogue = Catalogue(TokenizerStage.from_state(checkpoint["extra"]["tokenizer_stage"]))
+        model = model_class({**config, "device": device}, catalogue)
+        model.load_state_dict(checkpoint["state_dict"])
+        return cls(model.to(device), catalogue)
+
+    def recommend(
+        self,
+        histories: Sequence[Sequence[str]],
+        top_k: int = 10,
+        exclude_history: bool = False,
+        allowed_items: Iterable[str] | None = None,
+        unknown_items: str = "error",
+        batch_size: int = 1024,
+    ) -> list[list[dict[str, Any]]]:
+        """The most likely next items of each history, best first.
+
+        Args:
+            histories: raw item tokens per user, oldest first; the model reads the most recent
+                `MAX_ITEM_LIST_LENGTH`.
+            top_k: number of items per user; fewer where fewer are allowed.
+            exclude_history: leave out what stands in the whole history of the user.
+            allowed_items: recommend these raw item tokens only, such as a category or the stock.
+            unknown_items: "error", or "skip" to drop items of a history that the model lacks.
+            batch_size: users per forward pass.
+
+        Returns:
+            per user a list of `{"item", "title", "log_probability", "semantic_id"}`.
+
+        Raises:
+            InputError: naming unknown items or the history that is empty.
+        """
+        if top_k < 1:
+            raise InputError(f"top_k: expected at least 1, found {top_k}")
+        known = [self.catalogue.history(h, unknown_items, n) for n, h in enumerate(histories, 1)]
+        trie = self.model.trie
+        if allowed_items is not None:
+            trie = trie.restrict(torch.as_tensor(self.catalogue.ids(allowed_items)))
+        results = []
+        for start in range(0, len(known), batch_size):
+            batch = known[start : start + batch_size]
+            excluded = [set(history) if exclude_history else set() for history in batch]
+            beams = min(top_k + max(map(len, excluded)), trie.num_items)
+            found = zip(*self._search(batch, beams, trie), excluded, strict=True)
+            results += [self._describe(*row, top_k) for row in found]
+        return results
+
+    @torch.no_grad()
+    def _search(self, histories: list[list[int]], beams: int, trie: ItemTrie) -> tuple[list, list]:
+        length = self.model.max_seq_length
+        recent = [torch.tensor(history[-length:]) for history in histories]
+        interaction = Interaction(
+            {
+                self.model.ITEM_SEQ: torch.nn.utils.rnn.pad_sequence(recent, batch_first=True),
+                self.model.ITEM_SEQ_LEN: torch.tensor([len(history) for history in recent]),
+            }
+        )
+        items, scores = self.model.recommend(interaction.to(self.model.device), beams, trie=trie)
+        return items.tolist(), scores.tolist()
+
+    def _describe(
+        self, items: list[int], scores: list[float], excluded: set[int], top_k: int
+    ) -> list[dict[str, Any]]:
+        found = [(i, s) for i, s in zip(items, scores, strict=True) if i > 0 and i not in excluded]
+        return [
+            {
+                "item": self.catalogue.item_tokens[item],
+                "title": self.catalogue.titles[item],
+                "log_probability": score,
+                "semantic_id": self.catalogue.semantic_ids.codes[item].tolist(),
+            }
+            for item, score in found[:top_k]
+        ]
+
+    def add_items(
+        self,
+        tokens: Sequence[str],
+        texts: Sequence[str] | None = None,
+        embeddings: Tensor | np.ndarray | None = None,
+    ) -> None:
+        """Make new items known without training: they can be recommended and stand in histories.
+
+        The tokenizer that made the other semantic IDs encodes them; where its ID is taken, an item
+        gets the nearest free one, which keeps as many leading codes as possible.
+
+        Args:
+            tokens: raw tokens of the new items.
+            texts: their texts, for the text encoder of the checkpoint; or
+            embeddings: their item embeddings `[n, d]`.
+
+        Raises:
+            InputError: for tokens already known, or a checkpoint without tokenizer or encoder.
+        """
+        self.model.add_items(*self.catalogue.add(tokens, texts, embeddings))
+
+
+def answer_file(
+    checkpoint: str,
+    input: str = "-",
+    output: str = "-",
+    top_k: int = 10,
+    exclude_history: bool = False,
+    allowed_items: str | None = None,
+    unknown_items: str = "error",
+    new_items: str | None = None,
+) -> None:
+    """Answer a file of histories with JSON lines `{"user", "recommendations"}`.
+
+    Args:
+        checkpoint: a model that training has saved.
+        input: see `read_histories`; "-" for standard input.
+        output: a file, replaced when all is done; "-" for standard output.
+        top_k, exclude_history, unknown_items: as in `Recommender.recommend`.
+        allowed_items: file of raw item tokens, one per line.
+        new_items: see `read_new_items`; these items are added first.
+
+    Raises:
+        InputError: for what is wrong in the files.
+    """
+    histories = read_histories(input)
+    allowed = None if allowed_items is None else read_tokens(allowed_items)
+    recommender = Recommender.from_checkpoint(checkpoint)
+    if new_items is not None:
+        recommender.add_items(*read_new_items(new_items))
+    answers = recommender.recommend(
+        [history.items for history in histories], top_k, exclude_history, allowed, unknown_items
+    )
+    lines = "".join(
+        json.dumps({"user": history.user, "recommendations": answer}, ensure_ascii=False) + "\n"
+        for history, answer in zip(histories, answers, strict=True)
+    )
+    if output == "-":
+        sys.stdout.write(lines)
+    else:
+        with replacing(output) as temporary:
+            Path(temporary).write_text(lines, encoding="utf-8")
