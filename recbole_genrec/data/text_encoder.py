@@ -23,6 +23,7 @@ class TextEncoder(ABC):
     """Maps texts to vectors; what it has learned, tensors and plain values, fits a checkpoint."""
 
     name: str
+    chunk = 65_536  # texts to encode per call, so that memory stays bounded
 
     @property
     @abstractmethod
@@ -123,6 +124,8 @@ class SentenceEncoder(TextEncoder):
         device: where to compute.
         batch_size: texts per forward pass.
     """
+
+    chunk = 2048  # work that a killed process can lose
 
     def __init__(
         self, name: str, device: torch.device | str = "cpu", batch_size: int = 128
