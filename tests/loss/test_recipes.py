@@ -1,0 +1,42 @@
+"""The recipes of the token-weighting paper differ in what a row of its tables is about, no more."""
+
+import pytest
+
+from recbole_genrec.config import properties_dir, read_yaml
+from recbole_genrec.loss import LOSSES, build_loss
+
+FILES = sorted((properties_dir() / "recipe").glob("token_weighting_*.yaml"))
+RECIPES = {file.stem.removeprefix("token_weighting_"): read_yaml(file) for file in FILES}
+ON_SEMANTIC_IDS = {name: recipe for name, recipe in RECIPES.items() if "loss" in recipe}
+IDS = ("tokenizer", "codebook_sizes", "collision")
+
+
+def test_every_row_has_its_recipe():
+    rows = {"tiger", "rank", "pos", "cft", "igd", "ours"}  # Table 3, beside GRU4Rec and SASRec
+    rows |= {"front_greater", "frequency", "multi_target"}  # Table 4
+    rows |= {"tiger_pq", "ours_pq"}  # Table 5
+    assert set(ON_SEMANTIC_IDS) == rows
+    assert set(RECIPES) - rows == {"gru4rec", "sasrec"}
+    assert {recipe["loss"] for recipe in ON_SEMANTIC_IDS.values()} == set(LOSSES)
+
+
+@pytest.mark.parametrize("name", ON_SEMANTIC_IDS)
+def test_recipe_gives_its_loss_every_setting(name, context):
+    recipe = ON_SEMANTIC_IDS[name]
+    loss_class, keys = LOSSES[recipe["loss"]]
+    assert type(build_loss(recipe, context)) is loss_class
+    left_at_default = {"scaled_logits"} | ({"frequency_beta"} if name == "front_greater" else set())
+    assert set(recipe) == {"model", "loss", *IDS} | (set(keys.values()) - left_at_default)
+
+
+def test_rows_of_a_table_share_their_semantic_ids():
+    for name, recipe in ON_SEMANTIC_IDS.items():
+        tokenizer = "PQ" if name.endswith("_pq") else "RQVAE"
+        assert [recipe[key] for key in IDS] == [tokenizer, [256] * 4, "reassign"]
+
+
+def test_ours_has_the_settings_of_the_model():
+    settings = read_yaml(properties_dir() / "model" / "TIGERTokenWeighted.yaml")
+    for name in ("ours", "ours_pq"):
+        recipe = RECIPES[name]
+        assert {key: recipe.get(key, settings[key]) for key in settings} == settings
