@@ -1,8 +1,8 @@
 """A folder of results under a fingerprint of all that they depend on.
 
-A folder is built under another name, sealed with the checksums of its files and only then renamed: what
-carries the final name is complete. It is checked again before every use. A lock lets one process build
-while others that want the same result wait for it.
+A folder is built under another name, sealed with the checksums of its files and only then renamed:
+what carries the final name is complete. It is checked again before every use. A lock lets one
+process build while others that want the same result wait for it.
 """
 
 from __future__ import annotations

@@ -21,6 +21,7 @@ from recbole_genrec.stage_cache import CacheFolder, hash_file, hash_texts
 from recbole_genrec.tokenizer.base import ItemTokenizer
 from recbole_genrec.tokenizer.collision import resolve_collisions
 from recbole_genrec.tokenizer.formats import read_codes
+from recbole_genrec.tokenizer.quality import quality_report
 from recbole_genrec.tokenizer.registry import create_tokenizer
 from recbole_genrec.tokenizer.semantic_ids import SemanticIDs
 
@@ -131,9 +132,9 @@ class TokenizerStage:
 def run_tokenizer_stage(config, dataset) -> TokenizerStage:
     """Give every item of the data set a semantic ID.
 
-    The codes come from `sid_file` if set, else from the `tokenizer`, fitted on `item_embedding_file`
-    if set, else on the embeddings of the item texts. What was built before from the same settings
-    and data is read from `<checkpoint_dir>/semantic_ids`.
+    The codes come from `sid_file` if set, else from the `tokenizer`. It is fitted on the vectors of
+    `item_embedding_file` if set, else on the embeddings of the item texts. What was built before
+    from the same settings and data is read from `<checkpoint_dir>/semantic_ids`.
 
     Args:
         config: the settings in `properties/tokenizer`.
@@ -235,8 +236,11 @@ def _build(
         torch.save(_cpu_state(tokenizer), folder / "tokenizer.pt")
     unique, unique_sizes = _make_unique(codes, sizes, settings, tokenizer, vectors)
     padded = torch.nn.functional.pad(unique, (0, 0, 1, 0))  # row 0 = the padding item
-    SemanticIDs(padded, unique_sizes).save(folder / "semantic_ids.pt")
-    report: dict[str, Any] = {}
+    semantic_ids = SemanticIDs(padded, unique_sizes)
+    semantic_ids.save(folder / "semantic_ids.pt")
+    report = quality_report(
+        codes, semantic_ids, None if vectors is None else vectors[1:], tokenizer
+    )
     (folder / "report.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
 
 

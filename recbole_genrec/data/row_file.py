@@ -1,4 +1,4 @@
-"""A ``.npy`` file that is filled chunk by chunk and can be taken up where a killed process stopped."""
+"""A ``.npy`` file that is filled chunk by chunk, and goes on where a killed process stopped."""
 
 from __future__ import annotations
 
