@@ -44,6 +44,9 @@ LOSSES: dict[str, tuple[type[CrossEntropyLoss], dict[str, str]]] = {
 def build_loss(config: Mapping[str, Any], context: LossContext) -> CrossEntropyLoss:
     """The loss that the configuration names, with the settings it gives.
 
+    Where no item is ever a target, as in a model that is restored to recommend only, there is
+    nothing to train and the token weights are left out.
+
     Args:
         config: RecBole's configuration or a dict; `loss` is a name of `LOSSES` in any case.
         context: the data that token weights are computed from.
@@ -59,5 +62,6 @@ def build_loss(config: Mapping[str, Any], context: LossContext) -> CrossEntropyL
     loss_class, keys = LOSSES[name]
     settings = {argument: config[key] for argument, key in keys.items() if key in config}
     loss = loss_class(**settings)
-    loss.set_context(context)
+    if context.target_counts.any():
+        loss.set_context(context)
     return loss

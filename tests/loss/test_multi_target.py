@@ -164,6 +164,16 @@ def test_new_semantic_ids_change_the_weights_and_keep_what_was_learned(context):
 
 
 @pytest.mark.parametrize("name", MIXTURES)
+def test_a_model_restored_without_its_data_gets_what_was_learned(name, context):
+    loss = build_loss({"loss": name}, context)
+    loss.step += 7
+    no_data = LossContext(context.tokens, [2, 2], None, torch.zeros(5, dtype=torch.long))
+    restored = build_loss({"loss": name}, no_data)
+    restored.load_state_dict(loss.state_dict())
+    assert restored.objective_weights() == loss.objective_weights()
+
+
+@pytest.mark.parametrize("name", MIXTURES)
 def test_missing_embeddings_name_the_keys(name, context):
     without = LossContext(context.tokens, [2, 2], None, context.target_counts)
     with pytest.raises(InputError, match="item_embedding_file.*item_text_fields"):
