@@ -51,9 +51,9 @@ class ItemTokenizer(nn.Module):
     def encode(self, embeddings: Tensor) -> Tensor:
         """Codes LongTensor [n, L] of embeddings [n, dim], on the device of the embeddings."""
         self._check_width(embeddings)
-        chunks = [self._encode(chunk) for chunk in self._chunks(embeddings)]
-        device = embeddings.device if isinstance(embeddings, Tensor) else "cpu"
-        return torch.cat(chunks).to(device)
+        with torch.autocast(self.device.type, enabled=False):  # codes are the same in any caller
+            codes = torch.cat([self._encode(chunk) for chunk in self._chunks(embeddings)])
+        return codes.to(embeddings.device if isinstance(embeddings, Tensor) else "cpu")
 
     def _encode(self, embeddings: Tensor) -> Tensor:
         raise NotImplementedError

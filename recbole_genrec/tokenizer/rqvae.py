@@ -55,34 +55,32 @@ class RQVAE(ResidualTokenizer):
 
     def to_latent(self, embeddings: Tensor) -> Tensor:
         """Eq. 2."""
-        return self._autocast(self.encoder, embeddings)
+        return self.encoder(embeddings).float()
 
     def from_latent(self, latent: Tensor) -> Tensor:
         """Eq. 6."""
-        return self._autocast(self.decoder, latent)
-
-    def _autocast(self, network: nn.Module, rows: Tensor) -> Tensor:
-        # only training runs in bf16, and the distances to the codewords never do
-        with torch.autocast(rows.device.type, torch.bfloat16, self.bf16 and self.training):
-            return network(rows).float()
+        return self.decoder(latent).float()
 
     def loss_terms(self, embeddings: Tensor) -> dict[str, Tensor]:
         """The two terms of Eq. 7 on embeddings [n, dim], averaged over the items."""
-        residual = latent = self.to_latent(embeddings)  # [n, latent]
-        quantised = torch.zeros_like(latent)
-        quantisation = latent.new_zeros(())
-        for codebook in self.codebooks:
-            codeword = codebook[nearest(residual.detach(), codebook.detach())]  # Eq. 3
-            quantisation = (
-                quantisation
-                + self._squared_error(residual.detach(), codeword)
-                + self.commitment_weight * self._squared_error(residual, codeword.detach())
-            )
-            quantised = quantised + codeword  # Eq. 5
-            residual = residual - codeword  # Eq. 4
+        latent = self.to_latent(embeddings)  # [n, latent]
+        quantised, quantisation = self.quantise(latent)
         straight_through = latent + (quantised - latent).detach()
         reconstruction = self._squared_error(self.from_latent(straight_through), embeddings)
         return {"reconstruction": reconstruction, "quantisation": quantisation}
+
+    def quantise(self, latent: Tensor) -> tuple[Tensor, Tensor]:
+        """Sum of the nearest codewords [n, latent] (Eq. 3-5), and the quantisation loss of Eq. 7."""
+        residual, loss = latent, latent.new_zeros(())
+        with torch.autocast(latent.device.type, enabled=False):  # distances need all their digits
+            for codebook in self.codebooks:
+                codeword = codebook[nearest(residual.detach(), codebook.detach())]
+                loss = loss + self._squared_error(residual.detach(), codeword)
+                loss = loss + self.commitment_weight * self._squared_error(
+                    residual, codeword.detach()
+                )
+                residual = residual - codeword
+        return latent - residual, loss
 
     def loss(self, embeddings: Tensor, progress: float) -> Tensor:
         """What `fit` minimises; `progress` is the share of all training steps taken, 0 to 1."""
@@ -100,9 +98,9 @@ class RQVAE(ResidualTokenizer):
         optimizer = torch.optim.AdamW(
             self.parameters(), self.learning_rate, weight_decay=self.weight_decay, fused=True
         )
-        self.train()
         best, best_epoch, revived = float("inf"), 0, 0
-        progress_bar = tqdm(range(self.epochs), desc=f"Train {type(self).__name__}", unit="epoch")
+        name = type(self).__name__
+        progress_bar = tqdm(range(self.epochs), f"Train {name}", unit="epoch", disable=None)
         for epoch in progress_bar:
             if epoch and epoch % REVIVE_EVERY == 0:
                 revived += self._revive(rows, generator)
@@ -113,7 +111,6 @@ class RQVAE(ResidualTokenizer):
             if self.stopping_step and epoch - best_epoch >= self.stopping_step:
                 break
         progress_bar.close()
-        self.eval()
         self.summary = {"epochs": epoch + 1, "loss": loss, "restarted_codewords": revived}
 
     def _train_epoch(
@@ -124,7 +121,8 @@ class RQVAE(ResidualTokenizer):
         total = torch.zeros((), device=rows.device)
         for step, batch in enumerate(batches):
             progress = (epoch + step / len(batches)) / self.epochs
-            loss = self.loss(rows[batch], progress)
+            with torch.autocast(rows.device.type, torch.bfloat16, enabled=self.bf16):
+                loss = self.loss(rows[batch], progress)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

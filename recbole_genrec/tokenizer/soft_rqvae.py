@@ -37,12 +37,12 @@ class SoftRQVAE(RQVAE):
 
     def quantise(self, latent: Tensor) -> tuple[list[Tensor], Tensor]:
         """Probabilities [n, K_l] per level, and the sum [n, latent] of the soft codewords."""
-        residual = latent
-        probabilities = []
-        for codebook in self.codebooks:
-            logits = -squared_distances(residual, codebook) / self.temperature
-            probabilities.append(logits.softmax(1))
-            residual = residual - probabilities[-1] @ codebook
+        residual, probabilities = latent, []
+        with torch.autocast(latent.device.type, enabled=False):  # distances need all their digits
+            for codebook in self.codebooks:
+                logits = -squared_distances(residual, codebook) / self.temperature
+                probabilities.append(logits.softmax(1))
+                residual = residual - probabilities[-1] @ codebook
         return probabilities, latent - residual
 
     def reconstruct(self, embeddings: Tensor) -> Tensor:

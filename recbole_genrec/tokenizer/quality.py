@@ -1,0 +1,207 @@
+"""Are these semantic IDs any good? Answered before a recommender is trained on them.
+
+All figures are exact sums over all items or all pairs of items; nothing is sampled.
+"""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from recbole_genrec.errors import InputError
+from recbole_genrec.tokenizer.base import CHUNK, ItemTokenizer, to_tensor
+from recbole_genrec.tokenizer.groups import group_rows
+from recbole_genrec.tokenizer.semantic_ids import SemanticIDs
+
+BLOCK = 2**25  # numbers of a column block of the embeddings that are worked on at a time
+
+
+def quality_report(
+    raw_codes: Tensor,
+    semantic_ids: SemanticIDs,
+    embeddings: Tensor | None = None,
+    tokenizer: ItemTokenizer | None = None,
+    item_counts: Tensor | None = None,
+) -> dict:
+    """Figures about semantic IDs and a verdict in words.
+
+    Args:
+        raw_codes: LongTensor [n, L] as they came from the tokenizer, without a padding row.
+        semantic_ids: the unique IDs made of them, n + 1 rows with the padding row.
+        embeddings: [n, d] item embeddings, tensor or array; without them the figures on meaning are
+            left out, as for imported IDs.
+        tokenizer: what gave `raw_codes`; without it there is no reconstruction error.
+        item_counts: [n] training interactions per item; without them there is no purity gain.
+
+    Returns:
+        A dict of plain values:
+        num_items and codebook_sizes of the final IDs;
+        distinct_ids, collision_rate (1 - distinct IDs / items), colliding_items (items that share
+        their ID) and largest_bucket (items with the same ID), all before collision handling;
+        levels: a dict for each level of the final IDs with codes, used, entropy (of the frequencies
+        of the codes, 1 = uniform), filtered (`filtered_shares`), and where known dispersion_drop,
+        cosine (`prefix_geometry`) and purity_gain (`purity_gains`);
+        random_cosine (mean cosine of two random items) and dispersion (mu_0 to mu_L);
+        reconstruction_error of the raw codes, as a share of the variance;
+        tokenizer: its class name and facts about its training; verdict: list of sentences.
+    """
+    codes = semantic_ids.codes[1:].cpu()
+    raw_codes = raw_codes.cpu()
+    if len(raw_codes) != len(codes):
+        raise InputError(f"{len(raw_codes)} raw codes for {len(codes)} semantic IDs")
+    buckets = torch.bincount(group_rows(raw_codes))
+    report: dict = {
+        "num_items": len(codes),
+        "codebook_sizes": semantic_ids.codebook_sizes,
+        "distinct_ids": len(buckets),
+        "collision_rate": 1 - len(buckets) / len(codes),
+        "colliding_items": int(buckets[buckets > 1].sum()),
+        "largest_bucket": int(buckets.max()),
+    }
+    groups = [group_rows(codes[:, :k]) for k in range(codes.shape[1] + 1)]  # level 0: all items
+    levels = [
+        {"codes": size, **code_usage(column, size)}
+        for column, size in zip(codes.unbind(1), semantic_ids.codebook_sizes, strict=True)
+    ]
+    _set(levels, "filtered", filtered_shares(groups))
+    if embeddings is not None:
+        dispersion, cosines = prefix_geometry(embeddings, groups)
+        _set(levels, "dispersion_drop", [a - b for a, b in pairwise(dispersion)])
+        _set(levels, "cosine", cosines[1:])
+        report |= {"random_cosine": cosines[0], "dispersion": dispersion}
+        if tokenizer is not None:
+            report["reconstruction_error"] = reconstruction_error(tokenizer, embeddings, raw_codes)
+    if item_counts is not None:
+        _set(levels, "purity_gain", purity_gains(groups, item_counts.cpu()))
+    if tokenizer is not None:
+        report["tokenizer"] = {"name": type(tokenizer).__name__, **tokenizer.summary}
+    report["levels"] = levels
+    report["verdict"] = verdict(report, raw_codes.shape[1])
+    return report
+
+
+def code_usage(codes: Tensor, size: int) -> dict:
+    """How many of `size` codes occur in `codes` [n], and their entropy divided by log(size)."""
+    count = torch.bincount(codes, minlength=size).double()
+    share = count / count.sum()
+    entropy = float(torch.special.entr(share).sum())
+    most = torch.tensor(float(size)).log().item()
+    return {"used": int((count > 0).sum()), "entropy": entropy / most if size > 1 else 1.0}
+
+
+def filtered_shares(groups: Sequence[Tensor]) -> list[float]:
+    """Share of the remaining items that each further code rules out, averaged over the items.
+
+    Table 1 of the token-weighting paper (arXiv 2601.17787). `groups` are the prefix groups [n] for
+    prefix lengths 0 to L.
+    """
+    remaining = [torch.bincount(group)[group].double() for group in groups]
+    return [float((1 - after / before).mean()) for before, after in pairwise(remaining)]
+
+
+def purity_gains(groups: Sequence[Tensor], item_counts: Tensor) -> list[float]:
+    """Mean rise over the items of the purity of their prefix by each further code.
+
+    Figure 1 of the token-weighting paper: the purity of a prefix is 1 - H / log n, H the
+    entropy of the interactions over its n items; 1 for a single item, 0 where nobody interacted.
+    """
+    purities = []
+    for group in groups:
+        size = torch.bincount(group).double()
+        counts = item_counts.double()
+        total = torch.zeros_like(size).index_add_(0, group, counts)
+        c_log_c = torch.zeros_like(size).index_add_(0, group, torch.xlogy(counts, counts))
+        entropy = total.log() - c_log_c / total
+        purity = torch.where(total > 0, 1 - entropy / size.log(), 0.0)
+        purities.append(torch.where(size == 1, 1.0, purity)[group].mean())
+    return [float(after - before) for before, after in pairwise(purities)]
+
+
+def prefix_geometry(
+    embeddings: Tensor, groups: Sequence[Tensor]
+) -> tuple[list[float], list[float | None]]:
+    """How close items with a common prefix lie, for each prefix length 0 to L.
+
+    Returns:
+        mu_k, the mean squared distance of an item to the centroid of its prefix group (Section
+        4.1.1 of the token-weighting paper; its fall delta_k is the semantic gain of level k); and
+        the mean cosine of all pairs of items with the same prefix, None where there is no pair.
+    """
+    n, d = embeddings.shape
+    chunks = (to_tensor(embeddings[start : start + CHUNK]) for start in range(0, n, CHUNK))
+    squares = torch.cat([chunk.cpu().double().square().sum(1) for chunk in chunks])  # [n]
+    norms = squares.sqrt().clamp_min(1e-12).unsqueeze(1)
+    counts = [torch.bincount(group).double() for group in groups]
+    centroid_squares = [0.0] * len(groups)  # sum over items of the squared norm of their centroid
+    cosine_sums = [0.0] * len(groups)  # over ordered pairs, each item with itself included
+    width = max(1, BLOCK // n)
+    for start in range(0, d, width):
+        block = to_tensor(embeddings[:, start : start + width]).cpu().double()
+        unit = block / norms
+        for k, (group, count) in enumerate(zip(groups, counts, strict=True)):
+            sums = block.new_zeros(len(count), block.shape[1])
+            centroid_squares[k] += float(
+                (sums.index_add(0, group, block).square().sum(1) / count).sum()
+            )
+            cosine_sums[k] += float(sums.index_add(0, group, unit).square().sum())
+    dispersion = [max(0.0, float(squares.sum()) - c) / n for c in centroid_squares]
+    pairs = [float((count * (count - 1)).sum()) for count in counts]
+    cosines = [(c - n) / p if p else None for c, p in zip(cosine_sums, pairs, strict=True)]
+    return dispersion, cosines
+
+
+def reconstruction_error(tokenizer: ItemTokenizer, embeddings: Tensor, codes: Tensor) -> float:
+    """Squared error of the embeddings decoded from `codes` [n, L], divided by their total variance.
+
+    0 is perfect, 1 no better than the mean embedding for every item.
+    """
+    error, square, total = 0.0, 0.0, 0.0
+    for start in range(0, len(embeddings), CHUNK):
+        rows = to_tensor(embeddings[start : start + CHUNK]).cpu()
+        decoded = tokenizer.decode(codes[start : start + CHUNK])
+        error += float((decoded - rows).double().square().sum())
+        square += float(rows.double().square().sum())
+        total = total + rows.double().sum(0)
+    return error / (square - float(total.square().sum()) / len(embeddings))
+
+
+def verdict(report: dict, num_raw_levels: int) -> list[str]:
+    """What a reader should make of the figures; the dedicated level of "append" is not judged."""
+    found = []
+    for number, level in enumerate(report["levels"][:num_raw_levels], 1):
+        share = level["used"] / level["codes"]
+        usage = f"level {number} uses {level['used']} of {level['codes']} codes"
+        if share < 0.5:
+            found.append(f"{usage}: collapsed; try RQKMeans, or more tokenizer_epochs")
+        elif share < 0.95:
+            found.append(f"{usage}: some lie idle; fewer codes would do")
+        elif level["entropy"] < 0.6:
+            found.append(f"{usage}, but very unevenly (entropy {level['entropy']:.2f} of 1)")
+    if report["collision_rate"] > 0.2:
+        found.append(
+            f"{report['collision_rate']:.0%} of the items repeated the ID of another one: "
+            "add a level or codes"
+        )
+    elif report["largest_bucket"] > 100:
+        found.append(
+            f"{report['largest_bucket']} items had one and the same ID: "
+            "are their texts or embeddings equal?"
+        )
+    cosine, random = report["levels"][0].get("cosine"), report.get("random_cosine")
+    if cosine is not None and cosine - random < 0.02:
+        found.append(
+            f"items with the same first code are no more alike (cosine {cosine:.3f}) than any two "
+            f"({random:.3f}): these IDs carry no meaning"
+        )
+    if report.get("reconstruction_error", 0) > 0.9:
+        found.append(
+            f"the codes explain only {1 - report['reconstruction_error']:.0%} of the variance of "
+            "the embeddings"
+        )
+    return found or ["nothing to complain about"]
+
+
+def _set(levels: list[dict], key: str, values: Sequence) -> None:
+    for level, value in zip(levels, values, strict=True):
+        level[key] = value
