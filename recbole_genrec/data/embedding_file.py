@@ -136,8 +136,11 @@ def _read_npz(path: Path) -> tuple[list[str], np.ndarray]:
 
 
 def _read_parquet(path: Path) -> tuple[list[str], np.ndarray]:
-    import pyarrow.parquet
-
+    try:
+        import pyarrow.compute
+        import pyarrow.parquet
+    except ImportError as error:
+        raise InputError(f'{path} needs pyarrow: pip install "recbole-genrec[parquet]"') from error
     names = pyarrow.parquet.read_schema(path).names
     missing = {"item_id", "embedding"} - set(names)
     if missing:

@@ -46,24 +46,25 @@ class TextEncoder(ABC):
 
 
 class TfidfEncoder(TextEncoder):
-    """TF-IDF weighted words, reduced by a truncated SVD (latent semantic analysis).
+    """TF-IDF of word fragments, reduced by a truncated SVD (latent semantic analysis).
 
-    Needs no download and is deterministic. A text without any known word, of which nothing can be
-    said, gets the mean direction of all texts.
+    Needs no download and is deterministic. Fragments of 2 to 4 characters within a word rather than
+    whole words: titles are short, and "shampoo", "shampoos" and "shampooing" should be alike. A
+    text without any known fragment, of which nothing can be said, gets the mean direction of all.
 
     Args:
         dim: dimension of the vectors; fewer where the texts span fewer.
     """
 
     name = "tfidf"
-    max_words = 50_000
+    max_terms = 20_000
     max_fit_texts = 200_000  # more texts do not move the leading components
 
     def __init__(self, dim: int = 256) -> None:
         self.dim = dim
-        self.words: list[str] = []
-        self.idf = torch.empty(0)  # [n_words]
-        self.components = torch.empty(0, 0)  # [d, n_words]
+        self.terms: list[str] = []
+        self.idf = torch.empty(0)  # [n_terms]
+        self.components = torch.empty(0, 0)  # [d, n_terms]
         self.mean = torch.empty(0)  # [d]
 
     @property
@@ -71,13 +72,10 @@ class TfidfEncoder(TextEncoder):
         return {"text_encoder": self.name, "dim": self.dim}
 
     def fit(self, texts: Sequence[str]) -> TfidfEncoder:
-        if not any(texts):
+        if not any(text.strip() for text in texts):
             raise InputError("No item has any text: there is nothing that tfidf could encode.")
-        vectorizer = self._vectorizer(max_features=self.max_words)
-        try:
-            weights = vectorizer.fit_transform(texts)  # sparse [n, n_words]
-        except ValueError as error:  # scikit-learn's "empty vocabulary"
-            raise InputError(f"The item texts hold no words for tfidf: {error}") from error
+        vectorizer = self._vectorizer(max_features=self.max_terms)
+        weights = vectorizer.fit_transform(texts)  # sparse [n, n_terms]
         if len(texts) > self.max_fit_texts:
             sample = np.random.default_rng(0).choice(len(texts), self.max_fit_texts, replace=False)
             weights = weights[np.sort(sample)]
@@ -85,10 +83,10 @@ class TfidfEncoder(TextEncoder):
         spanned = svd.singular_values_ > 1e-5 * svd.singular_values_[0]
         if spanned.sum() < self.dim:
             getLogger().info(
-                f"{len(texts)} texts of {weights.shape[1]} words span {spanned.sum()} dimensions; "
+                f"{len(texts)} texts of {weights.shape[1]} terms span {spanned.sum()} dimensions; "
                 f"their embeddings have as many instead of {self.dim}."
             )
-        self.words = vectorizer.get_feature_names_out().tolist()
+        self.terms = vectorizer.get_feature_names_out().tolist()
         self.idf = torch.from_numpy(vectorizer.idf_)
         self.components = torch.from_numpy(svd.components_[spanned])
         vectors = normalize(weights @ self.components.numpy().T)
@@ -96,14 +94,14 @@ class TfidfEncoder(TextEncoder):
         return self
 
     def encode(self, texts: Sequence[str]) -> Tensor:
-        vectorizer = self._vectorizer(vocabulary=self.words)
+        vectorizer = self._vectorizer(vocabulary=self.terms)
         vectorizer.idf_ = self.idf.numpy()
-        weights = vectorizer.transform(texts)  # sparse [n, n_words]
+        weights = vectorizer.transform(texts)  # sparse [n, n_terms]
         vectors = torch.from_numpy(normalize(weights @ self.components.numpy().T))  # [n, d]
         return torch.where(vectors.any(dim=1, keepdim=True), vectors, self.mean)
 
     def state_dict(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in ("words", "idf", "components", "mean")}
+        return {name: getattr(self, name) for name in ("terms", "idf", "components", "mean")}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         for name in self.state_dict():
@@ -111,7 +109,9 @@ class TfidfEncoder(TextEncoder):
 
     @staticmethod
     def _vectorizer(**settings) -> TfidfVectorizer:
-        return TfidfVectorizer(sublinear_tf=True, dtype=np.float32, **settings)
+        return TfidfVectorizer(
+            analyzer="char_wb", ngram_range=(2, 4), sublinear_tf=True, dtype=np.float32, **settings
+        )
 
 
 class SentenceEncoder(TextEncoder):
@@ -217,7 +217,7 @@ def _load_sentence_transformer(name: str, device: torch.device):
     except ImportError as error:
         raise InputError(
             f"text_encoder '{name}' needs the package sentence-transformers: "
-            'pip install "recbole_genrec[text]"'
+            'pip install "recbole-genrec[text]"'
         ) from error
     getLogger().info(f"Load the text encoder {name}.")
     try:

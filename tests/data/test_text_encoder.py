@@ -37,7 +37,9 @@ class TestTfidf:
     def test_equals_scikit_learns_pipeline(self):
         texts = some_texts()
         pipeline = make_pipeline(
-            TfidfVectorizer(sublinear_tf=True), TruncatedSVD(8, random_state=0), Normalizer()
+            TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 4), sublinear_tf=True),
+            TruncatedSVD(8, random_state=0),
+            Normalizer(),
         )
         expected = pipeline.fit_transform(texts)
         found = TfidfEncoder(8).fit(texts).encode(texts)
@@ -51,10 +53,15 @@ class TestTfidf:
         new = ["green shampoo", "a comb never seen", ""]
         assert torch.equal(restored.encode(new), encoder.encode(new))
 
-    def test_text_without_known_word_points_to_the_mean(self):
+    def test_forms_of_a_word_are_alike(self):
+        encoder = TfidfEncoder(8).fit(some_texts())
+        shampoos, shampoo, comb = encoder.encode(["shampoos", "shampoo", "comb"])
+        assert shampoos @ shampoo > 0.9 > 0.5 > shampoos @ comb
+
+    def test_text_without_known_fragment_points_to_the_mean(self):
         texts = some_texts()
         encoder = TfidfEncoder(8).fit(texts)
-        unknown = encoder.encode(["", "zebra"])
+        unknown = encoder.encode(["", "123"])
         mean = encoder.encode(texts).mean(dim=0)
         torch.testing.assert_close(unknown, (mean / mean.norm()).expand(2, -1))
 
@@ -71,16 +78,12 @@ class TestTfidf:
         full = TfidfEncoder(14).fit(texts).encode(texts)
         monkeypatch.setattr(TfidfEncoder, "max_fit_texts", 100)
         sampled = TfidfEncoder(14).fit(texts).encode(texts)
-        # all 14 words span the space either way, so that the angles are the same
-        torch.testing.assert_close(sampled @ sampled.T, full @ full.T, atol=1e-4, rtol=0)
+        # the 14 words span 14 dimensions either way, so that the angles are the same
+        torch.testing.assert_close(sampled @ sampled.T, full @ full.T, atol=2e-3, rtol=0)
 
-    @pytest.mark.parametrize(
-        ("texts", "message"),
-        [(["", ""], "No item has any text"), (["a b", "! ?"], "hold no words")],
-    )
-    def test_nothing_to_encode(self, texts, message):
-        with pytest.raises(InputError, match=message):
-            TfidfEncoder().fit(texts)
+    def test_nothing_to_encode(self):
+        with pytest.raises(InputError, match="No item has any text"):
+            TfidfEncoder().fit(["", " "])
 
 
 class TestSentenceEncoder:
@@ -124,7 +127,7 @@ class TestSentenceEncoder:
 
     def test_package_is_missing(self, monkeypatch):
         monkeypatch.setitem(sys.modules, "sentence_transformers", None)
-        with pytest.raises(InputError, match=r"pip install \"recbole_genrec\[text\]\""):
+        with pytest.raises(InputError, match=r"pip install \"recbole-genrec\[text\]\""):
             build_text_encoder("sentence-transformers/sentence-t5-base").fit(["text"])
 
 
