@@ -1,0 +1,156 @@
+"""What a model recommended in its test: what comparisons and analyses start from."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from dataclasses import dataclass, fields
+
+import numpy as np
+import torch
+
+from recbole_genrec.errors import InputError
+from recbole_genrec.evaluator.prefix_metrics import first_ranks
+from recbole_genrec.tokenizer.formats import replacing
+
+HISTORY_SHOWN = 10  # items of a history that are kept, to show what a list answers
+CHUNK = 4096  # histories that are gathered at a time
+
+
+@dataclass
+class Recommendations:
+    """The top-K lists of one test, one row per test case, that is, per target of a user.
+
+    A user with several targets, as a ratio split gives them, has a row for each of them.
+
+    Attributes:
+        users: raw user tokens [n].
+        targets: internal item ids [n].
+        items: recommended internal item ids [n, K], best first; 0 = empty slot.
+        history_lengths: interactions of the user in the training part [n].
+        histories: internal ids of the most recent items before the target [n, 10], oldest first, 0
+            where there are fewer; no columns for models that read no histories.
+        item_tokens: raw item tokens [n_items], index = internal id, [0] = padding.
+        popularity: interactions of each item in the training part [n_items].
+        codes: semantic IDs [n_items, L], row 0 = padding; no columns for models without them.
+    """
+
+    users: np.ndarray
+    targets: np.ndarray
+    items: np.ndarray
+    history_lengths: np.ndarray
+    histories: np.ndarray
+    item_tokens: np.ndarray
+    popularity: np.ndarray
+    codes: np.ndarray
+
+    @property
+    def ranks(self) -> np.ndarray:
+        """Place of the target in the list [n], 1 = first, 0 = not in the list."""
+        return first_ranks(self.items == self.targets[:, None])
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Writes a .npz that needs no pickle; an existing file is never left half-written."""
+        arrays = {field.name: getattr(self, field.name) for field in fields(self)}
+        with replacing(path) as temporary:
+            np.savez_compressed(temporary, **arrays, ranks=self.ranks)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> Recommendations:
+        """Reads what `save` wrote.
+
+        Raises:
+            InputError: naming the file, if it is not there or does not hold recommendations.
+        """
+        names = [field.name for field in fields(cls)]
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                arrays = {name: file[name] for name in names}
+        except (
+            OSError,
+            ValueError,
+            KeyError,
+            AttributeError,
+            EOFError,
+            zipfile.BadZipFile,
+        ) as error:
+            raise InputError(
+                f"{path}: expected saved recommendations ({', '.join(names)}), found: {error}"
+            ) from error
+        return cls(**arrays)
+
+
+def collect_recommendations(trainer, train_data, test_data) -> Recommendations | None:
+    """The lists of the evaluation on `test_data` that `trainer` has just made.
+
+    Args:
+        trainer: its `recommended_items` [rows, K] follow the rows of the loader; None when the
+            evaluation ranked samples instead of all items, and then there are no lists to keep.
+        train_data: RecBole's loader of the training part, where popularity is counted.
+        test_data: RecBole's full-ranking loader.
+    """
+    lists = getattr(trainer, "recommended_items", None)  # trainers of decision trees rank nothing
+    if lists is None:
+        return None
+    dataset = test_data.dataset
+    users, targets, rows = _test_cases(test_data)
+    # the first item of a user is no target: inter_matrix counts it too, item_counter may not
+    counts = train_data.dataset.inter_matrix(form="csr")
+    return Recommendations(
+        users=np.asarray(dataset.id2token(dataset.uid_field, users), dtype=str),
+        targets=targets,
+        items=_array(lists)[rows],
+        history_lengths=_sums(counts, axis=1)[users],
+        histories=_recent_items(test_data, len(users)),
+        item_tokens=np.asarray(dataset.field2id_token[dataset.iid_field], dtype=str),
+        popularity=_sums(counts, axis=0),
+        codes=model_codes(trainer.model),
+    )
+
+
+def model_codes(model: torch.nn.Module) -> np.ndarray:
+    """The semantic IDs that a model generates, as codes [n_items, L]; L = 0 for other models."""
+    tokens = getattr(model, "item_tokens", None)
+    if tokens is None:
+        return np.zeros((0, 0), dtype=np.int32)
+    sizes = model.tokenizer_stage.semantic_ids.codebook_sizes
+    codes = _array(tokens) - np.cumsum([1, *sizes[:-1]], dtype=np.int32)
+    codes[0] = 0
+    return codes
+
+
+def _test_cases(loader) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """User id, target id and row of the loader, one entry [n] per target."""
+    dataset = loader.dataset
+    if loader.is_sequential:
+        targets = _array(dataset.inter_feat[dataset.iid_field])
+        return _array(dataset.inter_feat[dataset.uid_field]), targets, np.arange(len(targets))
+    users = _array(loader.uid_list)
+    positives = [_array(loader.uid2positive_item[user]) for user in users]
+    rows = np.repeat(np.arange(len(users)), [len(items) for items in positives])
+    return users[rows], np.concatenate(positives), rows
+
+
+def _recent_items(loader, n: int) -> np.ndarray:
+    """The last items of each history [n, 10], oldest first; [n, 0] for models without histories."""
+    if not loader.is_sequential:
+        return np.zeros((n, 0), dtype=np.int32)
+    dataset = loader.dataset
+    list_field = dataset.iid_field + dataset.config["LIST_SUFFIX"]
+    recent = [np.zeros((0, HISTORY_SHOWN), dtype=np.int32)]
+    for start in range(0, n, CHUNK):
+        rows = dataset.__getitem__(np.arange(start, min(start + CHUNK, n)), join=False)
+        items, lengths = _array(rows[list_field]), _array(rows[dataset.item_list_length_field])
+        columns = (lengths - HISTORY_SHOWN).clip(min=0)[:, None] + np.arange(HISTORY_SHOWN)
+        inside = columns < lengths[:, None]
+        found = np.take_along_axis(items, np.where(inside, columns, 0), axis=1)
+        recent.append(np.where(inside, found, 0))
+    return np.concatenate(recent)
+
+
+def _sums(matrix, axis: int) -> np.ndarray:
+    return np.asarray(matrix.sum(axis=axis)).ravel().astype(np.int32)
+
+
+def _array(values) -> np.ndarray:
+    return torch.as_tensor(values).cpu().numpy().astype(np.int32)
