@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from recbole_genrec.decoding.trie import ItemTrie
+from recbole_genrec.model.generation import generate
 from recbole_genrec.model.packing import MASKED, Packing, pack, place_targets
 
 HISTORY_ATTENTION = ("bidirectional", "causal")
@@ -144,7 +145,7 @@ class T5(nn.Module):
             )
         packing = host.to(history.device)
         x = self._dropout(packing.spread(history))  # [rows, width, d_model]
-        bias = self._bias(self.encoder_bias, x.shape[1], bidirectional=True)
+        bias = self.relative_bias("encoder", x.shape[1])
         bias = bias.masked_fill(~packing.self_mask(self.tokens_per_item).unsqueeze(1), MASKED)
         for block in self.encoder:
             x = block(x, bias)
@@ -166,7 +167,7 @@ class T5(nn.Module):
         targets = place_targets(host, sequence, visible.cpu()).to(encoded.states.device)
         length = decoder_input_ids.shape[1]
         x = self._dropout(self.embedding(decoder_input_ids))  # [n_targets, L, d_model]
-        bias = self._bias(self.decoder_bias, length, bidirectional=False)
+        bias = self.relative_bias("decoder", length)
         future = torch.ones(length, length, dtype=torch.bool, device=x.device).triu(1)
         bias = bias.masked_fill(future, MASKED)
         cross_mask = targets.mask.repeat_interleave(length, 1).unsqueeze(1)
@@ -204,10 +205,12 @@ class T5(nn.Module):
             (item ids [batch, beam_size], log-probabilities [batch, beam_size]), best first; id -1
             and -inf where there are fewer items than beams.
         """
-        from recbole_genrec.model.generation import generate
-
         trie = trie if allowed is None else trie.restrict(allowed)
-        return generate(self, history, lengths, trie, beam_size)
+        training = self.training
+        try:
+            return generate(self.eval(), history, lengths, trie, beam_size)
+        finally:
+            self.train(training)
 
     @classmethod
     def from_transformers(cls, hf_model: nn.Module, **options) -> T5:
@@ -281,10 +284,12 @@ class T5(nn.Module):
                     names[f"{mine}.{linear}.weight"] = [f"{layer}.DenseReluDense.{linear}.weight"]
         return names
 
-    def _bias(self, table: nn.Embedding, length: int, bidirectional: bool) -> torch.Tensor:
-        """Relative attention bias [1, num_heads, length, length]."""
+    def relative_bias(self, stack: str, length: int) -> torch.Tensor:
+        """Relative attention bias [1, num_heads, length, length] of the "encoder" or "decoder"."""
+        table = self.encoder_bias if stack == "encoder" else self.decoder_bias
         place = torch.arange(length, device=table.weight.device)
-        buckets = relative_bucket(place - place.unsqueeze(1), bidirectional, *self.buckets)
+        distance = place - place.unsqueeze(1)  # of the key (dim 1) from the query (dim 0)
+        buckets = relative_bucket(distance, stack == "encoder", *self.buckets)
         return table(buckets).permute(2, 0, 1).unsqueeze(0)
 
     def _logits(self, x: torch.Tensor) -> torch.Tensor:
