@@ -2,8 +2,10 @@
 
     append     a dedicated last level numbers the items that share an ID (TIGER, UniGRec)
     reassign   all but the first of them get random unused codes at the last level (token weighting)
-    sinkhorn   all of them are spread over the unused codes of the last level by optimal transport,
-               near codewords preferred (LC-Rec: Zheng et al., ICDE 2024)
+    sinkhorn   all of them are moved to unused codes of the last level by optimal transport, at the
+               least total distance to the codewords (LC-Rec: Zheng et al., ICDE 2024). LC-Rec
+               relaxes the problem and solves it by Sinkhorn's iterations, which can leave
+               collisions; with one item per code it is a linear assignment, solved here exactly.
 
 A prefix can hold only as many items as there are continuations of it. Where it holds more, which
 only extreme data do, the surplus moves to random sibling prefixes with room, from the first level
@@ -21,10 +23,8 @@ from recbole_genrec.errors import InputError
 from recbole_genrec.tokenizer.groups import group_rows, rank_in_group
 
 STRATEGIES = ("append", "reassign", "sinkhorn")
+CHUNK = 65536  # items whose distances are asked for at a time
 GROUPS = 4096  # prefixes whose free codes are looked up at a time
-# LC-Rec's settings
-EPSILON = 0.003
-SINKHORN_ITERATIONS = 50
 
 Distances = Callable[[Tensor, Tensor], Tensor]
 
@@ -81,29 +81,32 @@ def resolve_collisions(
     device = codes.device
     codes = codes.cpu().clone()
     last = len(sizes) - 1
+    turn = rank_in_group(group_rows(codes))  # [n]; who comes first keeps its place
     for level in range(last):
-        _spread(codes, level, sizes[level], prod(sizes[level + 1 :]), generator)
+        _spread(codes, turn, level, sizes[level], prod(sizes[level + 1 :]), generator)
     if strategy == "append":
         codes[:, last] = rank_in_group(group_rows(codes[:, :last]))
     elif strategy == "sinkhorn":
-        _transport(codes, sizes[last], distances)
+        _transport(codes, distances)
     else:
-        _spread(codes, last, sizes[last], 1, generator)
+        _spread(codes, turn, last, sizes[last], 1, generator)
     return codes.to(device), sizes
 
 
 def _spread(
-    codes: Tensor, level: int, size: int, capacity: int, generator: torch.Generator
+    codes: Tensor, turn: Tensor, level: int, size: int, capacity: int, generator: torch.Generator
 ) -> None:
     """Moves items, in place, to other codes of `level` so that no prefix holds over `capacity`.
 
-    The first items of a prefix stay; the others go to random siblings with room. Each prefix before
-    `level` must hold at most size * capacity items.
+    The first of a prefix by their `turn` stay; the others go to random siblings with room, where
+    they come last. Each prefix before `level` must hold at most size * capacity items.
     """
     child = group_rows(codes[:, : level + 1])
-    surplus = (rank_in_group(child) >= capacity).nonzero().flatten()
+    order = turn.argsort(stable=True)
+    surplus = order[rank_in_group(child[order]) >= capacity]
     if not len(surplus):
         return
+    turn[surplus] = len(codes)
     parent = group_rows(codes[:, :level])  # [n]
     crowded, surplus_parent = parent[surplus].unique(return_inverse=True)
     position = rank_in_group(surplus_parent)  # of a surplus item among those of its parent
@@ -124,49 +127,32 @@ def _spread(
         codes[surplus[mine], level] = order[row].gather(1, sibling).flatten()
 
 
-def _transport(codes: Tensor, size: int, distances: Distances) -> None:
+def _transport(codes: Tensor, distances: Distances) -> None:
     """Gives, in place, the items that share an ID distinct codes of the last level.
 
-    Prefixes with the same number of such items are solved together.
+    Within each prefix the sum of their distances to the new codewords is the least possible, codes
+    of the other items being taken.
     """
-    prefix = group_rows(codes[:, :-1])
-    same = group_rows(codes)
-    rows = (torch.bincount(same)[same] > 1).nonzero().flatten()  # every item that shares its ID
-    if not len(rows):
+    same, prefix = group_rows(codes), group_rows(codes[:, :-1])
+    sharing = torch.bincount(same)[same] > 1
+    affected = torch.zeros(len(codes), dtype=torch.bool)
+    affected[prefix[sharing]] = True  # by prefix
+    movers = _in_prefix_order(sharing, prefix)
+    others = _in_prefix_order(~sharing & affected[prefix], prefix)
+    if not len(movers):
         return
-    rows = rows[prefix[rows].argsort(stable=True)]
-    _, group, count = prefix[rows].unique_consecutive(return_inverse=True, return_counts=True)
-    # codes that items outside of `rows` keep
-    used = torch.zeros(len(count), size, dtype=torch.bool)
-    row_of_prefix = torch.full((int(prefix.max()) + 1,), -1)
-    row_of_prefix[prefix[rows]] = group
-    keeps = row_of_prefix[prefix] >= 0
-    keeps[rows] = False
-    used[row_of_prefix[prefix[keeps]], codes[keeps, -1]] = True
-    for items in count.unique().tolist():
-        chosen = (count == items).nonzero().flatten()
-        for part in chosen.split(max(1, 2**24 // (items * size))):
-            member = rows[torch.isin(group, part)].view(len(part), items)
-            cost = distances(member.flatten(), codes[member.flatten()]).cpu().double()
-            plan = _sinkhorn(cost.view(len(part), items, size), used[part])
-            for row in range(len(part)):
-                codes[member[row], -1] = torch.from_numpy(
-                    linear_sum_assignment(plan[row].numpy(), maximize=True)[1]
-                )
+    cost = torch.cat([distances(rows, codes[rows]).cpu() for rows in movers.split(CHUNK)])
+    movers_of = torch.bincount(prefix[movers], minlength=len(codes))[affected].tolist()
+    others_of = torch.bincount(prefix[others], minlength=len(codes))[affected].tolist()
+    groups = zip(
+        movers.split(movers_of), cost.split(movers_of), others.split(others_of), strict=True
+    )
+    for rows, cost_of_rows, neighbours in groups:
+        cost_of_rows[:, codes[neighbours, -1]] = torch.inf
+        codes[rows, -1] = torch.from_numpy(linear_sum_assignment(cost_of_rows.numpy())[1])
 
 
-def _sinkhorn(cost: Tensor, used: Tensor) -> Tensor:
-    """Log of the balanced transport plans [g, m, K] for costs [g, m, K] and used codes [g, K].
-
-    Every item sends out 1, every free code receives the same share, used codes nothing (-1e9).
-    Costs are scaled to [-1, 1] as in LC-Rec.
-    """
-    low, high = cost.amin((1, 2), keepdim=True), cost.amax((1, 2), keepdim=True)
-    cost = 2 * (cost - low) / (high - low).clamp_min(1e-12) - 1
-    plan = (-cost / EPSILON).masked_fill(used.unsqueeze(1), -torch.inf)
-    share = (cost.shape[1] / (~used).sum(1).double()).log().view(-1, 1, 1)
-    for _ in range(SINKHORN_ITERATIONS):
-        received = plan.logsumexp(1, keepdim=True)
-        plan = (plan + share - received).masked_fill(used.unsqueeze(1), -torch.inf)
-        plan = plan - plan.logsumexp(2, keepdim=True)
-    return plan.clamp_min(-1e9)
+def _in_prefix_order(chosen: Tensor, prefix: Tensor) -> Tensor:
+    """Rows where `chosen` [n] holds, sorted by prefix [n]."""
+    rows = chosen.nonzero().flatten()
+    return rows[prefix[rows].argsort(stable=True)]

@@ -38,6 +38,8 @@ class RQVAE(ResidualTokenizer):
             self.encoder = mlp(widths)
             self.decoder = mlp(widths[::-1])
         self.epochs = config["tokenizer_epochs"]
+        if self.epochs < 1:
+            raise InputError(f"tokenizer_epochs must be at least 1, got {self.epochs}")
         self.batch_size = config["tokenizer_batch_size"]
         self.learning_rate = config["tokenizer_learning_rate"]
         self.weight_decay = config["tokenizer_weight_decay"]
@@ -70,7 +72,7 @@ class RQVAE(ResidualTokenizer):
         return {"reconstruction": reconstruction, "quantisation": quantisation}
 
     def quantise(self, latent: Tensor) -> tuple[Tensor, Tensor]:
-        """Sum of the nearest codewords [n, latent] (Eq. 3-5), and the quantisation loss of Eq. 7."""
+        """Sum of the nearest codewords [n, latent] (Eq. 3-5) and the quantisation loss (Eq. 7)."""
         residual, loss = latent, latent.new_zeros(())
         with torch.autocast(latent.device.type, enabled=False):  # distances need all their digits
             for codebook in self.codebooks:
@@ -98,7 +100,7 @@ class RQVAE(ResidualTokenizer):
         optimizer = torch.optim.AdamW(
             self.parameters(), self.learning_rate, weight_decay=self.weight_decay, fused=True
         )
-        best, best_epoch, revived = float("inf"), 0, 0
+        best, best_epoch, revived = 0.0, 0, 0
         name = type(self).__name__
         progress_bar = tqdm(range(self.epochs), f"Train {name}", unit="epoch", disable=None)
         for epoch in progress_bar:
@@ -106,7 +108,7 @@ class RQVAE(ResidualTokenizer):
                 revived += self._revive(rows, generator)
             loss = self._train_epoch(rows, optimizer, epoch, generator)
             progress_bar.set_postfix(loss=f"{loss:.5f}", revived=revived, refresh=False)
-            if loss < best * (1 - CONVERGED):
+            if epoch == 0 or best - loss > CONVERGED * abs(best):
                 best, best_epoch = loss, epoch
             if self.stopping_step and epoch - best_epoch >= self.stopping_step:
                 break
