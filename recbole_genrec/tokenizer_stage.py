@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from logging import getLogger
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -22,6 +24,8 @@ from recbole_genrec.tokenizer.base import ItemTokenizer
 from recbole_genrec.tokenizer.collision import resolve_collisions
 from recbole_genrec.tokenizer.formats import read_codes
 from recbole_genrec.tokenizer.quality import quality_report
+from recbole_genrec.tokenizer.quality_format import format_report
+from recbole_genrec.tokenizer.quality_plot import plot_report
 from recbole_genrec.tokenizer.registry import create_tokenizer
 from recbole_genrec.tokenizer.semantic_ids import SemanticIDs
 
@@ -150,19 +154,22 @@ def run_tokenizer_stage(config, dataset) -> TokenizerStage:
     if config["item_embedding_file"] or not config["sid_file"]:
         embeddings = build_item_embeddings(config, item_tokens, item_texts, root)
     settings = tokenizer_settings(config)
-    cache = _cache_folder(config, settings, item_tokens, embeddings, root)
+    item_counts = _interactions_per_item(dataset)
+    cache = _cache_folder(config, settings, item_tokens, embeddings, item_counts, root)
     vectors = embeddings and embeddings.vectors
     tokenizer = None
     if not config["sid_file"]:
         tokenizer = create_tokenizer(settings, vectors.shape[1]).to(config["device"])
     built = cache.ensure(
-        lambda folder: _build(folder, config, settings, item_tokens, tokenizer, vectors)
+        lambda folder: _build(
+            folder, config, settings, item_tokens, tokenizer, vectors, item_counts
+        )
     )
     report = json.loads((cache.path / "report.json").read_text(encoding="utf-8"))
     if tokenizer is not None:
         tokenizer.load_state_dict(torch.load(cache.path / "tokenizer.pt", weights_only=True))
     getLogger().info(f"Semantic IDs {'written to' if built else 'from the cache'} {cache.path}")
-    getLogger().info(report)
+    getLogger().info(format_report(report))
     return TokenizerStage(
         semantic_ids=SemanticIDs.load(cache.path / "semantic_ids.pt"),
         item_tokens=item_tokens,
@@ -196,15 +203,23 @@ def _read_texts(config, item_tokens: list[str]) -> tuple[list[str] | None, list[
         raise
 
 
+def _interactions_per_item(dataset) -> Tensor:
+    """How often each item but the padding item occurs in the data set, `[n]`."""
+    items = np.asarray(dataset.inter_feat[dataset.iid_field])
+    return torch.from_numpy(np.bincount(items, minlength=len(dataset.item_tokens))[1:])
+
+
 def _cache_folder(
     config,
     settings: dict[str, Any],
     item_tokens: list[str],
     embeddings: ItemEmbeddings | None,
+    item_counts: Tensor,
     root: Path,
 ) -> CacheFolder:
     identity = {
         "items": hash_texts(item_tokens),
+        "interactions_per_item": hash_texts(map(str, item_counts.tolist())),
         "embeddings": embeddings and embeddings.cache.fingerprint,
     }
     if config["sid_file"]:
@@ -226,8 +241,9 @@ def _build(
     item_tokens: list[str],
     tokenizer: ItemTokenizer | None,
     vectors: Tensor | None,
+    item_counts: Tensor,
 ) -> None:
-    """Write `tokenizer.pt` (where there is a tokenizer), `semantic_ids.pt` and `report.json`."""
+    """Write `semantic_ids.pt`, `report.json`, `report.png` and, if there is one, `tokenizer.pt`."""
     if tokenizer is None:
         codes, sizes = read_codes(config["sid_file"], item_tokens[1:])
     else:
@@ -238,10 +254,13 @@ def _build(
     padded = torch.nn.functional.pad(unique, (0, 0, 1, 0))  # row 0 = the padding item
     semantic_ids = SemanticIDs(padded, unique_sizes)
     semantic_ids.save(folder / "semantic_ids.pt")
-    report = quality_report(
-        codes, semantic_ids, None if vectors is None else vectors[1:], tokenizer
-    )
+    given = None if vectors is None else vectors[1:]
+    report = quality_report(codes, semantic_ids, given, tokenizer, item_counts)
     (folder / "report.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
+    if find_spec("matplotlib"):
+        plot_report(report, folder / "report.png")
+    else:
+        getLogger().info('No report.png: pip install "recbole-genrec[plot]" draws it.')
 
 
 def _make_unique(

@@ -58,6 +58,7 @@ class TfidfEncoder(TextEncoder):
 
     name = "tfidf"
     max_terms = 20_000
+    settings = {"analyzer": "char_wb", "ngram_range": (2, 4), "sublinear_tf": True}
     max_fit_texts = 200_000  # more texts do not move the leading components
 
     def __init__(self, dim: int = 256) -> None:
@@ -69,7 +70,8 @@ class TfidfEncoder(TextEncoder):
 
     @property
     def identity(self) -> dict[str, Any]:
-        return {"text_encoder": self.name, "dim": self.dim}
+        limits = {"dim": self.dim, "max_terms": self.max_terms, "max_fit_texts": self.max_fit_texts}
+        return {"text_encoder": self.name, **limits, **self.settings}
 
     def fit(self, texts: Sequence[str]) -> TfidfEncoder:
         if not any(text.strip() for text in texts):
@@ -107,11 +109,8 @@ class TfidfEncoder(TextEncoder):
         for name in self.state_dict():
             setattr(self, name, state[name])
 
-    @staticmethod
-    def _vectorizer(**settings) -> TfidfVectorizer:
-        return TfidfVectorizer(
-            analyzer="char_wb", ngram_range=(2, 4), sublinear_tf=True, dtype=np.float32, **settings
-        )
+    def _vectorizer(self, **terms) -> TfidfVectorizer:
+        return TfidfVectorizer(dtype=np.float32, **self.settings, **terms)
 
 
 class SentenceEncoder(TextEncoder):
