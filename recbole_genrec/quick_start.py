@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from logging import getLogger
 from typing import Any
 
-from recbole.data import data_preparation
 from recbole.utils import get_environment, init_logger, init_seed, set_color
 
 from recbole_genrec.config import Config
+from recbole_genrec.data.loaders import data_preparation
 from recbole_genrec.registry import create_dataset, get_model, get_trainer
 from recbole_genrec.tokenizer_stage import run_tokenizer_stage
 
@@ -77,8 +77,15 @@ def prepare_data(config: Config) -> tuple:
     Returns:
         RecBole's data loaders for training, validation and test.
     """
+    model_class = get_model(config["model"])
+    if hasattr(model_class, "check_config"):
+        model_class.check_config(config)
     dataset = create_dataset(config)
     getLogger().info(dataset)
-    if getattr(get_model(config["model"]), "needs_semantic_ids", False):
+    if getattr(model_class, "needs_semantic_ids", False):
         dataset.tokenizer_stage = run_tokenizer_stage(config, dataset)
+    if getattr(model_class, "needs_teacher", False):
+        from recbole_genrec.teacher import run_teacher_stage
+
+        dataset.teacher_embeddings = run_teacher_stage(config, dataset)
     return data_preparation(config, dataset)

@@ -8,6 +8,8 @@ Reference:
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from recbole.data.interaction import Interaction
 from recbole.model.abstract_recommender import SequentialRecommender
@@ -17,6 +19,7 @@ from torch import Tensor
 from recbole_genrec.decoding.trie import ItemTrie
 from recbole_genrec.loss import LossContext, build_loss
 from recbole_genrec.model.t5 import T5
+from recbole_genrec.tokenizer.semantic_ids import SemanticIDs
 
 
 class TIGER(SequentialRecommender):
@@ -38,10 +41,11 @@ class TIGER(SequentialRecommender):
     def __init__(self, config, dataset):
         super().__init__(config, dataset)
         self.tokenizer_stage = dataset.tokenizer_stage
-        semantic_ids = self.tokenizer_stage.semantic_ids
         self.beam_size = config["beam_size"]
 
+        semantic_ids = self.tokenizer_stage.semantic_ids
         self.register_buffer("item_tokens", semantic_ids.tokens)  # [n_items, L]
+        self.register_buffer("target_counts", dataset.target_counts, persistent=False)  # [n_items]
         self.t5 = T5(
             vocab_size=semantic_ids.vocab_size,
             d_model=config["d_model"],
@@ -52,16 +56,21 @@ class TIGER(SequentialRecommender):
             num_decoder_layers=config["num_decoder_layers"],
             dropout_rate=config["dropout_rate"],
         )
-        self.loss = build_loss(
-            config,
-            LossContext(
-                tokens=semantic_ids.tokens,
-                codebook_sizes=semantic_ids.codebook_sizes,
-                item_embeddings=self.tokenizer_stage.item_embeddings,
-                target_counts=dataset.target_counts,
-            ),
-        )
+        self.loss = build_loss(config, self._loss_context())
         self._trie: ItemTrie | None = None
+        self.register_load_state_dict_post_hook(TIGER._forget_trie)
+
+    def _loss_context(self) -> LossContext:
+        stage = self.tokenizer_stage
+        return LossContext(
+            tokens=self.item_tokens,
+            codebook_sizes=stage.semantic_ids.codebook_sizes,
+            item_embeddings=stage.item_embeddings,
+            target_counts=self.target_counts,
+        )
+
+    def _forget_trie(self, _incompatible_keys=None) -> None:
+        self._trie = None
 
     @property
     def trie(self) -> ItemTrie:
@@ -70,18 +79,22 @@ class TIGER(SequentialRecommender):
             self._trie = ItemTrie(self.item_tokens)
         return self._trie
 
+    def history_items(self, interaction: Interaction) -> tuple[Tensor, Tensor]:
+        """The items of all histories end to end `[total_items]`, and their number `[batch]`."""
+        item_seq = interaction[self.ITEM_SEQ]  # [batch, length]
+        item_seq_len = interaction[self.ITEM_SEQ_LEN]
+        position = torch.arange(item_seq.shape[1], device=item_seq.device)
+        return item_seq[position < item_seq_len.unsqueeze(1)], item_seq_len
+
     def history(self, interaction: Interaction) -> tuple[Tensor, Tensor]:
         """Token embeddings of all histories, laid end to end without padding.
 
         Returns:
             embeddings `[total_tokens, d_model]` and the number of tokens of each user `[batch]`.
         """
-        item_seq = interaction[self.ITEM_SEQ]  # [batch, length]
-        item_seq_len = interaction[self.ITEM_SEQ_LEN]
-        position = torch.arange(item_seq.shape[1], device=item_seq.device)
-        items = item_seq[position < item_seq_len.unsqueeze(1)]  # [total_items]
+        items, lengths = self.history_items(interaction)
         tokens = self.item_tokens[items].flatten()  # [total_items * L]
-        return self.t5.embedding(tokens), item_seq_len * self.item_tokens.shape[1]
+        return self.t5.embedding(tokens), lengths * self.item_tokens.shape[1]
 
     def forward(self, interaction: Interaction, labels: Tensor) -> Tensor:
         """Logits of every target token given the history and the target tokens before it.
@@ -94,8 +107,7 @@ class TIGER(SequentialRecommender):
             `[batch, L, vocab_size]`
         """
         history, lengths = self.history(interaction)
-        decoder_input_ids = torch.nn.functional.pad(labels[:, :-1], (1, 0))  # starts with 0
-        return self.t5(history, lengths, decoder_input_ids)
+        return self.t5(history, lengths, shift_right(labels))
 
     def calculate_loss(self, interaction: Interaction) -> Tensor:
         labels = self.item_tokens[interaction[self.POS_ITEM_ID]]
@@ -104,9 +116,8 @@ class TIGER(SequentialRecommender):
 
     def predict(self, interaction: Interaction) -> Tensor:
         """Exact log-likelihood of each given item after its history, `[batch]`."""
-        labels = self.item_tokens[interaction[self.ITEM_ID]]
-        log_probs = self.forward(interaction, labels).log_softmax(dim=-1)
-        return log_probs.gather(-1, labels.unsqueeze(-1)).sum(dim=(1, 2))
+        history, lengths = self.history(interaction)
+        return self.t5.log_likelihood(history, lengths, self.item_tokens[interaction[self.ITEM_ID]])
 
     def recommend(
         self, interaction: Interaction, k: int, trie: ItemTrie | None = None
@@ -133,12 +144,24 @@ class TIGER(SequentialRecommender):
         all_scores = scores.new_full((len(items), self.n_items), -torch.inf)
         return all_scores.scatter_(1, items.clamp(min=0), scores)  # no item: padding, -inf as well
 
-    def set_item_tokens(self, tokens: Tensor) -> None:
-        """Give the items other semantic IDs, or add items: tokens `[n_items, L]`."""
-        self.item_tokens = tokens.to(self.item_tokens.device)
-        self.n_items = len(tokens)
-        self._trie = None
+    def set_semantic_ids(self, semantic_ids: SemanticIDs) -> None:
+        """Give the items other semantic IDs of the same codebook sizes."""
+        self.tokenizer_stage.semantic_ids = semantic_ids
+        self.item_tokens.copy_(semantic_ids.tokens)
+        self.loss.set_context(self._loss_context())
+        self._forget_trie()
 
     def add_items(self, tokens: Tensor, embeddings: Tensor) -> None:
-        """Append items with the semantic IDs `[m, L]`; TIGER has no use for embeddings `[m, d]`."""
-        self.set_item_tokens(torch.cat([self.item_tokens, tokens.to(self.item_tokens.device)]))
+        """Append items to recommend: tokens `[m, L]` of their IDs, item embeddings `[m, d]`."""
+        self.item_tokens = torch.cat([self.item_tokens, tokens.to(self.item_tokens.device)])
+        self.n_items = len(self.item_tokens)
+        self._forget_trie()
+
+    def extra_checkpoint(self) -> dict[str, Any]:
+        """What the checkpoint needs beside the weights to answer for raw item tokens."""
+        return {"tokenizer_stage": self.tokenizer_stage.state()}
+
+
+def shift_right(labels: Tensor) -> Tensor:
+    """Decoder inputs `[batch, L]` for labels `[batch, L]`: 0, then all labels but the last."""
+    return torch.nn.functional.pad(labels[:, :-1], (1, 0))
