@@ -1,0 +1,162 @@
+"""The teacher of the collaborative distillation: item embeddings of a sequential recommender."""
+
+from __future__ import annotations
+
+from logging import getLogger
+from pathlib import Path
+from typing import Any
+
+import torch
+from pandas.util import hash_pandas_object
+from recbole.data import data_preparation
+from recbole.utils import init_seed
+from torch import Tensor
+
+from recbole_genrec.config import Config
+from recbole_genrec.data.embedding_file import EmbeddingFile
+from recbole_genrec.errors import InputError
+from recbole_genrec.registry import create_dataset, get_model, get_trainer
+from recbole_genrec.stage_cache import CacheFolder, hash_texts
+from recbole_genrec.trainer.checkpoint import load_checkpoint
+from recbole_genrec.trainer.trainer import run_fingerprint
+
+PREFIX = "teacher_"
+NOT_ITS_OWN = (
+    "teacher_model",
+    "teacher_config",
+    "teacher_checkpoint",
+    "teacher_embedding_file",
+    "teacher_embedding_ids",
+)
+# settings that decide which items a data set has, and in which order
+ITEM_SETTINGS = (
+    "dataset",
+    "ITEM_ID_FIELD",
+    "benchmark_filename",
+    "rm_dup_inter",
+    "val_interval",
+    "filter_inter_by_user_or_item",
+    "user_inter_num_interval",
+    "item_inter_num_interval",
+)
+WEIGHTS = "item_embedding.weight"  # where RecBole's sequential models keep them
+
+
+def run_teacher_stage(config, dataset) -> Tensor | None:
+    """The teacher's item embeddings `[n_items, d]`, row 0 zero.
+
+    They come from `teacher_embedding_file` if set, else from `teacher_checkpoint`, else from a
+    `teacher_model` trained here, on the same data and split, with the settings that start with
+    `teacher_`. A trained teacher is kept in `<checkpoint_dir>/teachers` for further runs; an
+    interrupted training is continued.
+
+    Args:
+        config: of the model that is to be taught.
+        dataset: the data set of `config`, not yet split.
+
+    Returns:
+        None if no distillation has a weight above 0, so that no teacher is needed.
+
+    Raises:
+        InputError: if a setting or a file cannot work.
+    """
+    weights = ("tokenizer_distillation_weight", "recommender_distillation_weight")
+    if not any(config[weight] for weight in weights):
+        return None
+    if config["teacher_embedding_file"]:
+        embeddings = _from_file(config, dataset)
+    elif config["teacher_checkpoint"]:
+        embeddings = _from_checkpoint(Path(config["teacher_checkpoint"]), config, dataset)
+    else:
+        embeddings = _from_checkpoint(_trained_teacher(config, dataset), config, dataset)
+    return torch.cat([torch.zeros_like(embeddings[:1]), embeddings[1:]])
+
+
+def teacher_config(config, checkpoint_dir: str | Path) -> Config:
+    """The configuration of the teacher: data and evaluation as in `config`, its own settings."""
+    shared = [
+        *config.parameters["Dataset"],
+        *config.parameters["Evaluation"],
+        *("gpu_id", "use_gpu", "seed", "reproducibility", "show_progress"),
+    ]
+    own = {
+        key.removeprefix(PREFIX): value
+        for key, value in config.final_config_dict.items()
+        if key.startswith(PREFIX) and key not in NOT_ITS_OWN
+    }
+    settings = {
+        **{key: config[key] for key in shared if key in config},
+        **own,
+        **config["teacher_config"],
+        "data_path": str(Path(config["data_path"]).parent),  # RecBole appends the data set's name
+        "checkpoint_dir": str(checkpoint_dir),
+    }
+    return Config(config["teacher_model"], config["dataset"], config_dict=settings)
+
+
+def train_teacher(config: Config) -> Path:
+    """Train the teacher, or go on where an earlier attempt stopped; returns its best checkpoint."""
+    init_seed(config["seed"], config["reproducibility"])
+    train_data, valid_data, _ = data_preparation(config, create_dataset(config))
+    model = get_model(config["model"])(config, train_data.dataset).to(config["device"])
+    trainer = get_trainer(config["MODEL_TYPE"], config["model"])(config, model)
+    checkpoint = Path(trainer.saved_model_file)
+    if checkpoint.is_file():
+        trainer.resume_checkpoint(checkpoint)
+    _, result = trainer.fit(
+        train_data, valid_data, verbose=False, show_progress=config["show_progress"]
+    )
+    getLogger().info(f"Teacher {config['model']}: best valid {result}")
+    return checkpoint
+
+
+def _trained_teacher(config, dataset) -> Path:
+    """The best checkpoint of the teacher, from the cache where it is there."""
+    root = Path(config["checkpoint_dir"]) / "teachers"
+    settings = teacher_config(config, root)
+    columns = [dataset.uid_field, dataset.iid_field, dataset.time_field]
+    rows = hash_pandas_object(dataset.inter_feat[columns], index=False)
+    identity = {
+        "settings": run_fingerprint(settings),
+        "items": hash_texts(dataset.item_tokens),
+        "interactions": hash_texts(rows.astype(str)),
+    }
+    cache = CacheFolder(root, f"{config['dataset']}-{settings['model']}", identity)
+
+    def build(folder: Path) -> None:
+        getLogger().info(f"Teacher {settings['model']}: training")
+        train_teacher(teacher_config(config, folder)).rename(folder / "teacher.pth")
+
+    built = cache.ensure(build)
+    getLogger().info(
+        f"Teacher {settings['model']} {'written to' if built else 'from the cache'} {cache.path}"
+    )
+    return cache.path / "teacher.pth"
+
+
+def _from_checkpoint(path: Path, config, dataset) -> Tensor:
+    """Item embeddings `[n_items, d]` of a model that was trained on the same items."""
+    checkpoint = load_checkpoint(path)
+    found: dict[str, Any] = checkpoint["config"]
+    for key in ITEM_SETTINGS:
+        if found.get(key) != config[key]:
+            raise InputError(
+                f"teacher_checkpoint [{path}]: {key} should be [{config[key]}] as in this run, so that "
+                f"the items are the same, found [{found[key]}]"
+            )
+    weights = checkpoint["state_dict"].get(WEIGHTS)
+    n_items = len(dataset.item_tokens)
+    if weights is None or weights.dim() != 2 or len(weights) < n_items:
+        shape = None if weights is None else list(weights.shape)
+        raise InputError(
+            f"teacher_checkpoint [{path}] of {found['model']}: expected {WEIGHTS} with a row for each "
+            f"of {n_items} items, found {shape}"
+        )
+    return weights[:n_items].float()  # BERT4Rec has a row for its mask after the items
+
+
+def _from_file(config, dataset) -> Tensor:
+    file = EmbeddingFile(
+        config["teacher_embedding_file"], config["teacher_embedding_ids"], dataset.item_tokens[1:]
+    )
+    return torch.nn.functional.pad(torch.from_numpy(file.rows(0, len(file))), (0, 0, 1, 0))
