@@ -1,0 +1,162 @@
+"""TIGER against exhaustive scoring of a small catalogue, and what RecBole expects of a model."""
+
+from itertools import product
+from types import SimpleNamespace
+
+import torch
+from recbole.data.interaction import Interaction
+
+from recbole_genrec.model.tiger import TIGER, shift_right
+from recbole_genrec.tokenizer.semantic_ids import SemanticIDs
+from recbole_genrec.tokenizer_stage import TokenizerStage
+
+N_ITEMS = 61  # the padding item and 60 real ones
+CONFIG = {
+    "USER_ID_FIELD": "user_id",
+    "ITEM_ID_FIELD": "item_id",
+    "LIST_SUFFIX": "_list",
+    "ITEM_LIST_LENGTH_FIELD": "item_length",
+    "NEG_PREFIX": "neg_",
+    "MAX_ITEM_LIST_LENGTH": 5,
+    "device": "cpu",
+    "d_model": 16,
+    "d_ff": 32,
+    "num_heads": 2,
+    "d_kv": 8,
+    "num_layers": 2,
+    "num_decoder_layers": 2,
+    "dropout_rate": 0.1,
+    "beam_size": 60,
+    "loss": "cross_entropy",
+}
+
+
+def catalogue(codes: torch.Tensor, sizes: list[int]) -> SimpleNamespace:
+    """What TIGER reads of a data set."""
+    stage = TokenizerStage(
+        semantic_ids=SemanticIDs(torch.nn.functional.pad(codes, (0, 0, 1, 0)), sizes),
+        item_tokens=["[PAD]", *(f"i{n}" for n in range(1, len(codes) + 1))],
+        item_texts=None,
+        item_titles=None,
+        item_embeddings=None,
+        text_encoder=None,
+        pca=None,
+        tokenizer=None,
+        settings={},
+        report={},
+    )
+    n_items = len(codes) + 1
+    return SimpleNamespace(
+        num=lambda field: n_items,
+        tokenizer_stage=stage,
+        target_counts=torch.zeros(n_items, dtype=torch.long),
+    )
+
+
+def tiger(**settings) -> TIGER:
+    """An untrained model over 60 items with 3 levels of 5 codes."""
+    chosen = torch.randperm(5**3)[: N_ITEMS - 1]
+    codes = torch.stack([chosen // 25, chosen // 5 % 5, chosen % 5], dim=1)
+    model = TIGER({**CONFIG, **settings}, catalogue(codes, [5, 5, 5])).eval()
+    torch.nn.init.normal_(model.t5.embedding.weight, std=3.0)  # scores that differ clearly
+    return model
+
+
+def histories(batch: int = 4) -> Interaction:
+    lengths = torch.tensor([5, 1, 3, 2])[:batch]
+    items = torch.randint(1, N_ITEMS, (batch, 5))
+    items[torch.arange(5) >= lengths.unsqueeze(1)] = 0
+    targets = torch.randint(1, N_ITEMS, (batch,))
+    return Interaction({"item_id_list": items, "item_length": lengths, "item_id": targets})
+
+
+def score_of_every_item(model: TIGER, interaction: Interaction) -> torch.Tensor:
+    """Log-likelihoods `[batch, n_items - 1]`, one item at a time through `transformers`' T5."""
+    hf_model = model.t5.to_transformers()
+    items, lengths = interaction["item_id_list"], interaction["item_length"]
+    scores = []
+    for user in range(len(items)):
+        history = model.item_tokens[items[user, : lengths[user]]].view(1, -1)
+        labels = model.item_tokens[1:]
+        logits = hf_model(
+            input_ids=history.expand(len(labels), -1), decoder_input_ids=shift_right(labels)
+        ).logits
+        scores.append(logits.log_softmax(-1).gather(-1, labels.unsqueeze(-1)).squeeze(-1).sum(-1))
+    return torch.stack(scores)
+
+
+@torch.no_grad()
+def test_recommendation_equals_scoring_every_item():
+    model, interaction = tiger(), histories()
+    expected = score_of_every_item(model, interaction).sort(descending=True)
+    items, scores = model.recommend(interaction, k=60)
+    assert torch.equal(items, expected.indices + 1)
+    torch.testing.assert_close(scores, expected.values, atol=1e-4, rtol=0)
+
+
+@torch.no_grad()
+def test_predict_is_the_exact_log_likelihood():
+    model, interaction = tiger(), histories()
+    every = score_of_every_item(model, interaction)
+    expected = every.gather(1, interaction["item_id"].unsqueeze(1) - 1).squeeze(1)
+    torch.testing.assert_close(model.predict(interaction), expected, atol=1e-4, rtol=0)
+
+
+@torch.no_grad()
+def test_items_outside_the_beam_score_minus_infinity():
+    model, interaction = tiger(beam_size=10), histories()
+    scores = model.full_sort_predict(interaction)
+    items, log_probs = model.recommend(interaction, k=10)
+    assert scores.shape == (4, N_ITEMS)
+    assert torch.equal(scores.isfinite().sum(1), torch.full((4,), 10))
+    assert torch.equal(scores.gather(1, items), log_probs)
+
+
+def test_loss_is_the_cross_entropy_of_transformers():
+    model, interaction = tiger(dropout_rate=0.0), histories(1)
+    labels = model.item_tokens[interaction["item_id"]]
+    history = model.item_tokens[interaction["item_id_list"]].view(1, -1)
+    expected = model.t5.to_transformers()(input_ids=history, labels=labels).loss
+    loss = model.calculate_loss(interaction)
+    torch.testing.assert_close(loss, expected, atol=1e-5, rtol=0)
+    loss.backward()
+    assert all(parameter.grad is not None for parameter in model.t5.parameters())
+
+
+@torch.no_grad()
+def test_other_semantic_ids_change_labels_and_trie():
+    model, interaction = tiger(), histories()
+    before = model.recommend(interaction, k=60)
+    codes = model.tokenizer_stage.semantic_ids.codes
+    turned = torch.cat([codes[:1], codes[1:].roll(1, dims=0)])
+    model.set_semantic_ids(SemanticIDs(turned, [5, 5, 5]))
+    assert not torch.equal(model.recommend(interaction, k=60)[0], before[0])
+    expected = score_of_every_item(model, interaction).sort(descending=True)
+    assert torch.equal(model.recommend(interaction, k=60)[0], expected.indices + 1)
+
+
+@torch.no_grad()
+def test_a_loaded_state_brings_its_semantic_ids():
+    model, other, interaction = tiger(), tiger(), histories()
+    other.recommend(interaction, k=5)  # builds the trie of its own
+    other.load_state_dict(model.state_dict())
+    items, scores = model.recommend(interaction, k=60)
+    assert torch.equal(other.recommend(interaction, k=60)[0], items)
+    assert torch.equal(other.recommend(interaction, k=60)[1], scores)
+
+
+@torch.no_grad()
+def test_added_items_can_be_recommended():
+    model, interaction = tiger(), histories()
+    taken = set(map(tuple, model.item_tokens.tolist()))
+    tokens = next(t for t in product(range(1, 6), range(6, 11), range(11, 16)) if t not in taken)
+    model.add_items(torch.tensor([tokens]), embeddings=torch.zeros(1, 4))
+    items, _ = model.recommend(interaction, k=61)
+    assert torch.equal(items.sort().values, torch.arange(1, 62).expand(4, -1))
+
+
+@torch.no_grad()
+def test_more_items_than_there_are():
+    items, scores = tiger().recommend(histories(), k=70)
+    assert (items[:, 60:] == -1).all() and (scores[:, 60:] == -torch.inf).all()
+    assert (items[:, :60] > 0).all()
