@@ -19,17 +19,17 @@ from recbole_genrec.data.item_text import read_item_texts, read_item_titles
 from recbole_genrec.data.pca import PCA
 from recbole_genrec.data.text_encoder import TextEncoder, build_text_encoder
 from recbole_genrec.errors import InputError
+from recbole_genrec.registry import nearest
 from recbole_genrec.stage_cache import CacheFolder, hash_file, hash_texts
 from recbole_genrec.tokenizer.base import ItemTokenizer
-from recbole_genrec.tokenizer.collision import resolve_collisions
+from recbole_genrec.tokenizer.collision import STRATEGIES, resolve_collisions
 from recbole_genrec.tokenizer.formats import read_codes
 from recbole_genrec.tokenizer.quality import quality_report
 from recbole_genrec.tokenizer.quality_format import format_report
 from recbole_genrec.tokenizer.quality_plot import plot_report
-from recbole_genrec.tokenizer.registry import create_tokenizer
+from recbole_genrec.tokenizer.registry import TOKENIZERS, create_tokenizer
 from recbole_genrec.tokenizer.semantic_ids import SemanticIDs
-
-FURTHER_SETTINGS = ("codebook_sizes", "collision", "append_size", "seed")
+from recbole_genrec.yaml_files import properties_dir, read_properties
 
 
 @dataclass
@@ -142,149 +142,148 @@ def run_tokenizer_stage(config, dataset) -> TokenizerStage:
 
     Args:
         config: the settings in `properties/tokenizer`.
-        dataset: has `item_tokens`, the raw token of every item by internal id.
+        dataset: has `item_tokens` (raw token of every item by internal id) and interactions.
 
     Raises:
         InputError: if a setting or a file cannot work.
     """
-    item_tokens = list(dataset.item_tokens)
-    root = Path(config["checkpoint_dir"]) / "semantic_ids"
-    item_texts, item_titles = _read_texts(config, item_tokens)
-    embeddings = None
-    if config["item_embedding_file"] or not config["sid_file"]:
-        embeddings = build_item_embeddings(config, item_tokens, item_texts, root)
-    settings = tokenizer_settings(config)
-    item_counts = _interactions_per_item(dataset)
-    cache = _cache_folder(config, settings, item_tokens, embeddings, item_counts, root)
-    vectors = embeddings and embeddings.vectors
-    tokenizer = None
-    if not config["sid_file"]:
-        tokenizer = create_tokenizer(settings, vectors.shape[1]).to(config["device"])
-    built = cache.ensure(
-        lambda folder: _build(
-            folder, config, settings, item_tokens, tokenizer, vectors, item_counts
-        )
-    )
-    report = json.loads((cache.path / "report.json").read_text(encoding="utf-8"))
-    if tokenizer is not None:
-        tokenizer.load_state_dict(torch.load(cache.path / "tokenizer.pt", weights_only=True))
+    stage = _StageBuilder(config, dataset)
+    cache = stage.cache_folder()
+    built = cache.ensure(stage.build)
+    result = stage.load(cache.path)
     getLogger().info(f"Semantic IDs {'written to' if built else 'from the cache'} {cache.path}")
-    getLogger().info(format_report(report))
-    return TokenizerStage(
-        semantic_ids=SemanticIDs.load(cache.path / "semantic_ids.pt"),
-        item_tokens=item_tokens,
-        item_texts=item_texts,
-        item_titles=item_titles,
-        item_embeddings=vectors,
-        text_encoder=embeddings and embeddings.text_encoder,
-        pca=embeddings and embeddings.pca,
-        tokenizer=tokenizer,
-        settings=settings,
-        report=report,
-        folder=cache.path,
-    )
+    getLogger().info(format_report(result.report))
+    return result
 
 
 def tokenizer_settings(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that a tokenizer is constructed with and that decide its codes."""
-    known = getattr(config, "final_config_dict", config)  # RecBole's Config cannot be iterated
-    return {
-        key: config[key] for key in known if key.startswith("tokenizer") or key in FURTHER_SETTINGS
-    }
+    """The settings that decide the codes of given embeddings: those of the tokenizer's YAML files.
+
+    Raises:
+        InputError: if there is no such tokenizer or collision strategy.
+    """
+    name, collision = config["tokenizer"], config["collision"]
+    if name not in TOKENIZERS:
+        raise InputError(f"there is no tokenizer named [{name}]{nearest(str(name), TOKENIZERS)}")
+    if collision not in STRATEGIES:
+        raise InputError(
+            f"collision [{collision}] should be one of {', '.join(STRATEGIES)}"
+            f"{nearest(str(collision), list(STRATEGIES))}"
+        )
+    folder = properties_dir() / "tokenizer"
+    keys = {**read_properties(folder / "common.yaml"), **read_properties(folder / f"{name}.yaml")}
+    of_embeddings = ("item_", "text_", "sid_")  # these decide what is given to the tokenizer
+    settings = {key: config[key] for key in keys if not key.startswith(of_embeddings)}
+    return {**settings, "seed": config["seed"]}
 
 
-def _read_texts(config, item_tokens: list[str]) -> tuple[list[str] | None, list[str] | None]:
-    """Texts and titles of all items; without them where they are not needed and not to be had."""
-    try:
-        return read_item_texts(config, item_tokens), read_item_titles(config, item_tokens)
-    except InputError:
-        if config["item_embedding_file"] or config["sid_file"]:
-            return None, None
-        raise
+class _StageBuilder:
+    """What goes into the stage of one configuration, and how to build or restore it."""
 
+    def __init__(self, config, dataset) -> None:
+        self.config = config
+        self.settings = tokenizer_settings(config)
+        self.sid_file = config["sid_file"] and Path(config["sid_file"]).expanduser()
+        if self.sid_file and not self.sid_file.is_file():
+            raise InputError(f"sid_file: there is no file {self.sid_file}.")
+        self.root = Path(config["checkpoint_dir"]) / "semantic_ids"
+        self.item_tokens = list(dataset.item_tokens)
+        items = np.asarray(dataset.inter_feat[dataset.iid_field])
+        counts = np.bincount(items, minlength=len(self.item_tokens))[1:]
+        self.item_counts = torch.from_numpy(counts)  # [n], without the padding item
+        self.item_texts, self.item_titles = self._read_texts()
+        self.embeddings: ItemEmbeddings | None = None
+        self.vectors: Tensor | None = None  # [n_items, d]
+        self.tokenizer: ItemTokenizer | None = None
+        if config["item_embedding_file"] or not self.sid_file:
+            self.embeddings = build_item_embeddings(
+                config, self.item_tokens, self.item_texts, self.root
+            )
+            self.vectors = self.embeddings.vectors
+        if not self.sid_file:
+            tokenizer = create_tokenizer(self.settings, self.vectors.shape[1])
+            self.tokenizer = tokenizer.to(config["device"])
 
-def _interactions_per_item(dataset) -> Tensor:
-    """How often each item but the padding item occurs in the data set, `[n]`."""
-    items = np.asarray(dataset.inter_feat[dataset.iid_field])
-    return torch.from_numpy(np.bincount(items, minlength=len(dataset.item_tokens))[1:])
+    def _read_texts(self) -> tuple[list[str] | None, list[str] | None]:
+        """Texts and titles; without them where they are not needed and not to be had."""
+        try:
+            texts = read_item_texts(self.config, self.item_tokens)
+            return texts, read_item_titles(self.config, self.item_tokens)
+        except InputError:
+            if self.config["item_embedding_file"] or self.sid_file:
+                return None, None
+            raise
 
+    def cache_folder(self) -> CacheFolder:
+        identity = {
+            "items": hash_texts(self.item_tokens),
+            "interactions_per_item": hash_texts(map(str, self.item_counts.tolist())),
+            "embeddings": self.embeddings and self.embeddings.cache.fingerprint,
+        }
+        if self.sid_file:
+            name = "imported"
+            identity["sid_file"] = hash_file(self.sid_file)
+            identity |= {key: self.settings[key] for key in ("collision", "append_size", "seed")}
+        else:
+            name = self.settings["tokenizer"]
+            identity |= self.settings
+        return CacheFolder(self.root, f"{self.config['dataset']}-{name}", identity)
 
-def _cache_folder(
-    config,
-    settings: dict[str, Any],
-    item_tokens: list[str],
-    embeddings: ItemEmbeddings | None,
-    item_counts: Tensor,
-    root: Path,
-) -> CacheFolder:
-    identity = {
-        "items": hash_texts(item_tokens),
-        "interactions_per_item": hash_texts(map(str, item_counts.tolist())),
-        "embeddings": embeddings and embeddings.cache.fingerprint,
-    }
-    if config["sid_file"]:
-        if not Path(config["sid_file"]).is_file():
-            raise InputError(f"sid_file: there is no file {config['sid_file']}.")
-        name = "imported"
-        identity["sid_file"] = hash_file(config["sid_file"])
-        identity |= {key: settings.get(key) for key in FURTHER_SETTINGS}
-    else:
-        name = settings["tokenizer"]
-        identity |= settings
-    return CacheFolder(root, f"{config['dataset']}-{name}", identity)
+    def build(self, folder: Path) -> None:
+        """Write semantic IDs, report and, if there is one, the tokenizer."""
+        vectors = None if self.vectors is None else self.vectors[1:]
+        if self.tokenizer is None:
+            codes, sizes = read_codes(self.sid_file, self.item_tokens[1:])
+        else:
+            codes = self.tokenizer.fit(vectors).encode(vectors)  # [n, L]
+            sizes = self.tokenizer.codebook_sizes
+            torch.save(_cpu_state(self.tokenizer), folder / "tokenizer.pt")
+        unique, unique_sizes = self._make_unique(codes, sizes)
+        padded = torch.nn.functional.pad(unique, (0, 0, 1, 0))  # row 0 = the padding item
+        semantic_ids = SemanticIDs(padded, unique_sizes)
+        semantic_ids.save(folder / "semantic_ids.pt")
+        report = quality_report(codes, semantic_ids, vectors, self.tokenizer, self.item_counts)
+        (folder / "report.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
+        if find_spec("matplotlib"):
+            plot_report(report, folder / "report.png")
+        else:
+            getLogger().info('No report.png: pip install "recbole-genrec[plot]" draws it.')
 
+    def _make_unique(self, codes: Tensor, sizes: list[int]) -> tuple[Tensor, list[int]]:
+        """Codes `[n, L]` without collisions; imported ones that have none stay as they are."""
+        if self.tokenizer is None and len(codes.unique(dim=0)) == len(codes):
+            return codes, sizes
 
-def _build(
-    folder: Path,
-    config,
-    settings: dict[str, Any],
-    item_tokens: list[str],
-    tokenizer: ItemTokenizer | None,
-    vectors: Tensor | None,
-    item_counts: Tensor,
-) -> None:
-    """Write `semantic_ids.pt`, `report.json`, `report.png` and, if there is one, `tokenizer.pt`."""
-    if tokenizer is None:
-        codes, sizes = read_codes(config["sid_file"], item_tokens[1:])
-    else:
-        codes = tokenizer.fit(vectors[1:]).encode(vectors[1:])
-        sizes = tokenizer.codebook_sizes
-        torch.save(_cpu_state(tokenizer), folder / "tokenizer.pt")
-    unique, unique_sizes = _make_unique(codes, sizes, settings, tokenizer, vectors)
-    padded = torch.nn.functional.pad(unique, (0, 0, 1, 0))  # row 0 = the padding item
-    semantic_ids = SemanticIDs(padded, unique_sizes)
-    semantic_ids.save(folder / "semantic_ids.pt")
-    given = None if vectors is None else vectors[1:]
-    report = quality_report(codes, semantic_ids, given, tokenizer, item_counts)
-    (folder / "report.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
-    if find_spec("matplotlib"):
-        plot_report(report, folder / "report.png")
-    else:
-        getLogger().info('No report.png: pip install "recbole-genrec[plot]" draws it.')
+        def distances(rows: Tensor, codes: Tensor) -> Tensor:
+            return self.tokenizer.last_level_distances(self.vectors[1:][rows], codes)
 
+        return resolve_collisions(
+            codes,
+            sizes,
+            self.settings["collision"],
+            self.settings["seed"],
+            append_size=self.settings["append_size"],
+            distances=self.tokenizer and distances,
+        )
 
-def _make_unique(
-    codes: Tensor,
-    sizes: list[int],
-    settings: dict[str, Any],
-    tokenizer: ItemTokenizer | None,
-    vectors: Tensor | None,
-) -> tuple[Tensor, list[int]]:
-    """Codes `[n, L]` without collisions; imported ones that have none stay as they are."""
-    if tokenizer is None and len(codes.unique(dim=0)) == len(codes):
-        return codes, sizes
-
-    def distances(rows: Tensor, codes: Tensor) -> Tensor:
-        return tokenizer.last_level_distances(vectors[1:][rows], codes)
-
-    return resolve_collisions(
-        codes,
-        sizes,
-        settings["collision"],
-        settings["seed"],
-        append_size=settings["append_size"],
-        distances=None if tokenizer is None else distances,
-    )
+    def load(self, folder: Path) -> TokenizerStage:
+        """The stage that `build` has written."""
+        if self.tokenizer is not None:
+            state = torch.load(folder / "tokenizer.pt", weights_only=True)
+            self.tokenizer.load_state_dict(state)
+        return TokenizerStage(
+            semantic_ids=SemanticIDs.load(folder / "semantic_ids.pt"),
+            item_tokens=self.item_tokens,
+            item_texts=self.item_texts,
+            item_titles=self.item_titles,
+            item_embeddings=self.vectors,
+            text_encoder=self.embeddings and self.embeddings.text_encoder,
+            pca=self.embeddings and self.embeddings.pca,
+            tokenizer=self.tokenizer,
+            settings=self.settings,
+            report=json.loads((folder / "report.json").read_text(encoding="utf-8")),
+            folder=folder,
+        )
 
 
 def _cpu_state(tokenizer: ItemTokenizer) -> dict[str, Tensor]:
