@@ -53,7 +53,7 @@ def prefix_metrics(
     Args:
         recommended: item ids `[users, K]`, best first; places without an item hold an id <= 0.
         targets: item ids `[users]`.
-        tokens: semantic IDs of all items `[n_items, L]`, row 0 is the padding item.
+        tokens: tokens or codes of all items `[n_items, L]`, row 0 is the padding item.
         topk: lengths of the evaluated lists, at most K.
 
     Returns:

@@ -9,10 +9,10 @@ from recbole_genrec.trainer.trainer import GenRecTrainer
 class UniGRecTrainer(GenRecTrainer):
     """Trains tokenizer and recommender together for `epochs` epochs (stage 2 of UniGRec).
 
-    With `finetune_epochs` above 0 a third stage follows as in the released code: from the best epoch
-    on the tokenizer is frozen, and the rest is trained with `finetune_learning_rate`. Its epochs are
-    counted from `epochs` on, however early the second stage stopped; the best epoch of both stages is
-    kept.
+    With `finetune_epochs` above 0 a third stage follows as in the released code: from the best
+    epoch on the tokenizer is frozen, and the rest is trained with `finetune_learning_rate`. Its
+    epochs are counted from `epochs` on, however early the second stage stopped; the best epoch of
+    both stages is kept.
     """
 
     def __init__(self, config, model):

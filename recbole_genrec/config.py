@@ -1,0 +1,195 @@
+"""RecBole's configuration with our properties, model names and checks."""
+
+import copy
+import os
+from collections import ChainMap
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import torch
+from recbole.config import Config as RecBoleConfig
+from recbole.utils import ModelType
+
+from recbole_genrec.config_checks import (
+    check_dataset,
+    check_keys,
+    check_metrics,
+    check_values,
+)
+from recbole_genrec.errors import InputError
+from recbole_genrec.registry import get_model, nearest
+from recbole_genrec.yaml_files import (
+    YamlLoader,
+    parse_value,
+    properties_dir,
+    read_properties,
+    read_yaml,
+)
+
+__all__ = ["Config", "parse_value", "properties_dir"]
+
+
+class Config(RecBoleConfig):
+    """Settings of a run, from RecBole's and our defaults, the user's files and a dictionary.
+
+    Later ones win: RecBole's defaults, `properties/overall.yaml`, `tokenizer/<tokenizer>.yaml`,
+    `model/<M>.yaml` for the model and the classes that it inherits from, `dataset/<dataset>.yaml`,
+    `model/<M>-<dataset>.yaml`, `config_file_list`, `config_dict`. Unlike RecBole's, it does not
+    read the command line, never evaluates a value as code and leaves `config_dict` as it was.
+
+    Args:
+        model: model name (`TIGER-TokenWeighted` and `TIGERTokenWeighted` are the same) or class.
+        dataset: name of the data set, the folder `<data_path>/<dataset>`.
+        config_file_list: YAML files.
+        config_dict: settings; values that are text are read by `parse_value`.
+
+    Raises:
+        InputError: for a model, data set, file, key or value that cannot work.
+    """
+
+    def __init__(
+        self,
+        model: str | type | None = None,
+        dataset: str | None = None,
+        config_file_list: Sequence[str] | None = None,
+        config_dict: Mapping[str, Any] | None = None,
+    ):
+        try:
+            super().__init__(model, dataset, config_file_list, config_dict)
+        except (ValueError, TypeError, NotImplementedError) as error:  # RecBole's own checks
+            raise InputError(str(error)) from error
+        check_values(self)
+        check_dataset(self)
+
+    def as_dict(self) -> dict[str, Any]:
+        """All settings as plain values, so that they can be stored in a checkpoint or as JSON."""
+        return {key: _plain(value) for key, value in self.final_config_dict.items()}
+
+    # ---- reading: the hooks of RecBole's constructor, in the order in which it calls them
+
+    def compatibility_settings(self) -> None:
+        """Nothing: `recbole_genrec.compat` has set what RecBole needs."""
+
+    def _init_parameters_category(self) -> None:
+        super()._init_parameters_category()
+        # RecBole extends these lists, which are module constants
+        self.parameters = {name: list(keys) for name, keys in self.parameters.items()}
+
+    def _build_yaml_loader(self) -> type:
+        return YamlLoader
+
+    def _load_config_files(self, file_list: Sequence[str] | None) -> dict[str, Any]:
+        settings: dict[str, Any] = {}
+        for file in file_list or []:
+            _merge(settings, read_yaml(file))
+        return settings
+
+    def _load_variable_config_dict(self, config_dict: Mapping[str, Any] | None) -> dict[str, Any]:
+        return {
+            key: parse_value(value) if isinstance(value, str) else copy.deepcopy(value)
+            for key, value in (config_dict or {}).items()
+        }
+
+    def _load_cmd_line(self) -> dict[str, Any]:
+        return {}
+
+    def _merge_external_config_dict(self) -> None:
+        self.external_config_dict = _merge(dict(self.file_config_dict), self.variable_config_dict)
+
+    def _get_model_and_dataset(self, model: str | type | None, dataset: str | None):
+        given = self.external_config_dict
+        model, dataset = model or given.get("model"), dataset or given.get("dataset")
+        if model is None or dataset is None:
+            raise InputError(f"no [{'dataset' if model else 'model'}] is given")
+        model_class = get_model(model) if isinstance(model, str) else model
+        return model_class.__name__, model_class, str(dataset)
+
+    def _load_internal_config_dict(self, model: str, model_class: type, dataset: str) -> None:
+        super()._load_internal_config_dict(model, model_class, dataset)
+        check_keys(self.external_config_dict, properties_dir())
+        root = properties_dir()
+        names = [base.__name__ for base in reversed(model_class.__mro__)]
+        layers = [
+            *(read_properties(root / "model" / f"{name}.yaml") for name in names),
+            read_properties(root / "dataset" / f"{dataset}.yaml"),
+            *(read_properties(root / "model" / f"{name}-{dataset}.yaml") for name in names),
+        ]
+        tokenizer = ChainMap(self.external_config_dict, *reversed(layers)).get("tokenizer")
+        layers.insert(0, read_properties(root / "overall.yaml"))
+        layers.insert(1, read_properties(root / "tokenizer" / f"{tokenizer}.yaml"))
+        for layer in layers:
+            _merge(self.internal_config_dict, layer)
+
+    def _get_final_config_dict(self) -> dict[str, Any]:
+        return _merge(dict(self.internal_config_dict), self.external_config_dict)
+
+    def _set_default_parameters(self) -> None:
+        settings, given = self.final_config_dict, self.external_config_dict
+        sequential = settings["MODEL_TYPE"] == ModelType.SEQUENTIAL
+        if (
+            sequential
+            and settings.get("loss_type") == "CE"
+            and "train_neg_sample_args" not in given
+        ):
+            settings["train_neg_sample_args"] = None  # cross-entropy has no use for negatives
+        if "load_col" not in given and isinstance(settings["load_col"], dict):
+            self._load_needed_columns(settings)
+        check_metrics(settings)
+        super()._set_default_parameters()
+
+    @staticmethod
+    def _load_needed_columns(settings: dict[str, Any]) -> None:
+        """Load the columns of `.inter` that the run cannot do without, also if named otherwise."""
+        needed = [settings["USER_ID_FIELD"], settings["ITEM_ID_FIELD"]]
+        if settings["eval_args"].get("order") == "TO":
+            needed.append(settings["TIME_FIELD"])
+        columns = settings["load_col"].get("inter")
+        if isinstance(columns, list):
+            missing = [field for field in needed if field and field not in columns]
+            settings["load_col"] = {**settings["load_col"], "inter": columns + missing}
+
+    def _init_device(self) -> None:
+        gpu_id = self.final_config_dict["gpu_id"]
+        if not self.final_config_dict["use_gpu"]:
+            gpu_id = ""
+        elif isinstance(gpu_id, (list, tuple)):
+            gpu_id = ",".join(map(str, gpu_id))
+        self.final_config_dict["gpu_id"] = gpu_id
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+        super()._init_device()
+        if (
+            self.final_config_dict["device"].type == "cpu"
+        ):  # then the variable is not ours to change
+            os.environ.pop("CUDA_VISIBLE_DEVICES")
+            if visible is not None:
+                os.environ["CUDA_VISIBLE_DEVICES"] = visible
+
+
+def _merge(settings: dict[str, Any], update: Mapping[str, Any]) -> dict[str, Any]:
+    """`settings.update(update)`, but a partial `eval_args` completes the one that is there."""
+    for key, value in update.items():
+        if key == "eval_args" and isinstance(value, dict):
+            unknown = set(value) - {"split", "group_by", "order", "mode"}
+            if unknown:
+                name = sorted(unknown)[0]
+                known = ["split", "group_by", "order", "mode"]
+                raise InputError(f"eval_args has no key [{name}]{nearest(name, known)}")
+            value = {**settings.get("eval_args", {}), **value}
+        settings[key] = value
+    return settings
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Enum):
+        return value.name
+    if isinstance(value, dict):
+        return {key: _plain(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple, set)):
+        return [_plain(entry) for entry in value]
+    if isinstance(value, (torch.device, Path)):
+        return str(value)
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    raise TypeError(f"a setting should be a plain value, found {type(value).__name__} [{value}]")

@@ -1,0 +1,191 @@
+"""The data sets of all models; histories are index ranges into the interactions, never copies."""
+
+import pickle
+from logging import getLogger
+from pathlib import Path
+
+import torch
+from recbole.config import Config
+from recbole.data.dataset import (
+    DIENDataset,
+    KGSeqDataset,
+    KnowledgeBasedDataset,
+    SequentialDataset,
+)
+from recbole.data.interaction import Interaction
+from recbole.utils import FeatureSource, FeatureType, ModelType, set_color
+from torch import Tensor
+
+from recbole_genrec.data.columns import rows
+from recbole_genrec.data.repaired import RepairedDataset
+
+HISTORY_END = "_history_end"  # column of inter_feat: where the target stands in the event table
+
+
+class GenRecDataset(SequentialDataset, RepairedDataset):
+    """The data set of sequential models: one sample per prefix of each user's sequence.
+
+    RecBole copies every prefix into a padded row. Here the interactions are kept once, sorted by
+    user and time; a sample holds the row of its target and the length of its history, which is
+    gathered for a batch when the batch is asked for. The batches hold RecBole's fields: `item_id`
+    (the target), `item_length` and for every field of the interactions `<field>_list`
+    `[batch, MAX_LEN]`, oldest first, padded with 0 on the right.
+
+    Attributes:
+        tokenizer_stage: the result of the tokenizer stage, set by the runner, or None.
+    """
+
+    tokenizer_stage = None
+
+    @property
+    def item_tokens(self) -> list[str]:
+        """Raw item tokens; index = internal id, `[0]` is `[PAD]`."""
+        return [str(token) for token in self.field2id_token[self.iid_field]]
+
+    @property
+    def target_counts(self) -> Tensor:
+        """How often each item is the target of a sample, `[n_items]`."""
+        return torch.bincount(self.inter_feat[self.iid_field], minlength=self.item_num)
+
+    @property
+    def item_counter(self):
+        """Interactions per item, the first ones of each user, which are never targets, included."""
+        counter = self.counter(self.iid_field)
+        if HISTORY_END in self.inter_feat:
+            counter.update(self._first_events()[self.iid_field].numpy())
+        return counter
+
+    def data_augmentation(self) -> None:
+        """Make the samples: `<i1, i2, i3>` gives i2 after `<i1>` and i3 after `<i1, i2>`."""
+        self._aug_presets()
+        self._check_field("uid_field", "time_field")
+        self.sort(by=[self.uid_field, self.time_field])
+        user = self.inter_feat[self.uid_field]
+        row = torch.arange(len(user))
+        position = row - torch.searchsorted(user, user)  # in the sequence of the user
+        target = row[position > 0]
+
+        self._events = self.inter_feat
+        self.inter_feat = rows(self._events, target)
+        self.inter_feat[self.item_list_length_field] = position[target].clamp(
+            max=self.max_item_list_len
+        )
+        self.inter_feat[HISTORY_END] = target
+
+    def __getitem__(self, index, join: bool = True) -> Interaction:
+        samples = self._with_histories(rows(self.inter_feat, index))
+        return self.join(samples) if join else samples
+
+    def _with_histories(self, samples: Interaction) -> Interaction:
+        if HISTORY_END not in samples:  # pre-split files and DIEN bring their own histories
+            return samples
+        end, length = samples[HISTORY_END], samples[self.item_list_length_field]
+        step = torch.arange(self.max_item_list_len)
+        inside = step < length.unsqueeze(-1)  # [batch, MAX_LEN]
+        events = ((end - length).unsqueeze(-1) + step).masked_fill(~inside, 0)
+        samples.drop(HISTORY_END)
+        for field in self._events:
+            list_field = field + self.config["LIST_SUFFIX"]
+            if list_field in self.field2type:  # not that of the user, nor dropped by unused_col
+                history = self._events[field][events]  # [batch, MAX_LEN, ...]
+                padding = ~inside.view(inside.shape + (1,) * (history.dim() - inside.dim()))
+                samples[list_field] = history.masked_fill(padding, 0)
+        return samples
+
+    def _first_events(self) -> Interaction:
+        """The interactions that start the sequences of this split: they are no targets."""
+        before = self.inter_feat[HISTORY_END] - 1
+        user = self._events[self.uid_field]
+        first = (before == 0) | (user[before] != user[before - 1])
+        return rows(self._events, before[first])
+
+    def _drop_unused_col(self) -> None:
+        """Drop what `unused_col` names; histories (`timestamp_list`) are then never gathered."""
+        for feat_name, fields in (self.config["unused_col"] or {}).items():
+            feat = getattr(self, f"{feat_name}_feat")
+            for field in fields:
+                if field in feat:
+                    self._del_col(feat, field)
+                elif field in self.field2type:
+                    for properties in (self.field2type, self.field2source, self.field2seqlen):
+                        properties.pop(field, None)
+                else:
+                    self.logger.warning(f"unused_col: there is no field [{field}] in {feat_name}.")
+
+    def inter_matrix(self, form="coo", value_field=None):
+        """Sparse matrix `[n_users, n_items]` of the interactions, each user's first included."""
+        if HISTORY_END not in self.inter_feat:
+            return super().inter_matrix(form, value_field)
+        first = self._first_events()
+        fields = [self.uid_field, self.iid_field, *([value_field] if value_field else [])]
+        both = {f: torch.cat([self.inter_feat[f], first[f]]) for f in fields}
+        return self._create_sparse_matrix(
+            Interaction(both), self.uid_field, self.iid_field, form, value_field
+        )
+
+    def _benchmark_presets(self) -> None:
+        suffix = self.config["LIST_SUFFIX"]
+        for field in self.inter_feat:
+            if field + suffix in self.inter_feat:
+                setattr(self, f"{field}_list_field", field + suffix)
+        self.set_field_property(
+            self.item_list_length_field, FeatureType.TOKEN, FeatureSource.INTERACTION, 1
+        )
+        histories = self.inter_feat[self.iid_field + suffix]
+        self.inter_feat[self.item_list_length_field] = histories.map(len)
+
+
+class FEARecDataset(GenRecDataset):
+    """FEARec picks single histories out of `inter_feat` while it trains: they are kept there."""
+
+    def data_augmentation(self) -> None:
+        super().data_augmentation()
+        self.inter_feat = self._with_histories(self.inter_feat)
+
+
+class NegativeHistoryDataset(DIENDataset, GenRecDataset):
+    """DIEN copies its histories, with negative ones beside them."""
+
+
+class KnowledgeDataset(KnowledgeBasedDataset, RepairedDataset):
+    """The data set of knowledge-aware models."""
+
+
+class KnowledgeSequenceDataset(KGSeqDataset, GenRecDataset):
+    """The data set of knowledge-aware sequential models."""
+
+
+DATASETS = {
+    "FEARec": FEARecDataset,
+    "DIEN": NegativeHistoryDataset,
+    "GRU4RecKG": KnowledgeSequenceDataset,
+    "KSR": KnowledgeSequenceDataset,
+}
+DATASETS_BY_TYPE = {
+    ModelType.SEQUENTIAL: GenRecDataset,
+    ModelType.KNOWLEDGE: KnowledgeDataset,
+}
+
+
+def load_dataset(config: Config) -> RepairedDataset:
+    """Load, filter and number the data set of `config`, or read the result back if it was saved.
+
+    As in RecBole, `save_dataset: True` saves it in `checkpoint_dir`, and it is read from there or
+    from `dataset_save_path` when its settings are still the same.
+    """
+    by_type = DATASETS_BY_TYPE.get(config["MODEL_TYPE"], RepairedDataset)
+    dataset_class = DATASETS.get(config["model"], by_type)
+    default = Path(config["checkpoint_dir"]) / f"{config['dataset']}-{dataset_class.__name__}.pth"
+    file = Path(config["dataset_save_path"] or default)
+    if file.is_file():
+        dataset = pickle.loads(file.read_bytes())
+        settings = [*config.parameters["Dataset"], "seed", "repeatable"]
+        if type(dataset) is dataset_class and all(
+            config[key] == dataset.config[key] for key in settings
+        ):
+            getLogger().info(set_color("Load filtered dataset from", "pink") + f": [{file}]")
+            return dataset
+    dataset = dataset_class(config)
+    if config["save_dataset"]:
+        dataset.save()
+    return dataset

@@ -1,0 +1,252 @@
+"""RecBole's Dataset, working on numpy 2 and pandas 3, in true time order, with clear errors.
+
+The methods that are overridden here have the meaning and the results that they have in RecBole on
+the libraries that it was written for.
+"""
+
+import os
+import pickle
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import pandas as pd
+import torch
+from recbole.data.interaction import Interaction
+from recbole.utils import FeatureSource, FeatureType, ensure_dir, set_color
+from recbole.utils.url import decide_download, download_url, extract_zip, rename_atomic_files
+
+from recbole_genrec.data.atomic_file import read_atomic_file, read_header
+from recbole_genrec.data.columns import discretize, flat, like, pad, rows
+from recbole_genrec.data.filtering import FilteredDataset
+from recbole_genrec.errors import InputError
+
+SEQUENCES = (FeatureType.TOKEN_SEQ, FeatureType.FLOAT_SEQ)
+
+
+class RepairedDataset(FilteredDataset):
+    """The data set of general models."""
+
+    # ---- loading
+
+    def _download(self) -> None:
+        """Fetch the data set into a folder beside its place, which it takes only when complete."""
+        if self.config["local_rank"] == 0:
+            url = self._get_download_url("url")
+            self.logger.info(f"Prepare to download dataset [{self.dataset_name}] from [{url}].")
+            if not decide_download(url):
+                raise InputError(f"there is no folder {self.dataset_path}; download refused")
+            target = Path(self.dataset_path)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with TemporaryDirectory(dir=target.parent) as temporary:
+                folder = Path(temporary) / target.name
+                archive = Path(download_url(url, str(folder)))
+                extract_zip(str(archive), str(folder))
+                archive.unlink()
+                rename_atomic_files(str(folder), archive.stem, self.dataset_name)
+                os.replace(folder, target)
+            self.logger.info("Downloading done.")
+        if torch.distributed.is_initialized():
+            torch.distributed.barrier()
+
+    def _load_inter_feat(self, token, dataset_path) -> None:
+        super()._load_inter_feat(token, dataset_path)
+        needed = {"USER_ID_FIELD": self.uid_field, "ITEM_ID_FIELD": self.iid_field}
+        if self.config["eval_args"]["order"] == "TO" and self.benchmark_filename_list is None:
+            needed["TIME_FIELD"] = self.time_field
+        for key, field in needed.items():
+            if field is not None and field not in self.inter_feat:
+                raise InputError(
+                    f"{Path(dataset_path) / token}.inter: no column [{field}] ({key}) among those "
+                    f"loaded, {list(self.inter_feat.columns)}"
+                )
+
+    def _load_user_or_item_feat(self, token, dataset_path, source, field_name):
+        path, field = Path(dataset_path) / f"{token}.{source.value}", getattr(self, field_name)
+        feat = self._load_feat(str(path), source) if path.is_file() else None
+        if feat is not None and field not in feat:
+            key = "USER_ID_FIELD" if source == FeatureSource.USER else "ITEM_ID_FIELD"
+            raise InputError(
+                f"{path}: no column [{field}] ({key}) among those loaded, {list(feat.columns)}"
+            )
+        if field in self.field2source:
+            self.field2source[field] = FeatureSource(f"{source.value}_id")
+        return None if feat is None else feat.drop_duplicates(field)
+
+    def _load_feat(self, filepath, source) -> pd.DataFrame | None:
+        self.logger.debug(set_color(f"Loading feature from [{filepath}] ({source}).", "green"))
+        load_col, unload_col = self._get_load_and_unload_col(source)
+        if load_col == set():
+            return None
+        separator, encoding = self.config["field_separator"], self.config["encoding"]
+        header = read_header(filepath, separator, encoding)
+        self._check_load_col(filepath, source, header)
+        columns = {
+            field: ftype
+            for field, ftype in header.items()
+            if (load_col is None or field in load_col) and field not in (unload_col or ())
+        }
+        if not columns:
+            self.logger.warning(f"No columns has been loaded from [{source}]")
+            return None
+        if source != "link":
+            for field, ftype in columns.items():
+                self.field2source[field] = source
+                self.field2type[field] = ftype
+                self.field2seqlen[field] = 1
+                if "float" in ftype.value:
+                    self.field2bucketnum[field] = 2
+        feat = read_atomic_file(filepath, columns, separator, encoding)
+        for field, ftype in columns.items():
+            if ftype in SEQUENCES:
+                feat[field] = self._split_sequences(feat[field], field, ftype, filepath)
+        return feat
+
+    def _check_load_col(self, filepath, source, header) -> None:
+        """What the user asks to load must be there; the lists in property files may name more."""
+        given = self.config.external_config_dict.get("load_col")
+        suffix = source.value if isinstance(source, FeatureSource) else source
+        wanted = given.get(suffix) if isinstance(given, dict) else None
+        for field in wanted if isinstance(wanted, list) else []:
+            if field not in header:
+                raise InputError(
+                    f"{filepath}: no column [{field}] (load_col); its columns are {list(header)}"
+                )
+
+    def _split_sequences(self, cells: pd.Series, field, ftype, filepath) -> list[np.ndarray]:
+        """Cells of words or numbers to arrays, at most `seq_len` long; missing cells are empty."""
+        separator, dtype = self.config["seq_separator"], str
+        longest = (self.config["seq_len"] or {}).get(field)
+        if ftype == FeatureType.FLOAT_SEQ:
+            dtype = np.float64
+        try:
+            rows = [
+                np.array([word for word in cell.split(separator) if word], dtype=dtype)[:longest]
+                for cell in cells.fillna("")
+            ]
+        except ValueError as error:
+            raise InputError(f"{filepath}: column [{field}] of type float_seq: {error}") from error
+        self.field2seqlen[field] = max(map(len, rows), default=0)
+        return rows
+
+    # ---- ids, missing values and numbers
+
+    def _remap(self, remap_list) -> None:
+        """Number the tokens of one or more columns from 1 on in order of appearance; missing: 0."""
+        if len(remap_list) == 0:
+            return
+        tokens, split_point = self._concat_remaped_tokens(remap_list)
+        ids, found = pd.factorize(np.asarray(tokens, dtype=object))
+        id_token = np.array(["[PAD]", *found], dtype=object)
+        token_id = {token: index for index, token in enumerate(id_token)}
+        parts = np.split(ids + 1, split_point)
+        for (feat, field, ftype), new_ids in zip(remap_list, parts, strict=True):
+            self.field2id_token.setdefault(field, id_token)
+            self.field2token_id.setdefault(field, token_id)
+            feat[field] = like(feat[field], new_ids) if ftype in SEQUENCES else new_ids
+
+    def _fill_nan(self) -> None:
+        for feat_name in self.feat_name_list:
+            feat = getattr(self, feat_name)
+            for field in feat:
+                ftype = self.field2type[field]
+                if ftype == FeatureType.TOKEN:
+                    feat[field] = feat[field].fillna(0).astype(np.int64)
+                elif ftype == FeatureType.FLOAT:
+                    feat[field] = feat[field].fillna(feat[field].mean()).fillna(0.0)
+                else:
+                    dtype = np.int64 if ftype == FeatureType.TOKEN_SEQ else np.float64
+                    empty = np.array([], dtype=dtype)
+                    feat[field] = [empty if isinstance(x, float) else x for x in feat[field]]
+
+    def _normalize(self) -> None:
+        """Scale the chosen float fields to [0, 1]; a constant field becomes 1."""
+        fields = self.config["normalize_field"]
+        if fields is not None and self.config["normalize_all"] is True:
+            raise InputError("normalize_field and normalize_all cannot be set at the same time")
+        if not fields:
+            fields = self.float_like_fields if self.config["normalize_all"] else []
+        for field in fields:
+            if self._is_float_field(field, "normalize_field"):
+                for feat in self.field2feats(field):
+                    values = flat(feat[field])
+                    low, high = values.min(), values.max()
+                    scaled = (values - low) / (high - low) if high > low else np.ones_like(values)
+                    feat[field] = like(feat[field], scaled)
+
+    def _discretization(self) -> None:
+        """Turn each numerical field into pairs (value, bucket) as RecBole's embeddings expect."""
+        settings = self.config["discretization"] or {}
+        for field in settings:
+            if field not in self.config["numerical_features"]:
+                raise InputError(f"discretization: [{field}] is not in numerical_features")
+        for field in self.config["numerical_features"]:
+            for feat in self.field2feats(field):
+                values = flat(feat[field])
+                if field in settings:
+                    buckets = discretize(values, settings[field])
+                    self.field2bucketnum[field] = int(buckets.max() + 1)
+                    pair = np.ones_like(buckets), buckets
+                else:
+                    pair = values, np.ones_like(values)
+                if self.field2type[field] == FeatureType.FLOAT:
+                    feat[field] = np.stack(pair, axis=-1).tolist()
+                else:
+                    pair = [like(feat[field], part) for part in pair]
+                    feat[field] = list(zip(*pair, strict=True))
+
+    def _is_float_field(self, field: str, key: str) -> bool:
+        if field not in self.field2type:
+            raise InputError(f"{key}: there is no column [{field}]")
+        floats = self.field2type[field] in (FeatureType.FLOAT, FeatureType.FLOAT_SEQ)
+        if not floats:
+            self.logger.warning(f"{field} is no float field: {key} leaves it as it is.")
+        return floats
+
+    # ---- tensors
+
+    def _change_feat_format(self) -> None:
+        """Sort by time, then turn the features into tensors, in which time has 24 bits only."""
+        in_time_order = self.config["eval_args"]["order"] == "TO"
+        if in_time_order and self.benchmark_filename_list is None:
+            self.inter_feat = self.inter_feat.sort_values(self.time_field, kind="stable")
+        super()._change_feat_format()
+
+    def _dataframe_to_interaction(self, data: pd.DataFrame) -> Interaction:
+        columns = {}
+        for field in data:
+            ftype, width = self.field2type[field], self.field2seqlen[field]
+            numerical = field in self.config["numerical_features"]
+            dtype = torch.float32 if "float" in ftype.value else torch.int64
+            if ftype in SEQUENCES:
+                parts = zip(*data[field], strict=True) if numerical else [data[field]]
+                padded = [pad(list(rows), width, dtype) for rows in parts]
+                columns[field] = torch.stack(padded, dim=-1) if numerical else padded[0]
+            else:
+                values = data[field].tolist() if numerical else data[field].to_numpy()
+                columns[field] = torch.tensor(values, dtype=dtype)
+        return Interaction(columns)
+
+    def join(self, df: Interaction) -> Interaction:
+        for field, feat in ((self.uid_field, self.user_feat), (self.iid_field, self.item_feat)):
+            if feat is not None and field in df:
+                df.update(rows(feat, df[field]))
+        return df
+
+    def sort(self, by, ascending=True) -> None:
+        if ascending is not True:
+            super().sort(by, ascending)
+            return
+        for field in reversed([by] if isinstance(by, str) else by):
+            key = self.inter_feat[field]
+            self.inter_feat._reindex(torch.argsort(key.reshape(len(key), -1)[:, 0], stable=True))
+
+    def save(self) -> None:
+        """Pickle the filtered data set into `checkpoint_dir`."""
+        ensure_dir(self.config["checkpoint_dir"])
+        name = f"{self.config['dataset']}-{type(self).__name__}.pth"
+        file = Path(self.config["checkpoint_dir"]) / name
+        self.logger.info(set_color("Saving filtered dataset into ", "pink") + f"[{file}]")
+        temporary = file.with_name(f"{name}.{os.getpid()}.tmp")
+        temporary.write_bytes(pickle.dumps(self))
+        os.replace(temporary, file)

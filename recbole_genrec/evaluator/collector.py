@@ -1,0 +1,111 @@
+"""Collects what RecBole's metrics need, from dense scores or from lists of recommended items."""
+
+from typing import NamedTuple
+
+import torch
+from recbole.evaluator import Collector
+from torch import Tensor
+
+from recbole_genrec.evaluator import metrics  # noqa: F401  (replaces RecBole's list metrics)
+
+NO_ITEM = 0  # RecBole's padding item marks a place in a list that no item takes
+
+
+class RankedItems(NamedTuple):
+    """What a model recommends: `ids` `[batch, k]`, best first, and their `scores` `[batch, k]`."""
+
+    ids: Tensor
+    scores: Tensor
+
+
+class GenRecCollector(Collector):
+    """RecBole's Collector, in which only items that were really recommended count.
+
+    An item that has the score -inf was not recommended: it is no hit and in no list. Neither is the
+    padding item. Ranking metrics are computed from the top of each list, whether the model gave the
+    list or scores of all items, so that both ways give the same numbers.
+    """
+
+    def __init__(self, config):
+        super().__init__(config)
+        self.needs_items = self.register.need("rec.items")
+        self.needs_hits = self.register.need("rec.topk")
+        self.needs_all_scores = any(map(self.register.need, ("rec.meanrank", "rec.score")))
+        for key in ("rec.items", "rec.topk"):  # collected here, not in the base class
+            setattr(self.register, key, False)
+
+    def data_collect(self, train_data) -> None:
+        super().data_collect(train_data)
+        if "data.num_items" in self.data_struct:  # RecBole counts the padding item
+            self.data_struct.set("data.num_items", self.data_struct.get("data.num_items") - 1)
+
+    def eval_batch_collect(
+        self,
+        scores_tensor: Tensor | RankedItems,
+        interaction,
+        positive_u: Tensor,
+        positive_i: Tensor,
+    ) -> None:
+        """Collect a batch.
+
+        Args:
+            scores_tensor: scores `[batch, n_items]`, or the ranked items of each user.
+            interaction: the batch.
+            positive_u: row of each positive item `[n_positives]`.
+            positive_i: the positive items `[n_positives]`.
+
+        Raises:
+            ValueError: when a score is NaN.
+        """
+        if self.needs_items or self.needs_hits:
+            ranked = scores_tensor
+            if not isinstance(ranked, RankedItems):
+                ranked = self._rank(scores_tensor)
+            items = self._recommended(ranked)
+            if self.needs_items:
+                self.data_struct.update_tensor("rec.items", items)
+            if self.needs_hits:
+                self.data_struct.update_tensor("rec.topk", _hits(items, positive_u, positive_i))
+        super().eval_batch_collect(scores_tensor, interaction, positive_u, positive_i)
+
+    def get_data_struct(self):
+        # The base class calls `.cpu()` on everything, also on counts.
+        values = self.data_struct._data_dict
+        others = {key: value for key, value in values.items() if not isinstance(value, Tensor)}
+        for key in others:
+            del values[key]
+        struct = super().get_data_struct()
+        for key, value in others.items():
+            values[key] = value
+            struct.set(key, value)
+        return struct
+
+    def _rank(self, scores: Tensor) -> RankedItems:
+        top = torch.topk(scores, min(max(self.topk), scores.shape[1]), dim=-1)
+        return RankedItems(top.indices, top.values)
+
+    def _recommended(self, ranked: RankedItems) -> Tensor:
+        """The first items of each user `[batch, max(topk)]`, NO_ITEM where there is none."""
+        length = max(self.topk)
+        ids, scores = ranked.ids[:, :length], ranked.scores[:, :length]
+        if torch.isnan(scores).any():
+            raise ValueError("the model gives NaN as a score in evaluation")
+        none = (scores == -torch.inf) | (ids <= 0)
+        items = ids.masked_fill(none, NO_ITEM)
+        return torch.nn.functional.pad(items, (0, length - items.shape[1]), value=NO_ITEM)
+
+
+def _hits(items: Tensor, positive_u: Tensor, positive_i: Tensor) -> Tensor:
+    """RecBole's `rec.topk`: 1 where the item is positive, then the number of positives.
+
+    Args:
+        items: `[batch, k]`
+
+    Returns:
+        `[batch, k + 1]`
+    """
+    positives = torch.stack([positive_u, positive_i]).to(items.device).unique(dim=1)
+    row, item = positives  # [n_positives]
+    hits = torch.zeros_like(items).index_add_(0, row, (items[row] == item[:, None]).to(items.dtype))
+    number = torch.bincount(row, minlength=len(items))
+    return torch.cat([hits, number[:, None]], dim=1).int()

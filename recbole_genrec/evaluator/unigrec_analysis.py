@@ -1,0 +1,181 @@
+"""What joint training does to codebooks and identifiers: Figures 3, 5 and 6 of UniGRec.
+
+Reference: UniGRec (arXiv 2601.17438), Section 4.4.1 and 4.5.
+
+    python -m recbole_genrec.evaluator.unigrec_analysis saved/UniGRec-ml-100k-1a2b3c4d.pth analysis
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from recbole_genrec.errors import InputError
+from recbole_genrec.tokenizer.formats import replacing
+from recbole_genrec.trainer.checkpoint import load_checkpoint
+
+
+def codebook_analysis(codebooks: Sequence[Tensor], codes: Tensor) -> list[dict[str, Any]]:
+    """Spread and usage of the codewords of each level (Figure 5).
+
+    Args:
+        codebooks: L tensors `[K_l, width]`.
+        codes: hard codes of all items `[n, >= L]`.
+
+    Returns:
+        per level `entropy` of the usage in nats, `max_entropy` (that of uniform usage), `used`
+        codewords, `points`, the codewords on their two principal axes `[K_l, 2]`, and
+        `explained_variance`, the share of the codewords' variance along each.
+    """
+    levels = []
+    for level, codebook in enumerate(codebooks):
+        count = torch.bincount(codes[:, level], minlength=len(codebook)).double()
+        points, explained = principal_axes(codebook)
+        levels.append(
+            {
+                "entropy": float(torch.distributions.Categorical(count).entropy()),
+                "max_entropy": float(torch.tensor(len(codebook)).double().log()),
+                "used": int((count > 0).sum()),
+                "points": points.tolist(),
+                "explained_variance": explained.tolist(),
+            }
+        )
+    return levels
+
+
+def principal_axes(rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Coordinates `[n, 2]` of rows `[n, d]` on their principal axes, and the shares of variance."""
+    rows = rows.double()
+    u, s, _ = torch.linalg.svd(rows - rows.mean(dim=0), full_matrices=False)
+    points = u[:, :2] * s[:2]
+    flip = points.gather(0, points.abs().argmax(dim=0, keepdim=True)).sign()  # else arbitrary
+    return points * flip, s[:2].square() / s.square().sum()
+
+
+def identifier_changes(before: Tensor, after: Tensor) -> dict[str, Any]:
+    """How the hard codes of items differ between two states of a tokenizer (Figure 6).
+
+    Args:
+        before, after: codes `[n, L]`.
+
+    Returns:
+        `change_rate`: share of items whose code differs, per level; `patterns`: share of items by
+        the levels that differ ("none", "1", "1+3", ...), the most frequent first; `at_most_one`:
+        share of items that differ at no more than one level.
+    """
+    changed = before != after  # [n, L]
+    patterns = Counter(
+        "+".join(str(level) for level, differs in enumerate(row, 1) if differs) or "none"
+        for row in changed.tolist()
+    )
+    return {
+        "change_rate": changed.double().mean(dim=0).tolist(),
+        "patterns": {name: count / len(changed) for name, count in patterns.most_common()},
+        "at_most_one": float((changed.sum(dim=1) <= 1).double().mean()),
+    }
+
+
+def analyse_checkpoint(path: str | Path) -> dict[str, Any]:
+    """The analyses of one checkpoint of a model whose tokenizer has codebooks.
+
+    Returns:
+        `codebooks` (see `codebook_analysis`); of UniGRec also `identifiers` (see
+        `identifier_changes`, from the tokenizer stage to the checkpoint) and `joint_training`, the
+        collision and change rates of each epoch.
+
+    Raises:
+        InputError: if the checkpoint has no codebooks.
+    """
+    checkpoint = load_checkpoint(path)
+    stage = checkpoint.get("extra", {}).get("tokenizer_stage")
+    weights = stage["tokenizer"]["state"] if stage and stage["tokenizer"] else {}
+    codebooks = [weights[name] for name in sorted(weights) if name.startswith("codebooks.")]
+    if not codebooks:
+        raise InputError(f"[{path}] has no codebooks: expected a model with a trained tokenizer")
+    codes = stage["codes"][1:]
+    analysis: dict[str, Any] = {"codebooks": codebook_analysis(codebooks, codes)}
+    pretrained = checkpoint["state_dict"].get("pretrained_codes")
+    if pretrained is not None:
+        levels = len(codebooks)  # without the dedicated token
+        analysis["identifiers"] = identifier_changes(pretrained[1:, :levels], codes[:, :levels])
+        analysis["joint_training"] = checkpoint["extra"]["identifier_history"]
+    return analysis
+
+
+def write_analysis(paths: dict[str, str | Path], folder: str | Path) -> dict[str, Any]:
+    """Analyse checkpoints and write `analysis.json`, `codebooks.png` and `identifiers.png`.
+
+    Args:
+        paths: checkpoints by the names that they have in the pictures, e.g. TIGER and UniGRec.
+        folder: is made if it does not exist.
+
+    Raises:
+        InputError: for a checkpoint that cannot be analysed.
+    """
+    analyses = {name: analyse_checkpoint(path) for name, path in paths.items()}
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with replacing(folder / "analysis.json") as temporary:
+        Path(temporary).write_text(json.dumps(analyses, indent=1), encoding="utf-8")
+    plot_codebooks(analyses, folder / "codebooks.png")
+    changed = {name: a["identifiers"] for name, a in analyses.items() if "identifiers" in a}
+    if changed:
+        plot_identifiers(changed, folder / "identifiers.png")
+    return analyses
+
+
+def plot_codebooks(analyses: dict[str, dict[str, Any]], path: str | Path) -> None:
+    """Figure 5: one row per model, one panel per level."""
+    columns = max(len(analysis["codebooks"]) for analysis in analyses.values())
+    figure, grid = _figure(len(analyses), columns)
+    for row, (name, analysis) in zip(grid, analyses.items(), strict=True):
+        for panel, (axes, level) in enumerate(zip(row, analysis["codebooks"], strict=False), 1):
+            axes.scatter(*zip(*level["points"], strict=True), s=8, alpha=0.7)
+            entropy, most = level["entropy"], level["max_entropy"]
+            axes.set(title=f"{name}, level {panel}", xlabel=f"entropy {entropy:.2f} of {most:.2f}")
+    _save(figure, path)
+
+
+def plot_identifiers(changes: dict[str, dict[str, Any]], path: str | Path) -> None:
+    """Figure 6: change rate per level, and the share of items by the levels that changed."""
+    figure, grid = _figure(len(changes), 2)
+    for (left, right), (name, change) in zip(grid, changes.items(), strict=True):
+        levels = [str(level) for level in range(1, len(change["change_rate"]) + 1)]
+        left.bar(levels, change["change_rate"])
+        left.set(title=f"{name}: code change rate", xlabel="level", ylim=(0, None))
+        right.bar(list(change["patterns"]), list(change["patterns"].values()))
+        right.set(title=f"{name}: items by changed levels", xlabel="levels", ylim=(0, 1))
+    _save(figure, path)
+
+
+def _figure(rows: int, columns: int):
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise InputError("plotting needs matplotlib: pip install matplotlib") from error
+    figure = Figure(figsize=(4 * columns, 3.5 * rows), layout="constrained")
+    return figure, figure.subplots(rows, columns, squeeze=False)
+
+
+def _save(figure, path: str | Path) -> None:
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=120, format="png")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Analyse codebooks and identifiers.")
+    parser.add_argument("checkpoints", nargs="+", type=Path)
+    parser.add_argument("folder", type=Path)
+    given = parser.parse_args()
+    write_analysis({path.stem: path for path in given.checkpoints}, given.folder)
+
+
+if __name__ == "__main__":
+    main()

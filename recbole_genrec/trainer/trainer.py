@@ -1,0 +1,301 @@
+"""RecBole's Trainer on current libraries: one training and evaluation loop for all models."""
+
+import hashlib
+import json
+import math
+from functools import cache
+from pathlib import Path
+from time import perf_counter
+
+import torch
+from recbole.data.interaction import Interaction
+from recbole.trainer import PretrainTrainer, Trainer
+from recbole.utils import get_gpu_usage, set_color
+from torch.nn.utils.clip_grad import clip_grad_norm_
+from tqdm import tqdm
+
+from recbole_genrec.evaluator.collector import GenRecCollector, RankedItems
+from recbole_genrec.trainer.checkpoint import (
+    check_same_run,
+    load_checkpoint,
+    load_weights,
+    save_checkpoint,
+)
+
+# Settings that say where and how loudly a run goes, not what comes out of it.
+ENVIRONMENT_KEYS = {
+    *("gpu_id", "use_gpu", "device", "worker", "state", "show_progress", "verbose"),
+    *("data_path", "checkpoint_dir", "dataset_save_path", "dataloaders_save_path", "log_wandb"),
+    *("save_dataset", "save_dataloaders", "nproc", "world_size", "offset", "ip", "port"),
+    *("local_rank", "single_spec", "wandb_project", "config_files"),
+}
+
+
+class GenRecTrainer(Trainer):
+    """Trains and evaluates any model.
+
+    With RecBole's settings the losses and metrics are RecBole's, seed for seed. Beyond that:
+    `lr_scheduler` and `warmup_ratio` (a schedule per optimiser step), `enable_amp` in bfloat16,
+    gradient clipping also with `enable_scaler`, no wait for the GPU at every step, and checkpoints
+    of tensors and plain values.
+
+    A model may offer, beside what RecBole asks of it:
+        `parameter_groups()`: groups for the optimiser, in place of `parameters()`;
+        `extra_checkpoint()`, `load_extra(dict)`: plain values and tensors for the checkpoint;
+        `on_epoch_start(epoch)`, `on_epoch_end(epoch)`: called around each training epoch;
+        `recommend(interaction, k)`: item ids and scores `[batch, k]`, best first, by which it is
+        then evaluated without scoring all items.
+    """
+
+    def __init__(self, config, model):
+        super().__init__(config, model)
+        self.saved_model_file = str(
+            Path(self.checkpoint_dir)
+            / f"{config['model']}-{config['dataset']}-{run_fingerprint(config)}.pth"
+        )
+        self.eval_collector = GenRecCollector(config)
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=bool(config["enable_scaler"]))
+        self.lr_scheduler = None
+        self.step = 0  # optimiser steps so far
+        self._lr_scheduler_state: dict | None = (
+            None  # of a checkpoint, until fit() knows the length
+        )
+
+    def _build_optimizer(self, **kwargs):
+        if "params" not in kwargs and hasattr(self.model, "parameter_groups"):
+            kwargs["params"] = self.model.parameter_groups()
+        return super()._build_optimizer(**kwargs)
+
+    # ---- training
+
+    def _train_epoch(self, train_data, epoch_idx, loss_func=None, show_progress=False):
+        """Train for one epoch; returns the sum of the losses of its batches as RecBole does.
+
+        Raises:
+            ValueError: when a loss is NaN; the epoch and the batch are named.
+        """
+        self.model.train()
+        self._call_model("on_epoch_start", epoch_idx)
+        self._set_up_lr_scheduler(len(train_data))
+        loss_func = loss_func or self.model.calculate_loss
+        losses = _EpochLosses(epoch_idx, self.device)
+        if not self.config["single_spec"] and train_data.shuffle:
+            train_data.sampler.set_epoch(epoch_idx)
+
+        batches = train_data
+        if show_progress:
+            batches = tqdm(train_data, ncols=100, desc=set_color(f"Train {epoch_idx:>5}", "pink"))
+        start, samples = perf_counter(), 0
+        for interaction in batches:
+            losses.add(self._train_step(interaction.to(self.device), loss_func))
+            samples += len(interaction)
+            if show_progress:
+                self._show_speed(batches, samples / (perf_counter() - start))
+        self._call_model("on_epoch_end", epoch_idx)
+        return losses.total()
+
+    def _train_step(self, interaction: Interaction, loss_func):
+        """One optimiser step; returns the loss, or the tuple of its parts, of the batch."""
+        self.optimizer.zero_grad()
+        sync_loss = 0
+        if not self.config["single_spec"]:
+            self.set_reduce_hook()
+            sync_loss = self.sync_grad_loss()
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.enable_amp):
+            losses = loss_func(interaction)
+        loss = sum(losses) if isinstance(losses, tuple) else losses
+        self.scaler.scale(loss + sync_loss).backward()
+        if self.clip_grad_norm:
+            self.scaler.unscale_(self.optimizer)
+            clip_grad_norm_(self.model.parameters(), **self.clip_grad_norm)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        if self.lr_scheduler is not None:
+            self.lr_scheduler.step()
+        self.step += 1
+        return losses
+
+    def _set_up_lr_scheduler(self, steps_per_epoch: int) -> None:
+        name = self.config["lr_scheduler"]
+        if name is None or self.lr_scheduler is not None:
+            return
+        from transformers import get_scheduler
+
+        total = steps_per_epoch * self.epochs
+        warmup = round((self.config["warmup_ratio"] or 0.0) * total)
+        self.lr_scheduler = get_scheduler(name, self.optimizer, warmup, total)
+        if self._lr_scheduler_state is not None:
+            self.lr_scheduler.load_state_dict(self._lr_scheduler_state)
+            learning_rates = self.lr_scheduler.get_last_lr()
+            for group, rate in zip(self.optimizer.param_groups, learning_rates, strict=True):
+                group["lr"] = rate
+
+    def _show_speed(self, progress: tqdm, samples_per_second: float) -> None:
+        text = f"{samples_per_second:.0f} samples/s"
+        if self.gpu_available:
+            text += f", GPU RAM: {get_gpu_usage(self.device)}"
+        progress.set_postfix_str(set_color(text, "yellow"), refresh=False)
+
+    def _call_model(self, hook: str, epoch_idx: int) -> None:
+        if hasattr(self.model, hook):
+            getattr(self.model, hook)(epoch_idx)
+
+    # ---- evaluation
+
+    @torch.no_grad()
+    def evaluate(self, eval_data, load_best_model=True, model_file=None, show_progress=False):
+        """Evaluate on `eval_data`, as a rule with the best model that training has saved.
+
+        Returns:
+            metric name -> value, plain floats; None when there are no samples.
+
+        Raises:
+            InputError: when `model_file` is no checkpoint of this model and data set.
+        """
+        if not eval_data:
+            return None
+        if load_best_model:
+            file = model_file or self.saved_model_file
+            checkpoint = load_checkpoint(file, self.device)
+            check_same_run(checkpoint, self.config, file)
+            load_weights(self.model, checkpoint, file)
+            self.logger.info(f"Loading model structure and parameters from {file}")
+        result = super().evaluate(eval_data, load_best_model=False, show_progress=show_progress)
+        digits = self.config["metric_decimal_place"]
+        return {metric: round(float(value), digits) for metric, value in result.items()}
+
+    def _full_sort_batch_eval(self, batched_data):
+        interaction, history_index, positive_u, positive_i = batched_data
+        by_list = hasattr(self.model, "recommend") and history_index is None
+        if not by_list or self.eval_collector.needs_all_scores:
+            return super()._full_sort_batch_eval(batched_data)
+        ranked = self.model.recommend(interaction.to(self.device), max(self.config["topk"]))
+        return interaction, RankedItems(*ranked), positive_u, positive_i
+
+    # ---- checkpoints
+
+    def _save_checkpoint(self, epoch, verbose=True, saved_model_file=None) -> None:
+        if not self.config["single_spec"] and self.config["local_rank"] != 0:
+            return
+        if epoch < 0 and self.start_epoch > 0:  # resumed at the end: what is there stays
+            return
+        file = saved_model_file or self.saved_model_file
+        others = self.model.other_parameter() or {}
+        state = {
+            "config": self.config.as_dict(),
+            "epoch": epoch,
+            "step": self.step,
+            "cur_step": self.cur_step,
+            "best_valid_score": self.best_valid_score,
+            "best_valid_result": self.best_valid_result,
+            "state_dict": self.model.state_dict(),
+            # modules are in the state_dict already
+            "other_parameter": {
+                name: value
+                for name, value in others.items()
+                if not isinstance(value, torch.nn.Module)
+            },
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+        }
+        if self.lr_scheduler is not None:
+            state["lr_scheduler"] = self.lr_scheduler.state_dict()
+        if hasattr(self.model, "extra_checkpoint"):
+            state["extra"] = self.model.extra_checkpoint()
+        save_checkpoint(state, file)
+        if verbose:
+            self.logger.info(set_color("Saving current", "blue") + f": {file}")
+
+    def resume_checkpoint(self, resume_file) -> None:
+        """Continue from a checkpoint with the next `fit`; `resume_file` is then saved to.
+
+        Raises:
+            InputError: when it is no checkpoint of this model and data set.
+        """
+        checkpoint = load_checkpoint(resume_file, self.device)
+        check_same_run(checkpoint, self.config, resume_file)
+        load_weights(self.model, checkpoint, resume_file)
+        self.saved_model_file = str(resume_file)
+        self.start_epoch = checkpoint["epoch"] + 1
+        self.step = checkpoint["step"]
+        self.cur_step = checkpoint["cur_step"]
+        self.best_valid_score = checkpoint["best_valid_score"]
+        self.best_valid_result = checkpoint["best_valid_result"]
+        self.optimizer.load_state_dict(checkpoint["optimizer"])
+        self.scaler.load_state_dict(checkpoint["scaler"])
+        self._lr_scheduler_state = checkpoint.get("lr_scheduler")
+        self.logger.info(f"Checkpoint loaded. Resume training from epoch {self.start_epoch}")
+
+
+class GenRecPretrainTrainer:
+    """What trainers with a pre-training stage need on top; mixed in before RecBole's class."""
+
+    def save_pretrained_model(self, epoch, saved_model_file) -> None:
+        self._save_checkpoint(epoch, verbose=False, saved_model_file=saved_model_file)
+        self.saved_model_file = saved_model_file
+
+    def pretrain(self, train_data, verbose=True, show_progress=False):
+        """Pre-train; the last epoch is saved also when `save_step` does not divide their number."""
+        result = super().pretrain(train_data, verbose, show_progress)
+        if self.pretrain_epochs % self.save_step and self.start_epoch < self.pretrain_epochs:
+            name = f"{self.config['model']}-{self.config['dataset']}-{self.pretrain_epochs}.pth"
+            self.save_pretrained_model(
+                self.pretrain_epochs - 1, str(Path(self.checkpoint_dir) / name)
+            )
+        return result
+
+
+@cache
+def repaired_trainer(trainer_class: type) -> type:
+    """RecBole's trainer class with GenRecTrainer in the place of RecBole's Trainer."""
+    if trainer_class is Trainer:
+        return GenRecTrainer
+    if not issubclass(trainer_class, Trainer):  # decision trees: a loop of their own
+        return trainer_class
+    bases = (trainer_class, GenRecTrainer)
+    if issubclass(trainer_class, PretrainTrainer):
+        bases = (GenRecPretrainTrainer, *bases)
+    return type(trainer_class.__name__, bases, {"__doc__": trainer_class.__doc__})
+
+
+def run_fingerprint(config) -> str:
+    """Eight letters that differ between runs with different results to be expected."""
+    settings = {k: v for k, v in config.as_dict().items() if k not in ENVIRONMENT_KEYS}
+    text = json.dumps(settings, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+class _EpochLosses:
+    """Sums the losses of an epoch in float64, without waiting for a GPU at every step."""
+
+    def __init__(self, epoch_idx: int, device: torch.device):
+        self.epoch_idx = epoch_idx
+        self.interval = 1 if device.type == "cpu" else 50
+        self.pending: list[torch.Tensor] = []
+        self.sums: list[float] = []
+        self.steps = 0
+        self.is_tuple = False
+
+    def add(self, losses) -> None:
+        self.is_tuple = isinstance(losses, tuple)
+        parts = losses if self.is_tuple else (losses,)
+        self.pending.append(torch.stack([part.detach().double().reshape(()) for part in parts]))
+        if len(self.pending) == self.interval:
+            self._fetch()
+
+    def total(self):
+        """The sum of the losses, or the tuple of the sums of their parts."""
+        self._fetch()
+        return tuple(self.sums) if self.is_tuple else self.sums[0]
+
+    def _fetch(self) -> None:
+        for parts in torch.stack(self.pending).tolist() if self.pending else []:
+            if any(map(math.isnan, parts)):
+                raise ValueError(
+                    f"Training loss is nan in epoch {self.epoch_idx}, batch {self.steps}"
+                    + (f" (parts of the loss: {parts})" if self.is_tuple else "")
+                )
+            so_far = self.sums or [0.0] * len(parts)
+            self.sums = [s + p for s, p in zip(so_far, parts, strict=True)]
+            self.steps += 1
+        self.pending.clear()
