@@ -42,6 +42,7 @@ class TIGER(SequentialRecommender):
         super().__init__(config, dataset)
         self.tokenizer_stage = dataset.tokenizer_stage
         self.beam_size = config["beam_size"]
+        self.history_attention = config["history_attention"]
 
         semantic_ids = self.tokenizer_stage.semantic_ids
         self.register_buffer("item_tokens", semantic_ids.tokens)  # [n_items, L]
@@ -55,6 +56,8 @@ class TIGER(SequentialRecommender):
             num_layers=config["num_layers"],
             num_decoder_layers=config["num_decoder_layers"],
             dropout_rate=config["dropout_rate"],
+            history_attention=config["history_attention"],
+            tokens_per_item=self.tokens_per_item,
         )
         self.loss = build_loss(config, self._loss_context())
         self._trie: ItemTrie | None = None
@@ -71,6 +74,11 @@ class TIGER(SequentialRecommender):
 
     def _forget_trie(self, _incompatible_keys=None) -> None:
         self._trie = None
+
+    @property
+    def tokens_per_item(self) -> int:
+        """Number of tokens of an item in the history."""
+        return self.tokenizer_stage.semantic_ids.num_levels
 
     @property
     def trie(self) -> ItemTrie:
@@ -94,25 +102,43 @@ class TIGER(SequentialRecommender):
         """
         items, lengths = self.history_items(interaction)
         tokens = self.item_tokens[items].flatten()  # [total_items * L]
-        return self.t5.embedding(tokens), lengths * self.item_tokens.shape[1]
+        return self.t5.embedding(tokens), lengths * self.tokens_per_item
 
-    def forward(self, interaction: Interaction, labels: Tensor) -> Tensor:
-        """Logits of every target token given the history and the target tokens before it.
+    def targets(self, interaction: Interaction) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """The items to generate and what each sees of its history.
 
-        Args:
-            interaction: a batch of histories.
-            labels: tokens of the target items `[batch, L]`.
+        With bidirectional attention that is the next item after the whole history; with causal
+        attention one pass over the history also serves each of its items after the first.
 
         Returns:
-            `[batch, L, vocab_size]`
+            items `[n_targets]`; number of their history in the batch `[n_targets]`; how many of its
+            first tokens they see `[n_targets]`. The last two are None for one target a history.
         """
-        history, lengths = self.history(interaction)
-        return self.t5(history, lengths, shift_right(labels))
+        next_item = interaction[self.POS_ITEM_ID]
+        if self.history_attention == "bidirectional":
+            return next_item, None, None
+        items, lengths = self.history_items(interaction)
+        ends = lengths.cumsum(0)
+        targets = items.roll(-1)
+        targets[ends - 1] = next_item
+        sequence = torch.arange(len(lengths), device=items.device).repeat_interleave(lengths)
+        position = torch.arange(len(items), device=items.device) - (ends - lengths)[sequence]
+        return targets, sequence, (position + 1) * self.tokens_per_item
 
     def calculate_loss(self, interaction: Interaction) -> Tensor:
-        labels = self.item_tokens[interaction[self.POS_ITEM_ID]]
-        logits = self.forward(interaction, labels)
-        return self.loss(logits, labels)
+        history, lengths = self.history(interaction)
+        targets, sequence, visible = self.targets(interaction)
+        labels = self.item_tokens[targets]  # [n_targets, L]
+        logits = self.t5(history, lengths, shift_right(labels), sequence, visible)
+        return self.loss(logits, labels, self.logits_without_history(labels))
+
+    def logits_without_history(self, labels: Tensor) -> Tensor | None:
+        """Logits `[n_targets, L, vocab_size]` after a lone padding token, if the loss asks."""
+        if not self.loss.needs_history_free:
+            return None
+        nothing = self.t5.embedding.weight[:1]
+        sequence = torch.zeros(len(labels), dtype=torch.long)
+        return self.t5(nothing, torch.ones(1, dtype=torch.long), shift_right(labels), sequence)
 
     def predict(self, interaction: Interaction) -> Tensor:
         """Exact log-likelihood of each given item after its history, `[batch]`."""

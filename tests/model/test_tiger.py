@@ -28,6 +28,7 @@ CONFIG = {
     "dropout_rate": 0.1,
     "beam_size": 60,
     "loss": "cross_entropy",
+    "history_attention": "bidirectional",
 }
 
 
@@ -121,6 +122,26 @@ def test_loss_is_the_cross_entropy_of_transformers():
     torch.testing.assert_close(loss, expected, atol=1e-5, rtol=0)
     loss.backward()
     assert all(parameter.grad is not None for parameter in model.t5.parameters())
+
+
+def test_one_causal_pass_serves_every_prefix():
+    model, interaction = tiger(dropout_rate=0.0, history_attention="causal"), histories()
+    items, lengths = interaction["item_id_list"], interaction["item_length"]
+    after = torch.cat([items, torch.zeros(4, 1, dtype=torch.long)], dim=1)
+    after[torch.arange(4), lengths] = interaction["item_id"]
+    expected, targets = [], []
+    for user in range(4):
+        for visible in range(1, lengths[user] + 1):
+            prefix = {
+                "item_id_list": after[user, None, :visible],
+                "item_length": torch.tensor([visible]),
+            }
+            prefix = Interaction({**prefix, "item_id": after[user, visible, None]})
+            expected.append(-model.predict(prefix))
+            targets.append(int(after[user, visible]))
+    assert model.targets(interaction)[0].tolist() == targets
+    mean = torch.cat(expected).mean() / 3  # per token, of which an item has three
+    torch.testing.assert_close(model.calculate_loss(interaction), mean, atol=1e-5, rtol=0)
 
 
 @torch.no_grad()
