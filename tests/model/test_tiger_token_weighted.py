@@ -1,0 +1,83 @@
+"""TIGER with each of the losses: it trains, it resumes, and only the loss differs."""
+
+import pytest
+import torch
+
+from recbole_genrec.config import Config
+from recbole_genrec.loss import LOSSES
+from recbole_genrec.model.tiger import TIGER
+from recbole_genrec.model.tiger_token_weighted import TIGERTokenWeighted
+
+from .test_tiger import CONFIG, N_ITEMS, catalogue, histories
+
+PLAIN = {"loss": "cross_entropy", "dropout_rate": 0.0}
+WEIGHTED = {"loss": "token_weighted", "dropout_rate": 0.0, "curriculum_rate": 0.1}
+
+
+def training_data():
+    """What a data set offers in training: 60 items with 3 levels of 5 codes and all statistics."""
+    chosen = torch.randperm(5**3)[: N_ITEMS - 1]
+    codes = torch.stack([chosen // 25, chosen // 5 % 5, chosen % 5], dim=1)
+    data = catalogue(codes, [5, 5, 5])
+    data.tokenizer_stage.item_embeddings = torch.randn(N_ITEMS, 8)
+    data.target_counts = torch.randint(0, 30, (N_ITEMS,))
+    return data
+
+
+def test_its_settings_are_those_of_tiger_but_for_the_loss():
+    ours, theirs = (Config(model, "ml-100k") for model in (TIGERTokenWeighted, TIGER))
+    assert ours["loss"] == "token_weighted" and ours["curriculum_rate"] == 2e-5
+    for key in ("d_model", "learning_rate", "tokenizer", "codebook_sizes", "beam_size", "epochs"):
+        assert ours[key] == theirs[key]
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_every_loss_learns_a_batch_by_heart(name):
+    model = TIGER({**CONFIG, **PLAIN, "loss": name}, training_data()).train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
+    interaction = histories()
+    losses = []
+    for _ in range(10):
+        loss = model.calculate_loss(interaction)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.5 * losses[0]
+
+
+def test_with_neutral_weights_it_is_tiger_to_the_last_bit():
+    data, interaction = training_data(), histories()
+    ours, theirs = (
+        TIGERTokenWeighted({**CONFIG, **WEIGHTED}, data),
+        TIGER({**CONFIG, **PLAIN}, data),
+    )
+    theirs.load_state_dict(ours.state_dict(), strict=False)
+    assert ours.calculate_loss(interaction) != theirs.calculate_loss(interaction)
+    ours.loss.front_greater_weights.fill_(1)
+    ours.loss.frequency_weights.fill_(1)
+    loss = ours.calculate_loss(interaction)
+    assert torch.equal(loss, theirs.calculate_loss(interaction))
+    loss.backward()
+    theirs.calculate_loss(interaction).backward()
+    for parameter, plain in zip(ours.t5.parameters(), theirs.t5.parameters(), strict=True):
+        assert torch.equal(parameter.grad, plain.grad)
+
+
+def test_objectives_shift_from_step_to_step_and_are_restored_for_recommending():
+    data, interaction = training_data(), histories()
+    model = TIGERTokenWeighted({**CONFIG, **WEIGHTED}, data).train()
+    shares = []
+    for _ in range(4):
+        shares.append(model.loss.objective_weights()["frequency"])
+        model.calculate_loss(interaction)
+    assert shares[0] == 0 and shares == sorted(set(shares))
+
+    codes = model.tokenizer_stage.semantic_ids.codes[1:]
+    restored = TIGERTokenWeighted({**CONFIG, **WEIGHTED}, catalogue(codes, [5, 5, 5]))
+    restored.load_state_dict(model.state_dict())
+    assert restored.loss.objective_weights() == model.loss.objective_weights()
+    model.eval(), restored.eval()
+    ids, scores = model.recommend(interaction, 5)
+    again, same_scores = restored.recommend(interaction, 5)
+    assert torch.equal(ids, again) and torch.equal(scores, same_scores)
