@@ -50,20 +50,20 @@ def _write_header(file, shape: tuple[int, int]) -> None:
 
 
 def _drop_partial_row(path: Path, num_rows: int) -> int:
-    """Cut the file after its last whole row and count these rows."""
+    """Cut the file after its last whole row, or empty it if it holds none; count the rows kept."""
     if not path.exists():
         return 0
+    done = end = 0
     with open(path, "r+b") as file:
         try:
             np.lib.format.read_magic(file)
             shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+            fits = dtype == np.float32 and len(shape) == 2 and shape[0] == num_rows
         except ValueError:  # killed while the header was written
-            file.truncate(0)
-            return 0
-        if dtype != np.float32 or len(shape) != 2 or shape[0] != num_rows:
-            file.truncate(0)
-            return 0
-        start, row_bytes = file.tell(), 4 * shape[1]
-        done = min((os.path.getsize(path) - start) // row_bytes, num_rows)
-        file.truncate(start + done * row_bytes)
+            fits = False
+        if fits:
+            start, row_bytes = file.tell(), 4 * shape[1]
+            done = min((os.path.getsize(path) - start) // row_bytes, num_rows)
+            end = start + done * row_bytes if done else 0
+        file.truncate(end)
     return done
