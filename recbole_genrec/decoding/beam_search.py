@@ -49,10 +49,10 @@ def beam_search(
     tokens = parents = nodes
     scores = torch.zeros(batch_size, 1, device=device)
     for level in range(trie.num_levels):
-        logits = step(tokens, parents).float()  # [batch, beams, vocab]
+        log_probs = step(tokens, parents).log_softmax(-1, dtype=torch.float32)
         edges, exists = trie.children(level, nodes)  # [batch, beams, kmax]
         token = trie.token[level][edges].long()
-        score = logits.gather(-1, token) + (scores - logits.logsumexp(-1)).unsqueeze(-1)
+        score = scores.unsqueeze(-1) + log_probs.gather(-1, token)
         score = score.masked_fill(~exists, -torch.inf)
         scores, nodes, parents = _best(score, edges, beam_size)
         tokens = trie.token[level][nodes].long()

@@ -179,9 +179,9 @@ class BeamStep:
         heads = self.decoder.num_heads
         qkv = linear(x, layer.qkv).view(len(x), 3, heads, -1)
         q, own = qkv[:, 0], qkv[:, 1:]
-        seen = [kv[rows] for kv, rows in zip(past, self.ancestors, strict=True)] + [own]
+        seen = [kv.index_select(0, rows) for kv, rows in zip(past, self.ancestors, strict=True)] + [own]
         past.append(own)
-        scores = torch.stack([(q * kv[:, 0]).sum(-1) for kv in seen], 1)  # [rows, levels, heads]
+        scores = torch.stack([torch.linalg.vecdot(q, kv[:, 0]) for kv in seen], 1)  # [rows, levels, heads]
         weights = (scores + self.decoder.bias[: len(seen)].flip(0)).softmax(1).unsqueeze(-1)
         out = seen[0][:, 1] * weights[:, 0]
         for i, kv in enumerate(seen[1:], 1):

@@ -4,6 +4,18 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
+from torch import nn
+
+
+class Linear(nn.Linear):
+    """A linear layer without bias that multiplies by `linear` below."""
+
+    def __init__(self, d_in: int, d_out: int, std: float):
+        super().__init__(d_in, d_out, bias=False)
+        nn.init.normal_(self.weight, std=std)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return linear(x, self.weight)
 
 
 def linear(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:

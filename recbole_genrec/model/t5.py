@@ -21,6 +21,7 @@ from torch import nn
 
 from recbole_genrec.decoding.trie import ItemTrie
 from recbole_genrec.model.generation import generate
+from recbole_genrec.model.linear import Linear, linear
 from recbole_genrec.model.packing import MASKED, Packing, pack, place_targets
 
 HISTORY_ATTENTION = ("bidirectional", "causal")
@@ -159,6 +160,16 @@ class T5(nn.Module):
         visible: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Logits [n_targets, L, vocab_size]; arguments as in `forward`."""
+        return self.logits(self.decode_states(encoded, decoder_input_ids, sequence, visible))
+
+    def decode_states(
+        self,
+        encoded: Encoded,
+        decoder_input_ids: torch.Tensor,
+        sequence: torch.Tensor | None = None,
+        visible: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Decoder states [n_targets, L, d_model]; arguments as in `forward`."""
         host = encoded.host_packing
         sequence = torch.arange(len(host.row)) if sequence is None else sequence.cpu()
         if len(sequence) != len(decoder_input_ids):
@@ -174,7 +185,7 @@ class T5(nn.Module):
         cross_bias = x.new_zeros(cross_mask.shape).masked_fill(~cross_mask, MASKED)
         for block in self.decoder:
             x = block(x, bias, (encoded.states, cross_bias, targets))
-        return self._logits(self._dropout(self.decoder_norm(x)))
+        return self._dropout(self.decoder_norm(x))
 
     def log_likelihood(
         self, history: torch.Tensor, lengths: torch.Tensor, targets: torch.Tensor
@@ -292,8 +303,9 @@ class T5(nn.Module):
         buckets = relative_bucket(distance, stack == "encoder", *self.buckets)
         return table(buckets).permute(2, 0, 1).unsqueeze(0)
 
-    def _logits(self, x: torch.Tensor) -> torch.Tensor:
-        return F.linear(x * self.d_model**-0.5, self.embedding.weight)
+    def logits(self, x: torch.Tensor) -> torch.Tensor:
+        """Logits [..., vocab_size] of decoder states [..., d_model]."""
+        return linear(x * self.d_model**-0.5, self.embedding.weight)
 
     def _dropout(self, x: torch.Tensor) -> torch.Tensor:
         return F.dropout(x, self.dropout_rate, self.training)
@@ -320,10 +332,8 @@ class Block(nn.Module):
             self.cross_norm = nn.RMSNorm(d_model, eps)
             self.cross_attention = Attention(d_model, num_heads, d_kv, dropout_rate)
         self.ff_norm = nn.RMSNorm(d_model, eps)
-        self.wi = nn.Linear(d_model, d_ff, bias=False)
-        self.wo = nn.Linear(d_ff, d_model, bias=False)
-        nn.init.normal_(self.wi.weight, std=d_model**-0.5)
-        nn.init.normal_(self.wo.weight, std=d_ff**-0.5)
+        self.wi = Linear(d_model, d_ff, std=d_model**-0.5)
+        self.wo = Linear(d_ff, d_model, std=d_ff**-0.5)
 
     def forward(self, x: torch.Tensor, bias: torch.Tensor, memory: tuple | None = None):
         """x [n, length, d_model]; memory = (states, cross bias, targets) in the decoder."""
@@ -344,13 +354,10 @@ class Attention(nn.Module):
         super().__init__()
         self.num_heads, self.d_kv, self.dropout_rate = num_heads, d_kv, dropout_rate
         self.inner = num_heads * d_kv
-        self.qkv = nn.Linear(d_model, 3 * self.inner, bias=False)
-        self.o = nn.Linear(self.inner, d_model, bias=False)
-        q, k, v = self.qkv.weight.detach().split(self.inner)
-        nn.init.normal_(q, std=(d_model * d_kv) ** -0.5)
-        nn.init.normal_(k, std=d_model**-0.5)
-        nn.init.normal_(v, std=d_model**-0.5)
-        nn.init.normal_(self.o.weight, std=self.inner**-0.5)
+        self.qkv = Linear(d_model, 3 * self.inner, std=d_model**-0.5)
+        self.o = Linear(self.inner, d_model, std=self.inner**-0.5)
+        with torch.no_grad():
+            self.qkv.weight[: self.inner] *= d_kv**-0.5
 
     def forward(self, x: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
         """x [n, length, d_model], bias [n or 1, heads, length, length]."""
@@ -360,8 +367,8 @@ class Attention(nn.Module):
     def cross(self, x: torch.Tensor, states: torch.Tensor, bias: torch.Tensor, targets):
         """x [n_targets, L, d_model] attends to the packed states of its history."""
         w_q, w_kv = self.qkv.weight.split([self.inner, 2 * self.inner])
-        k, v = F.linear(states, w_kv).split(self.inner, -1)  # [rows, width, inner]
-        q = targets.spread(F.linear(x, w_q))  # [rows, per_row * L, inner]
+        k, v = linear(states, w_kv).split(self.inner, -1)  # [rows, width, inner]
+        q = targets.spread(linear(x, w_q))  # [rows, per_row * L, inner]
         return self.o(targets.gather(self._attend(q, k, v, bias), x.shape[1]))
 
     def _attend(self, q, k, v, bias: torch.Tensor) -> torch.Tensor:

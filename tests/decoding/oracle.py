@@ -59,7 +59,7 @@ class PrefixModel:
         total = torch.zeros(())
         for level in range(len(tokens)):
             logits = self.logits(torch.tensor(user), tokens[:level])
-            total = logits[tokens[level]] + (total - logits.logsumexp(-1))
+            total = total + logits.log_softmax(-1)[tokens[level]]
         return float(total)
 
 
