@@ -1,0 +1,131 @@
+"""Is one model really better than another? Tests over seeds and over users, by scipy.
+
+Two questions hide in that one. A test over seeds asks whether training again would give the same
+winner; it needs several seeds. A paired test over users asks whether the models at hand would also
+differ on other users; one seed is enough for it, but it knows nothing of the luck of training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import comb
+
+import numpy as np
+from scipy import stats
+
+ALPHA = 0.05
+PERMUTATIONS = 9999
+RESAMPLES = 1999  # of the bootstrap
+BATCH_VALUES = 2**24  # numbers that a resampling holds at a time
+USER_METRICS = ("hit", "recall", "ndcg", "mrr")
+
+
+def metric_per_user(ranks: np.ndarray, metric: str) -> np.ndarray:
+    """Value of a metric for each list with one target, so that its mean is that of the test.
+
+    Args:
+        ranks: place of the target in each list [n], 1 = first, 0 = not in it.
+        metric: `hit@k` or `recall@k` (1 if the rank is at most k), `ndcg@k` (1 / log2(rank + 1)) or
+            `mrr@k` (1 / rank).
+
+    Raises:
+        ValueError: for any other metric: it is no mean over users.
+
+    >>> metric_per_user(np.array([1, 3, 0]), "ndcg@5").tolist()
+    [1.0, 0.5, 0.0]
+    """
+    name, _, k = metric.partition("@")
+    if name not in USER_METRICS or not k.isdigit():
+        raise ValueError(f"expected one of {', '.join(USER_METRICS)} at some k, found {metric}")
+    inside = (ranks >= 1) & (ranks <= int(k))
+    place = np.maximum(ranks, 1).astype(float)
+    gain = {"ndcg": 1 / np.log2(place + 1), "mrr": 1 / place}.get(name, 1.0)
+    return inside * gain
+
+
+def seeds_test(first: Sequence[float], second: Sequence[float]) -> float:
+    """p of the two-sided Mann-Whitney U test on a metric of two models, one value per seed."""
+    return float(stats.mannwhitneyu(first, second, alternative="two-sided").pvalue)
+
+
+def smallest_seeds_p(num_first: int, num_second: int) -> float:
+    """Smallest p that `seeds_test` can give with so many seeds: if all of one beat all others.
+
+    >>> smallest_seeds_p(3, 3), round(smallest_seeds_p(5, 5), 4)
+    (0.1, 0.0079)
+    """
+    return min(1.0, 2 / comb(num_first + num_second, num_first))
+
+
+def permutation_test(first: np.ndarray, second: np.ndarray, seed: int = 0) -> float:
+    """p of the paired permutation test: how often random signs give as large a mean difference.
+
+    Args:
+        first, second: metric per user [n], the same users in the same order.
+        seed: of the random signs.
+    """
+    differences = _differences(first, second)
+    if len(differences) == 0:
+        return 1.0
+    return float(
+        stats.permutation_test(
+            (differences,),
+            np.sum,
+            permutation_type="samples",
+            vectorized=True,
+            n_resamples=PERMUTATIONS,
+            batch=max(1, BATCH_VALUES // len(differences)),
+            rng=np.random.default_rng(seed),
+        ).pvalue
+    )
+
+
+def wilcoxon_test(first: np.ndarray, second: np.ndarray) -> float:
+    """p of the Wilcoxon signed-rank test, paired by user [n]; 1 where no user differs."""
+    differences = _differences(first, second)
+    return float(stats.wilcoxon(differences).pvalue) if len(differences) else 1.0
+
+
+def mean_interval(values: np.ndarray, seed: int = 0) -> tuple[float, float]:
+    """95 % bootstrap interval of a mean over users, by percentiles.
+
+    Args:
+        values: metric per user [n], or the difference of two models for each user.
+        seed: of the resampling.
+    """
+    if np.ptp(values) == 0:  # nothing to resample
+        return float(values[0]), float(values[0])
+    interval = stats.bootstrap(
+        (values,),
+        np.mean,
+        vectorized=True,
+        confidence_level=1 - ALPHA,
+        n_resamples=RESAMPLES,
+        batch=max(1, BATCH_VALUES // len(values)),
+        method="percentile",
+        rng=np.random.default_rng(seed),
+    ).confidence_interval
+    return float(interval.low), float(interval.high)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's correction: what each p is worth when all hypotheses of the family are tested.
+
+    Sture Holm, "A Simple Sequentially Rejective Multiple Test Procedure", 1979: the i-th smallest
+    of m is multiplied by m - i + 1 and never falls below the one before.
+
+    >>> [round(p, 3) for p in holm([0.01, 0.04, 0.03])]
+    [0.03, 0.06, 0.06]
+    """
+    p = np.asarray(p_values, dtype=float)
+    order = np.argsort(p)
+    corrected = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
+    result = np.empty_like(p)
+    result[order] = np.minimum(corrected, 1.0)
+    return result.tolist()
+
+
+def _differences(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """What differs between paired users; users who do not differ say nothing either way."""
+    differences = np.asarray(first, dtype=float) - np.asarray(second, dtype=float)
+    return differences[differences != 0]

@@ -1,0 +1,100 @@
+"""Significance against scipy called plainly, exhaustive enumeration and hand-worked cases."""
+
+from itertools import combinations, product
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from recbole_genrec.evaluator.significance import (
+    holm,
+    mean_interval,
+    metric_per_user,
+    permutation_test,
+    seeds_test,
+    smallest_seeds_p,
+    wilcoxon_test,
+)
+
+
+@pytest.fixture
+def ranks():
+    return np.random.default_rng(3).integers(0, 11, size=300)
+
+
+@pytest.mark.parametrize("metric", ["hit@5", "recall@5", "ndcg@5", "mrr@5", "ndcg@10"])
+def test_a_model_compared_with_itself_is_never_significant(ranks, metric):
+    values = metric_per_user(ranks, metric)
+    assert permutation_test(values, values) == 1.0
+    assert wilcoxon_test(values, values) == 1.0
+    assert mean_interval(values - values) == (0.0, 0.0)
+    assert seeds_test([0.1, 0.2, 0.3, 0.4, 0.5], [0.1, 0.2, 0.3, 0.4, 0.5]) == 1.0
+
+
+def test_metric_per_user_by_hand():
+    ranks = np.array([1, 2, 3, 7, 0])
+    assert metric_per_user(ranks, "hit@3").tolist() == [1, 1, 1, 0, 0]
+    assert metric_per_user(ranks, "mrr@3").tolist() == [1, 1 / 2, 1 / 3, 0, 0]
+    expected = [1, 1 / np.log2(3), 1 / 2, 1 / 3, 0]
+    assert metric_per_user(ranks, "ndcg@7") == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("metric", ["giniindex@10", "ndcg", "gauc"])
+def test_metrics_that_are_no_mean_over_users_are_refused(metric):
+    with pytest.raises(ValueError, match=metric):
+        metric_per_user(np.array([1]), metric)
+
+
+@pytest.mark.parametrize(("n", "m"), [(1, 1), (2, 2), (3, 4), (4, 4)])
+def test_smallest_p_over_seeds_is_that_of_complete_separation(n, m):
+    low, high = list(range(n)), list(range(10, 10 + m))
+    assert seeds_test(low, high) == pytest.approx(smallest_seeds_p(n, m))
+    values = low + high
+    all_p = [
+        seeds_test(
+            [values[i] for i in chosen], [v for i, v in enumerate(values) if i not in chosen]
+        )
+        for chosen in combinations(range(n + m), n)
+    ]
+    assert min(all_p) == pytest.approx(smallest_seeds_p(n, m))
+
+
+def test_permutation_test_agrees_with_all_sign_flips_counted_one_by_one():
+    first = np.array([0.9, 0.0, 0.5, 0.0, 1.0, 0.4, 0.0, 0.3])
+    second = np.array([0.1, 0.2, 0.5, 0.0, 0.3, 0.0, 0.1, 0.1])
+    difference = first - second
+    flips = [abs(np.dot(signs, difference)) for signs in product([-1, 1], repeat=len(difference))]
+    exact = np.mean(np.array(flips) >= abs(difference.sum()) - 1e-12)
+    assert permutation_test(first, second) == pytest.approx(exact)
+
+
+def test_wilcoxon_drops_users_without_a_difference(ranks):
+    first = metric_per_user(ranks, "ndcg@10")
+    second = metric_per_user(np.roll(ranks, 7), "ndcg@10")
+    expected = stats.wilcoxon(first, second, zero_method="wilcox").pvalue
+    assert wilcoxon_test(first, second) == pytest.approx(expected)
+
+
+def test_a_clear_difference_is_found_and_noise_is_not(ranks):
+    values = metric_per_user(ranks, "ndcg@10")
+    better = metric_per_user(np.where(ranks > 1, ranks - 1, ranks), "ndcg@10")
+    shuffled = np.random.default_rng(0).permutation(values)
+    for test in (permutation_test, wilcoxon_test):
+        assert test(better, values) < 0.001
+        assert test(shuffled, values) > 0.05
+
+
+def test_interval_agrees_with_the_normal_approximation_on_many_users():
+    values = np.random.default_rng(1).random(20_000)
+    low, high = mean_interval(values)
+    error = 1.96 * values.std() / np.sqrt(len(values))
+    assert low == pytest.approx(values.mean() - error, abs=0.1 * error)
+    assert high == pytest.approx(values.mean() + error, abs=0.1 * error)
+
+
+def test_holm_by_hand_and_in_any_order():
+    # 4 * .005, 3 * .01, 2 * .03, 1 * .04 -> not below the one before
+    assert holm([0.005, 0.01, 0.03, 0.04]) == pytest.approx([0.02, 0.03, 0.06, 0.06])
+    assert holm([0.04, 0.005, 0.03, 0.01]) == pytest.approx([0.06, 0.02, 0.06, 0.03])
+    assert holm([0.5, 0.9]) == [1.0, 1.0]
+    assert holm([]) == []
