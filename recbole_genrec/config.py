@@ -34,10 +34,11 @@ __all__ = ["Config", "parse_value", "properties_dir"]
 class Config(RecBoleConfig):
     """Settings of a run, from RecBole's and our defaults, the user's files and a dictionary.
 
-    Later ones win: RecBole's defaults, `properties/overall.yaml`, `tokenizer/<tokenizer>.yaml`,
-    `model/<M>.yaml` for the model and the classes that it inherits from, `dataset/<dataset>.yaml`,
-    `model/<M>-<dataset>.yaml`, `config_file_list`, `config_dict`. Unlike RecBole's, it does not
-    read the command line, never evaluates a value as code and leaves `config_dict` as it was.
+    Later ones win: RecBole's defaults, `properties/overall.yaml`, `tokenizer/common.yaml` and
+    `tokenizer/<tokenizer>.yaml` (where there is a tokenizer stage), `model/<M>.yaml` for the model
+    and the classes that it inherits from, `dataset/<dataset>.yaml`, `model/<M>-<dataset>.yaml`,
+    `config_file_list`, `config_dict`. Unlike RecBole's, it does not read the command line, never
+    evaluates a value as code and leaves `config_dict` as it was.
 
     Args:
         model: model name (`TIGER-TokenWeighted` and `TIGERTokenWeighted` are the same) or class.
@@ -116,10 +117,14 @@ class Config(RecBoleConfig):
             read_properties(root / "dataset" / f"{dataset}.yaml"),
             *(read_properties(root / "model" / f"{name}-{dataset}.yaml") for name in names),
         ]
-        tokenizer = ChainMap(self.external_config_dict, *reversed(layers)).get("tokenizer")
-        layers.insert(0, read_properties(root / "overall.yaml"))
-        layers.insert(1, read_properties(root / "tokenizer" / f"{tokenizer}.yaml"))
-        for layer in layers:
+        if (
+            getattr(model_class, "needs_semantic_ids", False)
+            or "tokenizer" in self.external_config_dict
+        ):
+            common = read_properties(root / "tokenizer" / "common.yaml")
+            chosen = ChainMap(self.external_config_dict, *reversed(layers), common)["tokenizer"]
+            layers = [common, read_properties(root / "tokenizer" / f"{chosen}.yaml"), *layers]
+        for layer in [read_properties(root / "overall.yaml"), *layers]:
             _merge(self.internal_config_dict, layer)
 
     def _get_final_config_dict(self) -> dict[str, Any]:

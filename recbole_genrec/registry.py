@@ -16,10 +16,14 @@ from recbole_genrec.yaml_files import RECBOLE_PROPERTIES
 
 MODELS = {
     "TIGER": "recbole_genrec.model.tiger:TIGER",
+    "TIGERTokenWeighted": "recbole_genrec.model.tiger_token_weighted:TIGERTokenWeighted",
+    "UniGRec": "recbole_genrec.model.unigrec:UniGRec",
 }
 
 # Models whose training differs from GenRecTrainer's.
-TRAINERS: dict[str, str] = {}
+TRAINERS = {
+    "UniGRec": "recbole_genrec.trainer.unigrec:UniGRecTrainer",
+}
 
 _RECBOLE_PACKAGES = (
     "general_recommender",

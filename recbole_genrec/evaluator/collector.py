@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import torch
 from recbole.evaluator import Collector
+from recbole.utils import EvaluatorType
 from torch import Tensor
 
 from recbole_genrec.evaluator import metrics  # noqa: F401  (replaces RecBole's list metrics)
@@ -33,6 +34,7 @@ class GenRecCollector(Collector):
         self.needs_all_scores = any(map(self.register.need, ("rec.meanrank", "rec.score")))
         for key in ("rec.items", "rec.topk"):  # collected here, not in the base class
             setattr(self.register, key, False)
+        self._lists: list[Tensor] = []
 
     def data_collect(self, train_data) -> None:
         super().data_collect(train_data)
@@ -57,11 +59,12 @@ class GenRecCollector(Collector):
         Raises:
             ValueError: when a score is NaN.
         """
-        if self.needs_items or self.needs_hits:
+        if self.config["eval_type"] == EvaluatorType.RANKING:
             ranked = scores_tensor
             if not isinstance(ranked, RankedItems):
                 ranked = self._rank(scores_tensor)
             items = self._recommended(ranked)
+            self._lists.append(items)
             if self.needs_items:
                 self.data_struct.update_tensor("rec.items", items)
             if self.needs_hits:
@@ -79,6 +82,11 @@ class GenRecCollector(Collector):
             values[key] = value
             struct.set(key, value)
         return struct
+
+    def take_lists(self) -> Tensor | None:
+        """The lists collected since the last call `[rows, max(topk)]`, NO_ITEM in empty places."""
+        lists, self._lists = self._lists, []
+        return torch.cat(lists).cpu() if lists else None
 
     def _rank(self, scores: Tensor) -> RankedItems:
         top = torch.topk(scores, min(max(self.topk), scores.shape[1]), dim=-1)

@@ -8,9 +8,10 @@ from pathlib import Path
 from time import perf_counter
 
 import torch
+from recbole.data.dataloader import FullSortEvalDataLoader
 from recbole.data.interaction import Interaction
 from recbole.trainer import PretrainTrainer, Trainer
-from recbole.utils import get_gpu_usage, set_color
+from recbole.utils import calculate_valid_score, get_gpu_usage, set_color
 from torch.nn.utils.clip_grad import clip_grad_norm_
 from tqdm import tqdm
 
@@ -57,6 +58,9 @@ class GenRecTrainer(Trainer):
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=bool(config["enable_scaler"]))
         self.lr_scheduler = None
         self.step = 0  # optimiser steps so far
+        self.valid_results: dict[int, dict[str, float]] = {}  # of each validated epoch
+        self.recommended_items: torch.Tensor | None = None  # of the last full-ranking evaluation
+        self._epoch_idx = -1
         self._lr_scheduler_state: dict | None = (
             None  # of a checkpoint, until fit() knows the length
         )
@@ -75,6 +79,7 @@ class GenRecTrainer(Trainer):
             ValueError: when a loss is NaN; the epoch and the batch are named.
         """
         self.model.train()
+        self._epoch_idx = epoch_idx
         self._call_model("on_epoch_start", epoch_idx)
         self._set_up_lr_scheduler(len(train_data))
         loss_func = loss_func or self.model.calculate_loss
@@ -140,7 +145,22 @@ class GenRecTrainer(Trainer):
         if hasattr(self.model, hook):
             getattr(self.model, hook)(epoch_idx)
 
+    @property
+    def best_epoch(self) -> int | None:
+        """The epoch whose validation selects the model: the latest of those with the best score."""
+        best = None
+        for epoch, result in sorted(self.valid_results.items()):
+            score = calculate_valid_score(result, self.valid_metric)
+            if score == self.best_valid_score:
+                best = epoch
+        return best
+
     # ---- evaluation
+
+    def _valid_epoch(self, valid_data, show_progress=False):
+        score, result = super()._valid_epoch(valid_data, show_progress)
+        self.valid_results[self._epoch_idx] = result
+        return score, result
 
     @torch.no_grad()
     def evaluate(self, eval_data, load_best_model=True, model_file=None, show_progress=False):
@@ -161,6 +181,9 @@ class GenRecTrainer(Trainer):
             load_weights(self.model, checkpoint, file)
             self.logger.info(f"Loading model structure and parameters from {file}")
         result = super().evaluate(eval_data, load_best_model=False, show_progress=show_progress)
+        lists = self.eval_collector.take_lists()
+        full = isinstance(eval_data, FullSortEvalDataLoader)
+        self.recommended_items = lists if full else None
         digits = self.config["metric_decimal_place"]
         return {metric: round(float(value), digits) for metric, value in result.items()}
 
@@ -188,6 +211,8 @@ class GenRecTrainer(Trainer):
             "cur_step": self.cur_step,
             "best_valid_score": self.best_valid_score,
             "best_valid_result": self.best_valid_result,
+            "valid_results": self.valid_results,
+            "train_loss_dict": self.train_loss_dict,
             "state_dict": self.model.state_dict(),
             # modules are in the state_dict already
             "other_parameter": {
@@ -221,6 +246,8 @@ class GenRecTrainer(Trainer):
         self.cur_step = checkpoint["cur_step"]
         self.best_valid_score = checkpoint["best_valid_score"]
         self.best_valid_result = checkpoint["best_valid_result"]
+        self.valid_results = checkpoint["valid_results"]
+        self.train_loss_dict = checkpoint["train_loss_dict"]
         self.optimizer.load_state_dict(checkpoint["optimizer"])
         self.scaler.load_state_dict(checkpoint["scaler"])
         self._lr_scheduler_state = checkpoint.get("lr_scheduler")
