@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -98,6 +99,8 @@ class ItemTokenizer(nn.Module):
 
 def to_tensor(rows: Tensor, device: torch.device | str = "cpu") -> Tensor:
     """Rows of a tensor or array as a float32 tensor."""
+    if not isinstance(rows, Tensor):
+        rows = np.array(rows, dtype=np.float32)  # a copy, since a mapped file may be read-only
     return torch.as_tensor(rows, dtype=torch.float32, device=device)
 
 

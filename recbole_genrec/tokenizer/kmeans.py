@@ -10,16 +10,16 @@ ROWS = 16384  # rows whose distances to all codewords are held at a time
 
 def squared_distances(rows: Tensor, codebook: Tensor) -> Tensor:
     """Squared Euclidean distances [n, K] between rows [n, d] and codewords [K, d]."""
-    return (rows.square().sum(1, keepdim=True) + _scores(rows, codebook)).clamp_min_(0)
+    return (rows.square().sum(1, keepdim=True) + relative_distances(rows, codebook)).clamp_min_(0)
 
 
 def nearest(rows: Tensor, codebook: Tensor) -> Tensor:
     """Index [n] of the codeword [K, d] nearest to each row [n, d]."""
-    return torch.cat([_scores(chunk, codebook).argmin(1) for chunk in rows.split(ROWS)])
+    return torch.cat([relative_distances(chunk, codebook).argmin(1) for chunk in rows.split(ROWS)])
 
 
-def _scores(rows: Tensor, codebook: Tensor) -> Tensor:
-    """Squared distances less the squared norm of the row, which no minimum depends on."""
+def relative_distances(rows: Tensor, codebook: Tensor) -> Tensor:
+    """Squared distances less the squared norm of the row: argmin and softmax are the same."""
     return torch.addmm(codebook.square().sum(1), rows, codebook.T, alpha=-2)
 
 
@@ -42,7 +42,7 @@ def kmeans(rows: Tensor, k: int, iterations: int, generator: torch.Generator) ->
     norms = rows.square().sum(1)
     restarts = torch.zeros((), dtype=torch.long, device=rows.device)
     for _ in range(iterations):
-        lowest = [_scores(chunk, centroids).min(1) for chunk in rows.split(ROWS)]
+        lowest = [relative_distances(chunk, centroids).min(1) for chunk in rows.split(ROWS)]
         codes = torch.cat([chunk.indices for chunk in lowest])  # [n]
         error = norms + torch.cat([chunk.values for chunk in lowest])  # [n]
         count = torch.zeros(k, device=rows.device).index_add_(0, codes, torch.ones_like(norms))

@@ -83,6 +83,8 @@ class OPQ(PQ):
             raise InputError("tokenizer: OPQ needs faiss: pip install faiss-cpu") from error
         bits = (max(self.codebook_sizes) - 1).bit_length()
         quantiser = faiss.ProductQuantizer(self.dim, len(self.widths), bits)
+        quantiser.cp.seed = self.seed
+        quantiser.cp.min_points_per_centroid = 1  # no advice on standard error
         matrix = faiss.OPQMatrix(self.dim, len(self.widths))
         matrix.pq = quantiser
         matrix.train(rows.cpu().numpy())

@@ -57,18 +57,18 @@ class RQVAE(ResidualTokenizer):
 
     def to_latent(self, embeddings: Tensor) -> Tensor:
         """Eq. 2."""
-        return self.encoder(embeddings).float()
+        return self.encoder(embeddings).to(self.codebooks[0].dtype)  # full precision under autocast
 
     def from_latent(self, latent: Tensor) -> Tensor:
         """Eq. 6."""
-        return self.decoder(latent).float()
+        return self.decoder(latent).to(self.codebooks[0].dtype)
 
     def loss_terms(self, embeddings: Tensor) -> dict[str, Tensor]:
         """The two terms of Eq. 7 on embeddings [n, dim], averaged over the items."""
         latent = self.to_latent(embeddings)  # [n, latent]
         quantised, quantisation = self.quantise(latent)
         straight_through = latent + (quantised - latent).detach()
-        reconstruction = self._squared_error(self.from_latent(straight_through), embeddings)
+        reconstruction = self.squared_error(self.from_latent(straight_through), embeddings)
         return {"reconstruction": reconstruction, "quantisation": quantisation}
 
     def quantise(self, latent: Tensor) -> tuple[Tensor, Tensor]:
@@ -77,8 +77,8 @@ class RQVAE(ResidualTokenizer):
         with torch.autocast(latent.device.type, enabled=False):  # distances need all their digits
             for codebook in self.codebooks:
                 codeword = codebook[nearest(residual.detach(), codebook.detach())]
-                loss = loss + self._squared_error(residual.detach(), codeword)
-                loss = loss + self.commitment_weight * self._squared_error(
+                loss = loss + self.squared_error(residual.detach(), codeword)
+                loss = loss + self.commitment_weight * self.squared_error(
                     residual, codeword.detach()
                 )
                 residual = residual - codeword
@@ -89,7 +89,8 @@ class RQVAE(ResidualTokenizer):
         terms = self.loss_terms(embeddings)
         return terms["reconstruction"] + terms["quantisation"]
 
-    def _squared_error(self, output: Tensor, target: Tensor) -> Tensor:
+    def squared_error(self, output: Tensor, target: Tensor) -> Tensor:
+        """Mean over the items [n, d] of the sum (or mean) over d of the squared errors."""
         error = (output - target).square().mean()
         return error * target.shape[1] if self.reduction == "sum" else error
 
@@ -155,7 +156,7 @@ class RQVAE(ResidualTokenizer):
             codes = nearest(latent, codebook)
             dead = torch.bincount(codes, minlength=len(codebook)) == 0
             count = int(dead.sum())
-            items = torch.randint(len(rows), (count,), generator=generator).to(rows.device)
+            items = torch.randperm(len(rows), generator=generator)[:count].to(rows.device)
             latent_before = latent
             latent = latent - codebook[codes]
             codebook[dead] = latent_before[items]

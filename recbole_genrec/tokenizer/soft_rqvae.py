@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from recbole_genrec.tokenizer.kmeans import squared_distances
+from recbole_genrec.tokenizer.kmeans import relative_distances
 from recbole_genrec.tokenizer.rqvae import RQVAE
 
 # a batch-averaged probability below this counts as this, since 0 log 0 has no gradient
@@ -35,15 +35,23 @@ class SoftRQVAE(RQVAE):
         """Probabilities [n, K_l] of the codes of each level, for embeddings [n, dim] (Eq. 14)."""
         return self.quantise(self.to_latent(embeddings))[0]
 
+    def log_assignments(self, embeddings: Tensor) -> list[Tensor]:
+        """Logarithms of `assignments`, exact also where these are too small for a float."""
+        return [level.log_softmax(1) for level in self._quantise(self.to_latent(embeddings))[0]]
+
     def quantise(self, latent: Tensor) -> tuple[list[Tensor], Tensor]:
         """Probabilities [n, K_l] per level, and the sum [n, latent] of the soft codewords."""
-        residual, probabilities = latent, []
+        return self._quantise(latent)[1:]
+
+    def _quantise(self, latent: Tensor) -> tuple[list[Tensor], list[Tensor], Tensor]:
+        """As `quantise`, preceded by the logits [n, K_l] of the probabilities."""
+        residual, logits, probabilities = latent, [], []
         with torch.autocast(latent.device.type, enabled=False):  # distances need all their digits
             for codebook in self.codebooks:
-                logits = -squared_distances(residual, codebook) / self.temperature
-                probabilities.append(logits.softmax(1))
+                logits.append(-relative_distances(residual, codebook) / self.temperature)
+                probabilities.append(logits[-1].softmax(1))
                 residual = residual - probabilities[-1] @ codebook
-        return probabilities, latent - residual
+        return logits, probabilities, latent - residual
 
     def reconstruct(self, embeddings: Tensor) -> Tensor:
         """Embeddings [n, dim] decoded from their soft codewords."""
@@ -52,7 +60,7 @@ class SoftRQVAE(RQVAE):
     def loss_terms(self, embeddings: Tensor) -> dict[str, Tensor]:
         """The terms of Eq. 21 on embeddings [n, dim]: reconstruction and codeword uniformity."""
         probabilities, quantised = self.quantise(self.to_latent(embeddings))
-        reconstruction = self._squared_error(self.from_latent(quantised), embeddings)
+        reconstruction = self.squared_error(self.from_latent(quantised), embeddings)
         return {"reconstruction": reconstruction, "uniformity": uniformity(probabilities)}
 
     def loss(self, embeddings: Tensor, progress: float) -> Tensor:

@@ -1,0 +1,116 @@
+"""RQ-VAE: its loss against plain loops, and its training."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from recbole_genrec.tokenizer import create_tokenizer
+from recbole_genrec.tokenizer.rqvae import RQVAE
+
+
+@pytest.fixture
+def rqvae(settings) -> RQVAE:
+    """Untrained, with random codebooks of unequal size."""
+    tokenizer = create_tokenizer(settings("RQVAE", codebook_sizes=[5, 3, 4]), 24)
+    for codebook in tokenizer.codebooks:
+        torch.nn.init.normal_(codebook, std=0.5)
+    return tokenizer
+
+
+def plain_loss(tokenizer: RQVAE, embeddings: Tensor, beta: float) -> tuple[Tensor, Tensor]:
+    """Eq. 2-7, one item and one codeword at a time; stop-gradient written as detach."""
+    reconstruction, quantisation = torch.zeros(()), torch.zeros(())
+    for z in embeddings:
+        r = tokenizer.encoder(z)  # Eq. 2
+        v, total = r, torch.zeros_like(r)
+        for codebook in tokenizer.codebooks:
+            distances = [(v - e).square().sum().item() for e in codebook]
+            e = codebook[distances.index(min(distances))]  # Eq. 3
+            quantisation = quantisation + (v.detach() - e).square().sum()
+            quantisation = quantisation + beta * (v - e.detach()).square().sum()
+            total = total + e  # Eq. 5
+            v = v - e  # Eq. 4
+        decoded = tokenizer.decoder(
+            r + (total - r).detach()
+        )  # Eq. 6 with straight-through gradient
+        reconstruction = reconstruction + (decoded - z).square().sum()
+    return reconstruction / len(embeddings), quantisation / len(embeddings)
+
+
+@pytest.mark.parametrize("reduction", ["sum", "mean"])
+def test_loss_and_gradients_equal_the_plain_ones(rqvae, embeddings: Tensor, reduction: str) -> None:
+    rqvae.reduction = reduction
+    terms = rqvae.loss_terms(embeddings[:30])
+    reconstruction, quantisation = plain_loss(rqvae, embeddings[:30], 0.25)
+    if reduction == "mean":
+        reconstruction, quantisation = reconstruction / 24, quantisation / 8
+    torch.testing.assert_close(terms["reconstruction"], reconstruction)
+    torch.testing.assert_close(terms["quantisation"], quantisation)
+    parameters = list(rqvae.parameters())
+    ours = torch.autograd.grad(terms["reconstruction"] + terms["quantisation"], parameters)
+    plain = torch.autograd.grad(reconstruction + quantisation, parameters)
+    for got, expected in zip(ours, plain, strict=True):
+        torch.testing.assert_close(got, expected)
+        assert got.abs().sum() > 0
+
+
+def test_codes_are_those_of_the_plain_search(rqvae, embeddings: Tensor) -> None:
+    codes = rqvae.encode(embeddings[:20])
+    for item, z in enumerate(embeddings[:20]):
+        v = rqvae.encoder(z)
+        for level, codebook in enumerate(rqvae.codebooks):
+            nearest = (v - codebook).square().sum(1).argmin()
+            assert codes[item, level] == nearest
+            v = v - codebook[nearest]
+
+
+def test_decode_adds_the_codewords(rqvae) -> None:
+    codes = torch.tensor([[4, 0, 1], [2, 2, 3]])
+    first, second, third = rqvae.codebooks
+    latent = torch.stack([first[4] + second[0] + third[1], first[2] + second[2] + third[3]])
+    torch.testing.assert_close(rqvae.decode(codes), rqvae.decoder(latent).detach())
+
+
+def test_training_uses_every_code_and_lowers_the_error(settings, embeddings: Tensor) -> None:
+    errors = []
+    for epochs in (1, 60):
+        tokenizer = create_tokenizer(settings("RQVAE", tokenizer_epochs=epochs), 24).fit(embeddings)
+        codes = tokenizer.encode(embeddings)
+        errors.append((tokenizer.decode(codes) - embeddings).square().sum())
+    assert errors[1] < 0.6 * errors[0]
+    for level, size in enumerate(tokenizer.codebook_sizes):
+        assert codes[:, level].unique().numel() >= 0.95 * size
+
+
+def test_dead_codewords_come_back(rqvae, embeddings: Tensor) -> None:
+    with torch.no_grad():
+        rqvae.codebooks[0][:3] = 1e3  # far from everything
+    assert rqvae.encode(embeddings)[:, 0].min() >= 3
+    assert rqvae._revive(embeddings, torch.Generator().manual_seed(0)) >= 3
+    assert {0, 1, 2} <= set(rqvae.encode(embeddings)[:, 0].tolist())
+
+
+def test_stops_on_convergence_only_if_asked(settings, embeddings: Tensor) -> None:
+    # with a learning rate of nothing the loss falls once at most
+    frozen = {"tokenizer_learning_rate": 0.0, "tokenizer_epochs": 30}
+    asked = create_tokenizer(settings("RQVAE", tokenizer_stopping_step=4, **frozen), 24)
+    not_asked = create_tokenizer(settings("RQVAE", **frozen), 24)
+    assert asked.fit(embeddings).summary["epochs"] < 20
+    assert not_asked.fit(embeddings).summary["epochs"] == 30
+
+
+def test_bf16_training_reaches_about_the_same_loss(settings, embeddings: Tensor) -> None:
+    losses = []
+    for bf16 in (False, True):
+        config = settings("RQVAE", tokenizer_bf16=bf16, tokenizer_epochs=40)
+        tokenizer = create_tokenizer(config, 24).fit(embeddings)
+        assert all(p.dtype == torch.float32 for p in tokenizer.parameters())
+        losses.append(tokenizer.summary["loss"])
+    assert losses[0] != losses[1]
+    assert losses[1] == pytest.approx(losses[0], rel=0.15)
+
+
+def test_diverging_training_is_reported(settings, embeddings: Tensor) -> None:
+    config = settings("RQVAE", tokenizer_learning_rate=1e30, tokenizer_epochs=5)
+    with pytest.raises(ValueError, match=r"became NaN in epoch \d: lower tokenizer_learning_rate"):
+        create_tokenizer(config, 24).fit(embeddings)
