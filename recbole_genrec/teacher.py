@@ -141,16 +141,16 @@ def _from_checkpoint(path: Path, config, dataset) -> Tensor:
     for key in ITEM_SETTINGS:
         if found.get(key) != config[key]:
             raise InputError(
-                f"teacher_checkpoint [{path}]: {key} should be [{config[key]}] as in this run, so that "
-                f"the items are the same, found [{found[key]}]"
+                f"teacher_checkpoint [{path}]: {key} should be [{config[key]}] as in this run, "
+                f"so that the items are the same, found [{found.get(key)}]"
             )
     weights = checkpoint["state_dict"].get(WEIGHTS)
     n_items = len(dataset.item_tokens)
     if weights is None or weights.dim() != 2 or len(weights) < n_items:
         shape = None if weights is None else list(weights.shape)
         raise InputError(
-            f"teacher_checkpoint [{path}] of {found['model']}: expected {WEIGHTS} with a row for each "
-            f"of {n_items} items, found {shape}"
+            f"teacher_checkpoint [{path}] of {found['model']}: expected {WEIGHTS} with a row for "
+            f"each of {n_items} items, found {shape}"
         )
     return weights[:n_items].float()  # BERT4Rec has a row for its mask after the items
 

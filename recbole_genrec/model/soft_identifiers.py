@@ -36,12 +36,12 @@ def soft_token_embeddings(probabilities: Sequence[Tensor], token_embedding: Tens
 
 
 def follow_codes(codes: Tensor, previous: SemanticIDs, seed: int = 0) -> SemanticIDs:
-    """Semantic IDs for new codes of all items that differ from the previous ones as little as can be.
+    """Semantic IDs for new codes of all items, as close to the previous ones as can be.
 
-    The last level is a dedicated token that tells items with the same codes apart. An item keeps its
-    own while its codes stay; the others take the lowest free ones, in the order of their ids. Where
-    more items share their codes than there are dedicated tokens, the surplus moves to other codes
-    as in `resolve_collisions`.
+    The last level is a dedicated token that tells items with the same codes apart. An item keeps
+    its own while its codes stay; the others take the lowest free ones, in the order of their ids.
+    Where more items share their codes than there are dedicated tokens, the surplus moves to other
+    codes as in `resolve_collisions`.
 
     Args:
         codes: codes `[n_items - 1, L]` of all items but the padding item.
@@ -77,6 +77,12 @@ def fill_dedicated(group: Tensor, dedicated: Tensor, size: int) -> Tensor:
     filled = dedicated.clone()
     filled[lacking] = torch.searchsorted(free[row], wanted).flatten()
     return filled
+
+
+def codes_of_tokens(tokens: Tensor, codebook_sizes: Sequence[int]) -> Tensor:
+    """Codes `[n_items, L]` of tokens `[n_items, L]`: the inverse of `SemanticIDs.tokens`."""
+    first = torch.tensor([1, *codebook_sizes[:-1]], device=tokens.device).cumsum(0)
+    return (tokens - first).clamp(min=0)  # the padding item has token 0 and code 0
 
 
 def collision_rate(codes: Tensor) -> float:

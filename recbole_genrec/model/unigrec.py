@@ -19,16 +19,16 @@ from recbole.data.interaction import Interaction
 from torch import Tensor
 from torch.nn import functional as F
 
-from recbole_genrec.loss import LossContext
 from recbole_genrec.model.collaborative_distillation import CollaborativeDistillation
 from recbole_genrec.model.soft_identifiers import (
     change_rate,
     check_soft_tokenizer,
+    codes_of_tokens,
     collision_rate,
     follow_codes,
     soft_token_embeddings,
 )
-from recbole_genrec.model.tiger import TIGER
+from recbole_genrec.model.tiger import TIGER, shift_right
 from recbole_genrec.tokenizer.semantic_ids import SemanticIDs
 
 CHUNK = 16384  # items whose assignment probabilities are held at a time
@@ -75,13 +75,12 @@ class UniGRec(TIGER):
         # the stage may be shared with other models: this one trains its own tokenizer
         self.tokenizer_stage = replace(stage, tokenizer=deepcopy(stage.tokenizer))
         self.tokenizer = self.tokenizer_stage.tokenizer
-        self.tokenizer.bf16 = False  # at a low temperature, rounding would change the codes
         embeddings = stage.item_embeddings
-        if embeddings is None:  # restored from a checkpoint: load_state_dict brings them
+        if embeddings is None:  # restored from a checkpoint, which will bring them
             embeddings = torch.zeros(self.n_items, self.tokenizer.dim)
         self.register_buffer("item_embeddings", torch.as_tensor(embeddings, dtype=torch.float32))
-        self.register_buffer("target_counts", dataset.target_counts, persistent=False)
-        self.register_buffer("pretrained_codes", stage.semantic_ids.codes)  # [n_items, L + 1]
+        pretrained = stage.semantic_ids.codes.clone()  # [n_items, L + 1]
+        self.register_buffer("pretrained_codes", pretrained)
         self.seed = config["seed"]
 
         self.learning_rates = {
@@ -102,23 +101,22 @@ class UniGRec(TIGER):
         self.epoch = 0
         self.identifier_history: list[dict[str, Any]] = []
         self._soft_items: tuple[list, Tensor] | None = None
-        self.register_load_state_dict_pre_hook(_leave_out_distillation)
-        self.register_load_state_dict_post_hook(lambda model, _: model._identifiers_changed())
+        self.register_load_state_dict_pre_hook(UniGRec._leave_out_distillation)
+        self.register_load_state_dict_post_hook(UniGRec._follow_item_tokens)
 
     # ---- soft identifiers
 
     def soft_items(self, embeddings: Tensor) -> SoftItems:
         """Soft identifiers of items with these embeddings `[n, d]`, with gradients (Eq. 14, 15)."""
-        log_assignments, quantised = self.tokenizer.quantise(self.tokenizer.to_latent(embeddings))
+        # at a low temperature, rounding would change the codes
         with torch.autocast(embeddings.device.type, enabled=False):
-            tokens = soft_token_embeddings(
-                [level.exp() for level in log_assignments], self.t5.embedding.weight
-            )
+            assignments, quantised = self.tokenizer.quantise(self.tokenizer.to_latent(embeddings))
+            tokens = soft_token_embeddings(assignments, self.t5.embedding.weight)
         return SoftItems(tokens.flatten(1), quantised)
 
     @torch.no_grad()
     def all_soft_items(self) -> Tensor:
-        """Soft token embeddings `[n_items, L * d_model]` of all items, kept until a weight changes."""
+        """Soft token embeddings `[n_items, L * d_model]`, kept until a weight changes."""
         sources = [self.item_embeddings, self.t5.embedding.weight, *self.tokenizer.parameters()]
         state = [(source.data_ptr(), source._version) for source in sources]
         if self._soft_items is None or self._soft_items[0] != state:
@@ -127,43 +125,47 @@ class UniGRec(TIGER):
             self._soft_items = state, table
         return self._soft_items[1]
 
+    @property
+    def tokens_per_item(self) -> int:
+        return self.tokenizer_stage.semantic_ids.num_levels - 1  # without the dedicated token
+
     def history(self, interaction: Interaction) -> tuple[Tensor, Tensor]:
         items, item_lengths = self.history_items(interaction)
         if self.training:
-            items, place = items.unique(return_inverse=True)
-            soft = self.soft_items(self.item_embeddings[items]).embeddings
-            return self._lay_out(soft, place, item_lengths)
-        return self._lay_out(self.all_soft_items(), items, item_lengths)
+            distinct, items = items.unique(return_inverse=True)
+            table = self.soft_items(self.item_embeddings[distinct]).embeddings
+        else:
+            table = self.all_soft_items()
+        return self._lay_out(table, items, item_lengths)
 
-    def _lay_out(self, soft: Tensor, place: Tensor, item_lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Token embeddings `[total_tokens, d_model]` of histories, and their lengths in tokens."""
-        tokens = F.embedding(place, soft)  # [total_items, L * d_model]
-        levels = len(self.tokenizer.codebook_sizes)
-        return tokens.view(-1, self.t5.d_model), item_lengths * levels
+    def _lay_out(self, table: Tensor, rows: Tensor, item_lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """The result of `history`, from the rows of its items in a table of soft items."""
+        tokens = F.embedding(rows, table).view(-1, self.t5.d_model)
+        return tokens, item_lengths * self.tokens_per_item
 
     # ---- training
 
     def calculate_loss(self, interaction: Interaction) -> tuple[Tensor, ...]:
         """The weighted terms of Eq. 22, of which there are fewer while the distillation waits."""
         items, item_lengths = self.history_items(interaction)
-        targets = interaction[self.POS_ITEM_ID]
-        labels = self.item_tokens[targets]
-        distinct, place = torch.cat([items, targets]).unique(return_inverse=True)
+        targets, sequence, visible = self.targets(interaction)
+        labels = self.item_tokens[targets]  # [n_targets, L + 1]
+        distinct, rows = torch.cat([items, targets]).unique(return_inverse=True)
         embeddings = self.item_embeddings[distinct]
         soft = self.soft_items(embeddings)
-        history, lengths = self._lay_out(soft.embeddings, place[: len(items)], item_lengths)
+        history, lengths = self._lay_out(soft.embeddings, rows[: len(items)], item_lengths)
 
         encoded = self.t5.encode(history, lengths)
-        states = self.t5.decode_states(encoded, F.pad(labels[:, :-1], (1, 0)))  # [batch, L + 1, d]
-        losses = [self.loss(self.t5.logits(states), labels)]
+        states = self.t5.decode_states(encoded, shift_right(labels), sequence, visible)
+        logits = self.t5.logits(states)
+        losses = [self.loss(logits, labels, self.logits_without_history(labels))]
         if self.tokenizer_is_trained:
-            error = self.tokenizer.squared_error(
-                self.tokenizer.from_latent(soft.quantised), embeddings
-            )
+            reconstruction = self.tokenizer.from_latent(soft.quantised)
+            error = self.tokenizer.squared_error(reconstruction, embeddings)
             losses.append(self.reconstruction_weight * error)
         if self.distillation is not None and self.epoch >= self.distillation_warmup_epochs:
-            history_means = mean_per_history(encoded.tokens(), lengths)
-            losses += self.distillation(history_means, states[:, 0], targets, self.tokenizer)
+            means = history_means(encoded.tokens(), lengths, sequence, visible)
+            losses += self.distillation(means, states[:, 0], targets, self.tokenizer)
         return tuple(losses)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
@@ -204,12 +206,11 @@ class UniGRec(TIGER):
 
     @torch.no_grad()
     def follow_tokenizer(self, epoch: int) -> None:
-        """Take the hard identifiers of all items, hence labels and trie, from the tokenizer as it is."""
+        """Take the hard identifiers of all items, hence labels and trie, from the tokenizer."""
         before = self.tokenizer_stage.semantic_ids
         codes = self.tokenizer.encode(self.item_embeddings[1:])
         after = follow_codes(codes, before, self.seed)
-        self.item_tokens.copy_(after.tokens)
-        self._identifiers_changed()
+        self.set_semantic_ids(after)
         record = {
             "epoch": epoch,
             "collision_rate": collision_rate(codes),
@@ -222,17 +223,11 @@ class UniGRec(TIGER):
             f"changed at each level: {changes}"
         )
 
-    def _identifiers_changed(self) -> None:
-        """Bring all that depends on the semantic IDs in line with `item_tokens`."""
-        sizes = self.tokenizer_stage.semantic_ids.codebook_sizes
-        starts = torch.tensor([1, *sizes[:-1]], device=self.item_tokens.device).cumsum(0)
-        codes = (self.item_tokens - starts).clamp(min=0)
-        self.tokenizer_stage.semantic_ids = SemanticIDs(codes, sizes)
-        self.set_item_tokens(self.item_tokens)
-        if self.tokenizer_stage.item_embeddings is not None:  # otherwise there will be no training
-            self.loss.set_context(
-                LossContext(self.item_tokens, sizes, self.item_embeddings, self.target_counts)
-            )
+    def _follow_item_tokens(self, _incompatible_keys) -> None:
+        """After other weights were loaded: bring all semantic IDs in line with their tokens."""
+        if self.target_counts.any():  # otherwise the model only recommends, with a stage of its own
+            sizes = self.tokenizer_stage.semantic_ids.codebook_sizes
+            self.set_semantic_ids(SemanticIDs(codes_of_tokens(self.item_tokens, sizes), sizes))
 
     def add_items(self, tokens: Tensor, embeddings: Tensor) -> None:
         """Append items with semantic IDs of tokens `[m, L + 1]` and item embeddings `[m, d]`."""
@@ -248,19 +243,30 @@ class UniGRec(TIGER):
     def load_extra(self, extra: dict[str, Any]) -> None:
         self.identifier_history = list(extra["identifier_history"])
 
+    def _leave_out_distillation(self, state_dict: dict[str, Tensor], *_) -> None:
+        """Before weights are loaded: only training needs the projections of the distillation."""
+        if self.distillation is None:
+            for name in [name for name in state_dict if name.startswith("distillation.")]:
+                del state_dict[name]
 
-def mean_per_history(states: Tensor, lengths: Tensor) -> Tensor:
-    """Mean `[batch, d]` of the states `[total_tokens, d]` of histories of these lengths `[batch]`."""
+
+def history_means(
+    states: Tensor,
+    lengths: Tensor,
+    sequence: Tensor | None = None,
+    visible: Tensor | None = None,
+) -> Tensor:
+    """Means `[n_targets, d]` of the encoder states that each target sees.
+
+    Args:
+        states: of all histories end to end `[total_tokens, d]`.
+        lengths: number of tokens of each history `[batch]`.
+        sequence, visible: see `TIGER.targets`.
+    """
     lengths = lengths.to(states.device)
-    history = torch.arange(len(lengths), device=states.device).repeat_interleave(
-        lengths, output_size=len(states)
-    )
-    sums = states.new_zeros(len(lengths), states.shape[1]).index_add(0, history, states)
-    return sums / lengths.unsqueeze(1)
-
-
-def _leave_out_distillation(model: UniGRec, state_dict: dict[str, Tensor], *_) -> None:
-    """Training alone needs the projections of the distillation, and a teacher with them."""
-    if model.distillation is None:
-        for name in [name for name in state_dict if name.startswith("distillation.")]:
-            del state_dict[name]
+    start = lengths.cumsum(0) - lengths
+    if sequence is not None:
+        start, lengths = start[sequence], visible
+    sums = F.pad(states.double().cumsum(0), (0, 0, 1, 0))  # differences need the digits
+    means = (sums[start + lengths] - sums[start]) / lengths.unsqueeze(1)
+    return means.to(states.dtype)

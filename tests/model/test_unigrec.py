@@ -1,0 +1,344 @@
+"""UniGRec against slow computations of its equations, and against TIGER in the hard limit."""
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from recbole_genrec.model.tiger import TIGER, shift_right
+from recbole_genrec.model.unigrec import UniGRec, history_means
+from recbole_genrec.tokenizer.semantic_ids import SemanticIDs
+from recbole_genrec.tokenizer_stage import TokenizerStage
+from tests.model.unigrec_cases import (
+    CONFIG,
+    DEDICATED,
+    N_ITEMS,
+    SIZES,
+    data_set,
+    histories,
+    tokenizer_stage,
+    unigrec,
+)
+
+
+def slow_assignments(model, embedding: torch.Tensor) -> list[list[float]]:
+    """Eq. 14 for one item `[d]`, code by code in float64."""
+    residual = model.tokenizer.encoder(embedding).double()
+    levels = []
+    for codebook in model.tokenizer.codebooks:
+        codebook = codebook.double()
+        scores = [
+            torch.exp(-((residual - codeword) ** 2).sum() / model.tokenizer.temperature.double())
+            for codeword in codebook
+        ]
+        probabilities = [score / sum(scores) for score in scores]
+        soft = sum(p * codeword for p, codeword in zip(probabilities, codebook, strict=True))
+        residual = residual - soft
+        levels.append(probabilities)
+    return levels
+
+
+def slow_history(model, items: list[int]) -> torch.Tensor:
+    """Eq. 15: soft token embeddings of one history, one item at a time, `[len(items) * L, d]`."""
+    rows = []
+    for item in items:
+        first = 1
+        for probabilities in slow_assignments(model, model.item_embeddings[item]):
+            weights = torch.zeros(len(model.t5.embedding.weight), dtype=torch.float64)
+            weights[first : first + len(probabilities)] = torch.stack(probabilities)
+            rows.append((weights @ model.t5.embedding.weight.double()).float())
+            first += len(probabilities)
+    return torch.stack(rows)
+
+
+def padding_free(interaction) -> list[list[int]]:
+    rows = zip(interaction["item_id_list"], interaction["item_length"], strict=True)
+    return [items[:length].tolist() for items, length in rows]
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_the_encoder_reads_the_soft_tokens_of_eq_14_and_15(training):
+    model, interaction = unigrec().train(training), histories()
+    history, lengths = model.history(interaction)
+    expected = [slow_history(model, items) for items in padding_free(interaction)]
+    assert lengths.tolist() == [len(rows) for rows in expected]
+    torch.testing.assert_close(history, torch.cat(expected), rtol=1e-4, atol=1e-5)
+
+
+def test_the_losses_equal_a_slow_computation_of_eq_13_and_22():
+    model, interaction = unigrec(), histories()
+    model.epoch = CONFIG["distillation_warmup_epochs"]
+    rec, recon, tokenizer_side, recommender_side = model.train().calculate_loss(interaction)
+
+    targets = interaction["item_id"]
+    labels = model.item_tokens[targets]
+    nll, means, first_states = [], [], []
+    for row, items in enumerate(padding_free(interaction)):
+        history = slow_history(model, items)
+        encoded = model.t5.encode(history, torch.tensor([len(history)]))
+        states = model.t5.decode_states(encoded, shift_right(labels[row : row + 1]))
+        log_probs = model.t5.logits(states).log_softmax(-1)[0]
+        nll += [-log_probs[level, token] for level, token in enumerate(labels[row])]
+        means.append(encoded.tokens().mean(0))
+        first_states.append(states[0, 0])
+    torch.testing.assert_close(rec, torch.stack(nll).mean())
+
+    distinct = sorted({*targets.tolist(), *sum(padding_free(interaction), [])})
+    errors = []
+    for item in distinct:
+        embedding = model.item_embeddings[item]
+        quantised = sum(
+            torch.stack(probabilities).float() @ codebook
+            for probabilities, codebook in zip(
+                slow_assignments(model, embedding), model.tokenizer.codebooks, strict=True
+            )
+        )
+        errors.append((model.tokenizer.decoder(quantised) - embedding).square().mean())
+    torch.testing.assert_close(recon, 0.5 * torch.stack(errors).mean())
+
+    distillation = model.distillation
+    rows = [0, 1, 3]  # the third target is the first one again
+    teacher = distillation.teacher_embeddings[targets]
+    divergences = []
+    for row in rows:
+        p = slow_assignments(model, distillation.tokenizer_side.encoder_projection(means[row]))
+        q = slow_assignments(model, distillation.tokenizer_side.teacher_projection(teacher[row]))
+        pairs = [pair for a, b in zip(p, q, strict=True) for pair in zip(a, b, strict=True)]
+        forwards = sum(a * (a / b).log() for a, b in pairs)
+        backwards = sum(b * (b / a).log() for a, b in pairs)
+        divergences.append(forwards + backwards)
+    expected = (0.01 * torch.stack(divergences).mean()).float()
+    torch.testing.assert_close(tokenizer_side, expected, rtol=1e-3, atol=1e-6)
+
+    decoder = [distillation.recommender_side.decoder_projection(first_states[r]) for r in rows]
+    cosine = torch.stack(
+        [torch.stack([F.cosine_similarity(d, teacher[r], dim=0) for r in rows]) for d in decoder]
+    )
+    contrast = F.cross_entropy(cosine / 0.07, torch.arange(3)) + F.cross_entropy(
+        cosine.T / 0.07, torch.arange(3)
+    )
+    torch.testing.assert_close(recommender_side, 0.1 * contrast, rtol=1e-4, atol=1e-6)
+
+
+class TIGERWithoutDedicated(TIGER):
+    """TIGER whose history leaves out the dedicated token, as UniGRec's does."""
+
+    @property
+    def tokens_per_item(self):
+        return super().tokens_per_item - 1
+
+    def history(self, interaction):
+        items, lengths = self.history_items(interaction)
+        tokens = self.item_tokens[items, :-1]
+        return self.t5.embedding(tokens.flatten()), lengths * tokens.shape[1]
+
+
+@pytest.mark.parametrize("attention", ["bidirectional", "causal"])
+@pytest.mark.parametrize("loss", ["cross_entropy", "token_weighted", "cft"])
+def test_with_one_hot_assignments_it_is_tiger_on_the_same_identifiers(loss, attention):
+    stage = tokenizer_stage(temperature=1e-9)
+    settings = {
+        **CONFIG,
+        "loss": loss,
+        "history_attention": attention,
+        "joint_tokenizer_learning_rate": 0,
+    }
+    torch.manual_seed(3)
+    tiger = TIGERWithoutDedicated(settings, data_set(stage)).eval()
+    model = unigrec_of(stage, settings)
+    model.t5.load_state_dict(tiger.t5.state_dict())
+    interaction = histories()
+
+    items, scores = model.recommend(interaction, 40)
+    tiger_items, tiger_scores = tiger.recommend(interaction, 40)
+    assert torch.equal(items, tiger_items)
+    torch.testing.assert_close(scores, tiger_scores)
+    torch.testing.assert_close(model.predict(interaction), tiger.predict(interaction))
+    (loss,) = model.train().calculate_loss(interaction)  # dropout is 0
+    torch.testing.assert_close(loss, tiger.train().calculate_loss(interaction))
+
+
+def unigrec_of(stage, settings):
+    return UniGRec(settings, data_set(stage, teacher_dim=None)).eval()
+
+
+def test_the_recommendation_loss_reaches_encoder_and_codebooks():
+    model = unigrec().train()
+    recommendation_loss = model.calculate_loss(histories())[0]
+    recommendation_loss.backward()
+    for name, parameter in model.tokenizer.named_parameters():
+        if name.startswith("decoder."):  # reconstruction alone trains it
+            assert parameter.grad is None
+        else:
+            assert parameter.grad.abs().sum() > 0, name
+
+
+def test_the_distillation_waits_for_its_epoch():
+    model, interaction = unigrec(distillation_warmup_epochs=3).train(), histories()
+    for epoch, terms in ((0, 2), (2, 2), (3, 4), (7, 4)):
+        model.on_epoch_start(epoch)
+        assert len(model.calculate_loss(interaction)) == terms
+
+
+@pytest.mark.parametrize(("weights", "terms"), [((0.01, 0), 3), ((0, 0.1), 3), ((0.01, 0.1), 4)])
+def test_a_distillation_of_weight_0_is_left_out(weights, terms):
+    model = unigrec(
+        tokenizer_distillation_weight=weights[0], recommender_distillation_weight=weights[1]
+    ).train()
+    model.on_epoch_start(1)
+    assert len(model.calculate_loss(histories())) == terms
+
+
+def test_the_tokenizer_side_vanishes_where_history_and_teacher_say_the_same():
+    model, interaction = unigrec().train(), histories()
+    model.on_epoch_start(1)
+    side = model.distillation.tokenizer_side
+    for projection in (side.encoder_projection, side.teacher_projection):
+        torch.nn.init.zeros_(projection.weight)  # both see their bias alone
+    side.teacher_projection.bias.data = side.encoder_projection.bias.data.clone()
+    assert model.calculate_loss(interaction)[2].item() == 0
+    side.teacher_projection.bias.data += 1
+    assert model.calculate_loss(interaction)[2].item() > 0
+
+
+def test_a_frozen_tokenizer_gets_no_gradient_and_keeps_its_identifiers():
+    model = unigrec(joint_tokenizer_learning_rate=0).train()
+    losses = model.calculate_loss(histories())
+    sum(losses).backward()
+    assert len(losses) == 1  # nothing to reconstruct
+    assert all(parameter.grad is None for parameter in model.tokenizer.parameters())
+    assert len(model.parameter_groups()) == 2
+    model.on_epoch_end(0)
+    assert model.identifier_history == []
+
+
+def test_every_parameter_is_trained_at_the_rate_of_its_part():
+    model = unigrec(loss="token_weighted")
+    groups = model.parameter_groups()
+    assert [group["lr"] for group in groups] == [0.01, 0.001, 0.02]
+    grouped = [parameter for group in groups for parameter in group["params"]]
+    assert len(grouped) == len({id(parameter) for parameter in grouped})
+    assert {id(p) for p in grouped} == {id(p) for p in model.parameters()}
+    assert id(model.loss.log_lambda) in {id(p) for p in groups[0]["params"]}
+
+
+def test_hard_identifiers_labels_trie_and_loss_follow_the_tokenizer():
+    model = unigrec(loss="token_weighted")
+    interaction = histories()
+    before = model.item_tokens.clone()
+    assert torch.equal(model.recommend(interaction, 40)[0].sort(1).values[0], torch.arange(1, 41))
+    weights = model.loss.frequency_weights.clone()
+    with torch.no_grad():
+        model.tokenizer.codebooks[0].copy_(model.tokenizer.codebooks[0].flip(0))
+    model.on_epoch_end(4)
+
+    assignments = model.tokenizer.assignments(model.item_embeddings[1:])
+    for level, probabilities in enumerate(assignments):
+        first = 1 + sum(SIZES[:level])
+        expected = first + probabilities.argmax(1)
+        assert torch.equal(model.item_tokens[1:, level], expected)
+    assert not torch.equal(model.item_tokens, before)
+    assert len(model.item_tokens.unique(dim=0)) == N_ITEMS
+    assert torch.equal(model.tokenizer_stage.semantic_ids.tokens, model.item_tokens)
+    assert not torch.equal(model.loss.frequency_weights, weights)
+    assert model.trie.num_items == N_ITEMS - 1
+    items, scores = model.recommend(interaction, 40)
+    place = (items == interaction["item_id"].unsqueeze(1)).nonzero()[:, 1]
+    found = scores.gather(1, place.unsqueeze(1)).squeeze(1)
+    torch.testing.assert_close(found, model.predict(interaction), rtol=1e-4, atol=1e-5)
+
+    record = model.identifier_history[-1]
+    changed = (model.item_tokens[1:] != before[1:]).double().mean(0)
+    assert record["epoch"] == 4
+    assert record["change_rate"] == changed.tolist()
+    codes = torch.stack([level.argmax(1) for level in assignments], 1).tolist()
+    assert record["collision_rate"] == 1 - len(set(map(tuple, codes))) / (N_ITEMS - 1)
+
+
+def test_the_item_table_follows_the_weights():
+    model, interaction = unigrec(), histories()
+    first = model.history(interaction)[0]
+    assert model.all_soft_items() is model.all_soft_items()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    sum(model.train().calculate_loss(interaction)).backward()
+    optimizer.step()
+    second = model.eval().history(interaction)[0]
+    assert not torch.equal(first, second)
+    expected = torch.cat([slow_history(model, items) for items in padding_free(interaction)])
+    torch.testing.assert_close(second, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_loaded_weights_bring_their_identifiers():
+    model, interaction = unigrec(loss="token_weighted"), histories()
+    saved = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    expected, counts = model.recommend(interaction, 10), model.loss.frequency_weights.clone()
+    with torch.no_grad():
+        model.tokenizer.codebooks[0].copy_(model.tokenizer.codebooks[0].flip(0))
+    model.on_epoch_end(0)
+    model.recommend(interaction, 10)
+    model.load_state_dict(saved)
+    items, scores = model.recommend(interaction, 10)
+    assert torch.equal(items, expected[0])
+    assert torch.equal(scores, expected[1])
+    assert torch.equal(model.loss.frequency_weights, counts)
+    assert torch.equal(model.tokenizer_stage.semantic_ids.tokens, model.item_tokens)
+
+
+def test_a_restored_model_recommends_without_teacher_and_embeddings(tmp_path):
+    model, interaction = unigrec(loss="token_weighted"), histories()
+    with torch.no_grad():
+        model.tokenizer.codebooks[0].copy_(model.tokenizer.codebooks[0].flip(0))
+    model.on_epoch_end(0)
+    file = tmp_path / "model.pth"
+    torch.save([model.state_dict(), model.extra_checkpoint()], file)
+    weights, extra = torch.load(file, weights_only=True)
+    restored_stage = TokenizerStage.from_state(extra["tokenizer_stage"])
+    data = data_set(restored_stage, teacher_dim=None)
+    data.target_counts = torch.zeros_like(data.target_counts)
+    restored = UniGRec({**CONFIG, "loss": "token_weighted"}, data).eval()
+    restored.load_state_dict(weights)
+    for ours, theirs in zip(
+        restored.recommend(interaction, 10), model.recommend(interaction, 10), strict=True
+    ):
+        assert torch.equal(ours, theirs)
+    codes = restored_stage.encode_items(model.item_embeddings[1:])
+    assert torch.equal(codes, model.tokenizer_stage.semantic_ids.codes[1:, :-1])
+
+
+def test_new_items_can_be_recommended_and_stand_in_histories():
+    model, interaction = unigrec(), histories()
+    embedding = torch.randn(1, model.tokenizer.dim)
+    free = next(
+        row
+        for row in torch.cartesian_prod(*(torch.arange(k) for k in (*SIZES, DEDICATED)))
+        if not (model.tokenizer_stage.semantic_ids.codes == row).all(1).any()
+    )
+    tokens = SemanticIDs(torch.stack([torch.zeros_like(free), free]), [*SIZES, DEDICATED]).tokens[
+        1:
+    ]
+    model.add_items(tokens, embedding)
+    assert N_ITEMS in model.recommend(interaction, 41)[0]
+    interaction["item_id_list"][1, 0] = N_ITEMS
+    expected = torch.cat([slow_history(model, items) for items in padding_free(interaction)])
+    torch.testing.assert_close(model.history(interaction)[0], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_two_models_of_one_stage_train_their_own_tokenizers():
+    stage = tokenizer_stage()
+    tokens, weight = stage.semantic_ids.tokens.clone(), stage.tokenizer.codebooks[0].clone()
+    first, second = (unigrec_of(stage, CONFIG) for _ in range(2))
+    with torch.no_grad():
+        first.tokenizer.codebooks[0].copy_(first.tokenizer.codebooks[0].flip(0))
+    first.on_epoch_end(0)
+    assert torch.equal(stage.tokenizer.codebooks[0], weight)
+    assert torch.equal(second.tokenizer.codebooks[0], weight)
+    assert not torch.equal(first.item_tokens, tokens)
+    assert torch.equal(stage.semantic_ids.tokens, tokens)
+    assert torch.equal(second.item_tokens, tokens)
+
+
+def test_means_of_what_each_target_sees():
+    states = torch.tensor([[1.0, 2], [3, 4], [5, 6], [10, 10]])
+    lengths = torch.tensor([3, 1])
+    assert history_means(states, lengths).tolist() == [[3, 4], [10, 10]]
+    sequence, visible = torch.tensor([0, 1, 0]), torch.tensor([2, 1, 1])
+    assert history_means(states, lengths, sequence, visible).tolist() == [[2, 3], [10, 10], [1, 2]]

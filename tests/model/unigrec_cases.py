@@ -1,0 +1,114 @@
+"""A small UniGRec over random items, without any file."""
+
+from types import SimpleNamespace
+
+import torch
+from recbole.data.interaction import Interaction
+
+from recbole_genrec.model.unigrec import UniGRec
+from recbole_genrec.tokenizer.collision import resolve_collisions
+from recbole_genrec.tokenizer.semantic_ids import SemanticIDs
+from recbole_genrec.tokenizer.soft_rqvae import SoftRQVAE
+from recbole_genrec.tokenizer_stage import TokenizerStage
+
+N_ITEMS = 41  # the padding item and 40 real ones
+DIM = 6  # of the item embeddings
+SIZES = [4, 5]
+DEDICATED = 40
+TOKENIZER = {
+    "tokenizer": "SoftRQVAE",
+    "codebook_sizes": SIZES,
+    "seed": 0,
+    "tokenizer_hidden_sizes": [8],
+    "tokenizer_code_dim": 3,
+    "tokenizer_epochs": 2,
+    "tokenizer_batch_size": 16,
+    "tokenizer_learning_rate": 0.001,
+    "tokenizer_weight_decay": 0.0,
+    "tokenizer_stopping_step": 0,
+    "tokenizer_bf16": False,
+    "tokenizer_loss_reduction": "mean",
+    "tokenizer_temperature_max": 0.5,
+    "tokenizer_temperature_min": 0.5,
+    "tokenizer_uniformity_weight": 0.0001,
+}
+CONFIG = {
+    **TOKENIZER,
+    "USER_ID_FIELD": "user_id",
+    "ITEM_ID_FIELD": "item_id",
+    "LIST_SUFFIX": "_list",
+    "ITEM_LIST_LENGTH_FIELD": "item_length",
+    "NEG_PREFIX": "neg_",
+    "MAX_ITEM_LIST_LENGTH": 5,
+    "device": "cpu",
+    "d_model": 16,
+    "d_ff": 32,
+    "num_heads": 2,
+    "d_kv": 8,
+    "num_layers": 2,
+    "num_decoder_layers": 2,
+    "dropout_rate": 0.0,
+    "history_attention": "bidirectional",
+    "beam_size": 40,
+    "loss": "cross_entropy",
+    "collision": "append",
+    "append_size": DEDICATED,
+    "sid_file": None,
+    "learning_rate": 0.01,
+    "joint_tokenizer_learning_rate": 0.001,
+    "distillation_learning_rate": 0.02,
+    "reconstruction_weight": 0.5,
+    "tokenizer_distillation_weight": 0.01,
+    "recommender_distillation_weight": 0.1,
+    "distillation_temperature": 0.07,
+    "distillation_warmup_epochs": 1,
+}
+
+
+def tokenizer_stage(temperature: float = 0.5) -> TokenizerStage:
+    """The stage after a pre-training that has ended at `temperature`."""
+    embeddings = torch.nn.functional.pad(torch.randn(N_ITEMS - 1, DIM), (0, 0, 1, 0))
+    tokenizer = SoftRQVAE(TOKENIZER, DIM)
+    for codebook in tokenizer.codebooks:
+        torch.nn.init.normal_(codebook)
+    tokenizer.temperature.fill_(temperature)
+    codes, sizes = resolve_collisions(
+        tokenizer.encode(embeddings[1:]), SIZES, append_size=DEDICATED
+    )
+    return TokenizerStage(
+        semantic_ids=SemanticIDs(torch.nn.functional.pad(codes, (0, 0, 1, 0)), sizes),
+        item_tokens=["[PAD]", *(f"i{n}" for n in range(1, N_ITEMS))],
+        item_texts=None,
+        item_titles=None,
+        item_embeddings=embeddings,
+        text_encoder=None,
+        pca=None,
+        tokenizer=tokenizer,
+        settings=TOKENIZER,
+        report={},
+    )
+
+
+def data_set(stage: TokenizerStage, teacher_dim: int | None = 7) -> SimpleNamespace:
+    """What the model reads of a data set."""
+    teacher = None if teacher_dim is None else torch.randn(N_ITEMS, teacher_dim)
+    return SimpleNamespace(
+        num=lambda field: N_ITEMS,
+        tokenizer_stage=stage,
+        target_counts=torch.arange(N_ITEMS),
+        teacher_embeddings=teacher,
+    )
+
+
+def unigrec(temperature: float = 0.5, teacher_dim: int | None = 7, **settings) -> UniGRec:
+    data = data_set(tokenizer_stage(temperature), teacher_dim)
+    return UniGRec({**CONFIG, **settings}, data).eval()
+
+
+def histories() -> Interaction:
+    """Four histories with repeated items; two targets are the same."""
+    lengths = torch.tensor([5, 1, 3, 2])
+    items = torch.randint(1, 12, (4, 5))
+    items[torch.arange(5) >= lengths.unsqueeze(1)] = 0
+    targets = torch.tensor([3, 20, 3, 30])
+    return Interaction({"item_id_list": items, "item_length": lengths, "item_id": targets})
