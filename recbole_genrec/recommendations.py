@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -78,6 +79,44 @@ class Recommendations:
                 f"{path}: expected saved recommendations ({', '.join(names)}), found: {error}"
             ) from error
         return cls(**arrays)
+
+
+def align(runs: Sequence[Recommendations]) -> list[Recommendations] | None:
+    """The same test cases in the same order, and items under the same ids; None if cases differ.
+
+    Runs that loaded the same data may still number and order users and items differently.
+    """
+    vocabulary = np.unique(np.concatenate([run.item_tokens[1:] for run in runs]))
+    aligned = [_renumbered(run, vocabulary) for run in runs]
+    first = aligned[0]
+    same = all(
+        np.array_equal(run.users, first.users) and np.array_equal(run.targets, first.targets)
+        for run in aligned
+    )
+    return aligned if same else None
+
+
+def _renumbered(run: Recommendations, vocabulary: np.ndarray) -> Recommendations:
+    """Items numbered by their place in the sorted `vocabulary`, rows sorted by user and target."""
+    new_id = np.append(0, np.searchsorted(vocabulary, run.item_tokens[1:]) + 1)  # [n_items]
+    targets = new_id[run.targets]
+    order = np.lexsort((targets, run.users))
+    popularity = np.zeros(len(vocabulary) + 1, dtype=run.popularity.dtype)
+    popularity[new_id] = run.popularity
+    codes = run.codes
+    if codes.size:
+        codes = np.zeros((len(vocabulary) + 1, codes.shape[1]), dtype=codes.dtype)
+        codes[new_id] = run.codes
+    return Recommendations(
+        users=run.users[order],
+        targets=targets[order],
+        items=new_id[run.items][order],
+        history_lengths=run.history_lengths[order],
+        histories=new_id[run.histories][order],
+        item_tokens=np.append(run.item_tokens[:1], vocabulary),
+        popularity=popularity,
+        codes=codes,
+    )
 
 
 def collect_recommendations(trainer, train_data, test_data) -> Recommendations | None:
