@@ -61,7 +61,7 @@ class TfidfEncoder(TextEncoder):
     settings = {"analyzer": "char_wb", "ngram_range": (2, 4), "sublinear_tf": True}
     max_fit_texts = 200_000  # more texts do not move the leading components
 
-    def __init__(self, dim: int = 256) -> None:
+    def __init__(self, dim: int = 128) -> None:
         self.dim = dim
         self.terms: list[str] = []
         self.idf = torch.empty(0)  # [n_terms]
