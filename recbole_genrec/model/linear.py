@@ -66,7 +66,10 @@ class _OneDNNLinear(torch.autograd.Function):
     def backward(ctx, grad: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor | None]:
         x, weight = ctx.saved_tensors
         grad_x = _product(grad, weight.t()) if ctx.needs_input_grad[0] else None
-        grad_weight = None
-        if ctx.needs_input_grad[1]:
-            grad_weight = _product(grad.flatten(0, -2).t(), x.flatten(0, -2).t())
-        return grad_x, grad_weight
+        if not ctx.needs_input_grad[1]:
+            return grad_x, None
+        grad, x = grad.flatten(0, -2).t(), x.flatten(0, -2).t()
+        # oneDNN takes the second factor as it lies but copies the first: let that be the small one
+        if len(x) < len(grad):
+            return grad_x, _product(x, grad).t()
+        return grad_x, _product(grad, x)

@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from recbole_genrec.decoding.trie import ItemTrie
+from recbole_genrec.model.dropout import dropout
 from recbole_genrec.model.generation import generate
 from recbole_genrec.model.linear import Linear, linear
 from recbole_genrec.model.packing import MASKED, Packing, pack, place_targets
@@ -148,6 +149,7 @@ class T5(nn.Module):
         x = self._dropout(packing.spread(history))  # [rows, width, d_model]
         bias = self.relative_bias("encoder", x.shape[1])
         bias = bias.masked_fill(~packing.self_mask(self.tokens_per_item).unsqueeze(1), MASKED)
+        bias = bias.flatten(0, 1)  # [rows * heads, width, width]
         for block in self.encoder:
             x = block(x, bias)
         return Encoded(self._dropout(self.encoder_norm(x)), packing, host)
@@ -180,9 +182,10 @@ class T5(nn.Module):
         x = self._dropout(self.embedding(decoder_input_ids))  # [n_targets, L, d_model]
         bias = self.relative_bias("decoder", length)
         future = torch.ones(length, length, dtype=torch.bool, device=x.device).triu(1)
-        bias = bias.masked_fill(future, MASKED)
-        cross_mask = targets.mask.repeat_interleave(length, 1).unsqueeze(1)
-        cross_bias = x.new_zeros(cross_mask.shape).masked_fill(~cross_mask, MASKED)
+        bias = bias.masked_fill(future, MASKED).expand(len(x), -1, -1, -1).flatten(0, 1)
+        cross_mask = targets.mask.repeat_interleave(length, 1)
+        cross_bias = x.new_zeros(cross_mask.shape).masked_fill_(~cross_mask, MASKED)
+        cross_bias = cross_bias.repeat_interleave(self.options["num_heads"], 0)
         for block in self.decoder:
             x = block(x, bias, (encoded.states, cross_bias, targets))
         return self._dropout(self.decoder_norm(x))
@@ -308,7 +311,7 @@ class T5(nn.Module):
         return linear(x * self.d_model**-0.5, self.embedding.weight)
 
     def _dropout(self, x: torch.Tensor) -> torch.Tensor:
-        return F.dropout(x, self.dropout_rate, self.training)
+        return dropout(x, self.dropout_rate, self.training)
 
 
 class Block(nn.Module):
@@ -344,7 +347,7 @@ class Block(nn.Module):
         return x + self._dropout(self.wo(hidden))
 
     def _dropout(self, x: torch.Tensor) -> torch.Tensor:
-        return F.dropout(x, self.dropout_rate, self.training)
+        return dropout(x, self.dropout_rate, self.training)
 
 
 class Attention(nn.Module):
@@ -372,10 +375,15 @@ class Attention(nn.Module):
         return self.o(targets.gather(self._attend(q, k, v, bias), x.shape[1]))
 
     def _attend(self, q, k, v, bias: torch.Tensor) -> torch.Tensor:
-        q, k, v = (t.unflatten(-1, (self.num_heads, self.d_kv)).transpose(1, 2) for t in (q, k, v))
-        weights = (q @ k.transpose(-1, -2) + bias).softmax(-1)  # [n, heads, queries, keys]
-        weights = F.dropout(weights, self.dropout_rate, self.training)
-        return (weights @ v).transpose(1, 2).flatten(2)  # [n, queries, inner]
+        n = len(q)
+        q, k, v = (self._split_heads(t) for t in (q, k, v))  # [n * heads, length, d_kv]
+        weights = torch.baddbmm(bias, q, k.transpose(1, 2)).softmax(-1)
+        weights = dropout(weights, self.dropout_rate, self.training)
+        out = torch.bmm(weights, v).unflatten(0, (n, self.num_heads))
+        return out.transpose(1, 2).flatten(2)  # [n, queries, inner]
+
+    def _split_heads(self, x: torch.Tensor) -> torch.Tensor:
+        return x.unflatten(-1, (self.num_heads, self.d_kv)).transpose(1, 2).flatten(0, 1)
 
 
 def relative_bucket(
