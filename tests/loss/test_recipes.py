@@ -29,6 +29,14 @@ def test_recipe_gives_its_loss_every_setting(name, context):
     assert set(recipe) == {"model", "loss", *IDS} | (set(keys.values()) - left_at_default)
 
 
+@pytest.mark.parametrize("name", ON_SEMANTIC_IDS)
+def test_a_loss_without_settings_has_those_of_its_recipe(name, context):
+    recipe = ON_SEMANTIC_IDS[name]
+    explicit, default = (build_loss(c, context) for c in (recipe, {"loss": recipe["loss"]}))
+    plain = [k for k, value in vars(explicit).items() if isinstance(value, (bool, float, int, str))]
+    assert {k: getattr(default, k) for k in plain} == {k: getattr(explicit, k) for k in plain}
+
+
 def test_rows_of_a_table_share_their_semantic_ids():
     for name, recipe in ON_SEMANTIC_IDS.items():
         tokenizer = "PQ" if name.endswith("_pq") else "RQVAE"
