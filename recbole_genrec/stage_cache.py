@@ -18,6 +18,8 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from recbole_genrec.errors import InputError
+
 MANIFEST = "manifest.json"
 FORMAT = 1  # of everything below a cache folder; older ones are rebuilt
 
@@ -66,7 +68,11 @@ class CacheFolder:
     def _build(self, build: Callable[[Path], None]) -> None:
         building = self.path.with_name(f"{self.path.name}.building")
         building.mkdir(exist_ok=True)
-        build(building)
+        try:
+            build(building)
+        except InputError:  # these settings and files will never make a result
+            shutil.rmtree(building)
+            raise
         files = {path.name: hash_file(path) for path in sorted(building.iterdir())}
         manifest = {"identity": self.identity, "files": files}
         (building / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")

@@ -17,7 +17,7 @@ from torch import Tensor
 from recbole_genrec.data.item_embeddings import ItemEmbeddings, build_item_embeddings
 from recbole_genrec.data.item_text import read_item_texts, read_item_titles
 from recbole_genrec.data.pca import PCA
-from recbole_genrec.data.text_encoder import TextEncoder, build_text_encoder
+from recbole_genrec.data.text_encoder import TextEncoder, restore_text_encoder
 from recbole_genrec.errors import InputError
 from recbole_genrec.registry import nearest
 from recbole_genrec.stage_cache import CacheFolder, hash_file, hash_texts
@@ -115,8 +115,7 @@ class TokenizerStage:
             tokenizer = create_tokenizer(state["settings"], state["tokenizer"]["dim"]).to(device)
             tokenizer.load_state_dict(state["tokenizer"]["state"])
         if state["text_encoder"]:
-            text_encoder = build_text_encoder(state["text_encoder"]["name"], device=device)
-            text_encoder.load_state_dict(state["text_encoder"]["state"])
+            text_encoder = restore_text_encoder(**state["text_encoder"], device=device)
         if state["pca"]:
             pca = PCA(len(state["pca"]["components"]))
             pca.load_state_dict(state["pca"])

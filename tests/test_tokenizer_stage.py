@@ -316,8 +316,9 @@ def test_broken_embeddings_leave_no_cache(toy):
     changes, vectors = write_embeddings(toy)
     vectors[3] = np.nan
     np.savez(toy.folder / "items.npz", ids=toy.dataset.item_tokens[1:], embeddings=vectors)
+    message = r"items\.npz: the embeddings of 1 item \(i4\) hold NaN"
     for _ in range(2):
-        with pytest.raises(
-            InputError, match=r"items\.npz: the embeddings of 1 item \(i4\) hold NaN"
-        ):
+        with pytest.raises(InputError, match=message):
             run(toy, **changes)
+    left = (toy.folder / "saved" / "semantic_ids").iterdir()
+    assert not [path for path in left if path.is_dir()]

@@ -28,6 +28,9 @@ class EmbeddingFile:
         item_tokens: raw token of every item (without the padding item) in the order wanted.
             Further rows of the file are ignored.
 
+    Attributes:
+        files: all that is read.
+
     Raises:
         InputError: if the file cannot be read, is not two-dimensional, or lacks an item.
     """
@@ -39,6 +42,9 @@ class EmbeddingFile:
         if not self.path.is_file():
             raise InputError(f"item_embedding_file: there is no file {path}.")
         ids, self.vectors = _read(self.path, ids_path)
+        self.files = [self.path]
+        if self.path.suffix.lower() == ".npy":
+            self.files.append(Path(ids_path).expanduser())
         self._check_form(ids)
         self.item_tokens = item_tokens
         self.row_of_item = self._match(ids)  # [n]
@@ -128,7 +134,7 @@ def _read_ids(path: Path, ids_path: str | Path | None) -> list[str]:
 
 
 def _read_npz(path: Path) -> tuple[list[str], np.ndarray]:
-    with np.load(path) as arrays:
+    with open(path, "rb") as file, np.load(file) as arrays:
         missing = {"ids", "embeddings"} - set(arrays.files)
         if missing:
             raise InputError(f"{path}: no array {sorted(missing)}; it holds {arrays.files}.")

@@ -110,15 +110,11 @@ class _GivenSource:
         self.file = EmbeddingFile(
             config["item_embedding_file"], config["item_embedding_ids"], item_tokens[1:]
         )
-        self.ids_path = config["item_embedding_ids"]
         self.pca_dim = config["text_embedding_dim"]
         self.name = "embeddings"
 
     def identity(self) -> dict[str, Any]:
-        return {
-            "item_embedding_file": hash_file(self.file.path),
-            "item_embedding_ids": self.ids_path and hash_file(self.ids_path),
-        }
+        return {"item_embedding_file": [hash_file(path) for path in self.file.files]}
 
     def prepare(self) -> None:
         """Nothing to learn."""

@@ -15,7 +15,7 @@ class PCA:
         dim: number of components to keep.
     """
 
-    max_fit_rows = 100_000  # more rows do not move the leading components
+    max_fit_rows = 100_000  # more of them change little
 
     def __init__(self, dim: int) -> None:
         self.dim = dim

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import random
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from logging import getLogger
@@ -59,7 +60,7 @@ class TfidfEncoder(TextEncoder):
     name = "tfidf"
     max_terms = 20_000
     settings = {"analyzer": "char_wb", "ngram_range": (2, 4), "sublinear_tf": True}
-    max_fit_texts = 200_000  # more texts do not move the leading components
+    max_fit_texts = 200_000  # more of them change little
 
     def __init__(self, dim: int = 128) -> None:
         self.dim = dim
@@ -76,11 +77,10 @@ class TfidfEncoder(TextEncoder):
     def fit(self, texts: Sequence[str]) -> TfidfEncoder:
         if not any(text.strip() for text in texts):
             raise InputError("No item has any text: there is nothing that tfidf could encode.")
+        if len(texts) > self.max_fit_texts:
+            texts = random.Random(0).sample(list(texts), self.max_fit_texts)
         vectorizer = self._vectorizer(max_features=self.max_terms)
         weights = vectorizer.fit_transform(texts)  # sparse [n, n_terms]
-        if len(texts) > self.max_fit_texts:
-            sample = np.random.default_rng(0).choice(len(texts), self.max_fit_texts, replace=False)
-            weights = weights[np.sort(sample)]
         svd = TruncatedSVD(min(self.dim, *weights.shape), random_state=0).fit(weights)
         spanned = svd.singular_values_ > 1e-5 * svd.singular_values_[0]
         if spanned.sum() < self.dim:
@@ -124,7 +124,7 @@ class SentenceEncoder(TextEncoder):
         batch_size: texts per forward pass.
     """
 
-    chunk = 2048  # work that a killed process can lose
+    chunk = 512  # what a killed process can lose
 
     def __init__(
         self, name: str, device: torch.device | str = "cpu", batch_size: int = 128
@@ -184,7 +184,7 @@ def build_text_encoder(
     device: torch.device | str = "cpu",
     batch_size: int = 128,
 ) -> TextEncoder:
-    """The encoder called `name`: `tfidf`, a local folder, or a model on the Hugging Face hub.
+    """A new encoder: `tfidf`, a model in a local folder, or one on the Hugging Face hub.
 
     Args:
         name: the setting `text_encoder`.
@@ -193,7 +193,7 @@ def build_text_encoder(
         batch_size: texts per forward pass of a neural encoder.
 
     Raises:
-        InputError: for a name that can be neither; a hub model is looked up by `fit` only.
+        InputError: if there is no name, or a misspelt `tfidf`. Models are looked for by `fit`.
     """
     if name == TfidfEncoder.name:
         return TfidfEncoder(dim) if dim else TfidfEncoder()
@@ -205,9 +205,20 @@ def build_text_encoder(
         return SentenceEncoder(Path(name).expanduser(), device, batch_size)
     if difflib.get_close_matches(name.lower(), [TfidfEncoder.name], cutoff=0.7):
         raise InputError(f"Unknown text_encoder '{name}'. Did you mean '{TfidfEncoder.name}'?")
-    if name.startswith((".", "/", "~")) or name.count("/") > 1:
-        raise InputError(f"text_encoder '{name}': there is no such folder.")
     return SentenceEncoder(name, device, batch_size)
+
+
+def restore_text_encoder(
+    name: str, state: dict[str, Any], device: torch.device | str = "cpu"
+) -> TextEncoder:
+    """The encoder that was called `name` and had this `state_dict`.
+
+    A neural encoder is loaded from its folder or the hub when it is first needed; a checkpoint
+    recommends without it.
+    """
+    encoder = TfidfEncoder() if name == TfidfEncoder.name else SentenceEncoder(name, device)
+    encoder.load_state_dict(state)
+    return encoder
 
 
 def _load_sentence_transformer(name: str, device: torch.device):
@@ -218,6 +229,8 @@ def _load_sentence_transformer(name: str, device: torch.device):
             f"text_encoder '{name}' needs the package sentence-transformers: "
             'pip install "recbole-genrec[text]"'
         ) from error
+    if not Path(name).is_dir() and (name.startswith((".", "/", "~")) or name.count("/") > 1):
+        raise InputError(f"text_encoder '{name}': there is no such folder.")
     getLogger().info(f"Load the text encoder {name}.")
     try:
         model = SentenceTransformer(name, device=str(device))
