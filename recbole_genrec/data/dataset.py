@@ -36,6 +36,7 @@ class GenRecDataset(SequentialDataset, RepairedDataset):
     """
 
     tokenizer_stage = None
+    _targets: Tensor | None = None  # of all samples, where one sample serves several targets
 
     @property
     def item_tokens(self) -> list[str]:
@@ -44,8 +45,9 @@ class GenRecDataset(SequentialDataset, RepairedDataset):
 
     @property
     def target_counts(self) -> Tensor:
-        """How often each item is the target of a sample, `[n_items]`."""
-        return torch.bincount(self.inter_feat[self.iid_field], minlength=self.item_num)
+        """How often each item is a target, `[n_items]`."""
+        targets = self._targets if self._targets is not None else self.inter_feat[self.iid_field]
+        return torch.bincount(targets, minlength=self.item_num)
 
     @property
     def item_counter(self):
@@ -71,6 +73,26 @@ class GenRecDataset(SequentialDataset, RepairedDataset):
             max=self.max_item_list_len
         )
         self.inter_feat[HISTORY_END] = target
+
+    def build(self) -> list:
+        """Split the samples; a causal model needs one training sample per stretch of history."""
+        parts = super().build()
+        if self.config["history_attention"] == "causal" and HISTORY_END in parts[0].inter_feat:
+            parts[0] = parts[0]._stretches()
+        return parts
+
+    def _stretches(self) -> "GenRecDataset":
+        """The samples whose histories, laid end to end, hold every target exactly once.
+
+        Counted back from the last target of each user, that is every MAX_LEN-th sample: it serves
+        its own target and all items of its history but the first.
+        """
+        user, end = self.inter_feat[self.uid_field], self.inter_feat[HISTORY_END]
+        last = torch.zeros(self.user_num, dtype=torch.long).scatter_reduce_(0, user, end, "amax")
+        chosen = (last[user] - end) % self.max_item_list_len == 0
+        stretches = self.copy(rows(self.inter_feat, chosen))
+        stretches._targets = self.inter_feat[self.iid_field]
+        return stretches
 
     def __getitem__(self, index, join: bool = True) -> Interaction:
         samples = self._with_histories(rows(self.inter_feat, index))

@@ -45,7 +45,7 @@ class TIGER(SequentialRecommender):
         self.history_attention = config["history_attention"]
 
         semantic_ids = self.tokenizer_stage.semantic_ids
-        self.register_buffer("item_tokens", semantic_ids.tokens)  # [n_items, L]
+        self.register_buffer("item_tokens", semantic_ids.tokens.clone())  # [n_items, L]
         self.register_buffer("target_counts", dataset.target_counts, persistent=False)  # [n_items]
         self.t5 = T5(
             vocab_size=semantic_ids.vocab_size,
