@@ -15,6 +15,7 @@ from recbole_genrec.data.embedding_file import EmbeddingFile
 from recbole_genrec.data.pca import PCA
 from recbole_genrec.data.row_file import fill_rows
 from recbole_genrec.data.text_encoder import TextEncoder, TfidfEncoder, build_text_encoder
+from recbole_genrec.errors import InputError
 from recbole_genrec.stage_cache import CacheFolder, hash_file, hash_texts
 
 CHUNK = 65_536  # rows that are projected or copied at a time
@@ -53,8 +54,11 @@ def build_item_embeddings(
         root: folder of all caches.
 
     Raises:
-        InputError: see `EmbeddingFile` and `build_text_encoder`.
+        InputError: for a setting or a file that cannot work.
     """
+    for key in ("text_embedding_dim", "text_batch_size"):
+        if config[key] is not None and not (isinstance(config[key], int) and config[key] >= 1):
+            raise InputError(f"{key} should be an integer >= 1, found [{config[key]}]")
     if config["item_embedding_file"]:
         source = _GivenSource(config, item_tokens)
     else:

@@ -31,6 +31,12 @@ def read_item_texts(config, item_tokens: list[str]) -> list[str]:
         InputError: no file, no such column, or two rows for one item.
     """
     table = _read_text_columns(config, item_tokens)
+    absent = [field for field in _wanted_fields(config) if field not in table]
+    if absent:
+        getLogger().info(
+            f"{item_file(config)} has no column {absent}: item texts are made of "
+            f"{list(table.columns)} (item_text_fields)."
+        )
     texts = [
         FIELD_JOINER.join(filter(None, row)) for row in table.itertuples(index=False, name=None)
     ]
@@ -64,21 +70,24 @@ def _read_text_columns(config, item_tokens: list[str]) -> pd.DataFrame:
             f"Item texts are needed but there is no file {path}. Give it, or instead of texts "
             "`item_embedding_file` or `sid_file`."
         )
-    separator = config["field_separator"]
-    with open(path, encoding="utf-8") as file:
-        header = file.readline().rstrip("\r\n").split(separator)
-    columns = [field.split(":")[0] for field in header]  # "title:token_seq" -> "title"
-    fields = _present_fields(path, id_field, config["item_text_fields"], columns)
-    table = pd.read_csv(
-        path,
-        sep=separator,
-        header=0,
-        names=columns,
-        usecols=[id_field, *fields],
-        dtype=str,
-        quoting=csv.QUOTE_NONE,  # a quotation mark in an atomic file is part of the title
-        encoding="utf-8",
-    )
+    separator, encoding = config["field_separator"], config["encoding"] or "utf-8"
+    try:
+        with open(path, encoding=encoding) as file:
+            header = file.readline().rstrip("\r\n").split(separator)
+        columns = [field.split(":")[0] for field in header]  # "title:token_seq" -> "title"
+        fields = _present_fields(path, id_field, _wanted_fields(config), columns)
+        table = pd.read_csv(
+            path,
+            sep=separator,
+            header=0,
+            names=columns,
+            usecols=[id_field, *fields],
+            dtype=str,
+            quoting=csv.QUOTE_NONE,  # a quotation mark in an atomic file is part of the title
+            encoding=encoding,
+        )
+    except (UnicodeDecodeError, pd.errors.ParserError) as error:
+        raise InputError(f"{path} cannot be read as an atomic file: {error}") from error
     table = table[table[id_field].notna()].set_index(id_field)
     repeated = table.index[table.index.duplicated()].unique().tolist()
     if repeated:
@@ -89,12 +98,18 @@ def _read_text_columns(config, item_tokens: list[str]) -> pd.DataFrame:
     table = table.reindex(index=item_tokens, columns=fields).fillna("")
     table.iloc[0] = ""  # the padding item
     words_separator = config["seq_separator"] or " "
-    return table.map(lambda cell: " ".join(cell.replace(words_separator, " ").split()))
+    for field in fields:
+        words = table[field].str.replace(words_separator, " ", regex=False).str.split()
+        table[field] = words.str.join(" ")
+    return table
 
 
-def _present_fields(
-    path: Path, id_field: str, wanted: list[str] | str | None, columns: list[str]
-) -> list[str]:
+def _wanted_fields(config) -> list[str]:
+    wanted = config["item_text_fields"] or []
+    return [wanted] if isinstance(wanted, str) else list(dict.fromkeys(wanted))
+
+
+def _present_fields(path: Path, id_field: str, wanted: list[str], columns: list[str]) -> list[str]:
     """Those of the wanted text fields that the file has: at least one."""
     if id_field not in columns:
         raise InputError(
@@ -105,16 +120,10 @@ def _present_fields(
         raise InputError(
             f"`item_text_fields` is not set. Choose from the columns of {path}: {others}."
         )
-    wanted = [wanted] if isinstance(wanted, str) else wanted
-    present = [field for field in dict.fromkeys(wanted) if field in others]
+    present = [field for field in wanted if field in others]
     if not present:
         raise InputError(
             f"{path} has none of the columns {wanted} (item_text_fields); choose from {others}."
-        )
-    absent = [field for field in wanted if field not in others]
-    if absent:
-        getLogger().info(
-            f"{path} has no column {absent}: item texts are made of {present} (item_text_fields)."
         )
     return present
 

@@ -131,6 +131,11 @@ def test_items_without_text_are_counted_and_named(tmp_path, caplog):
             {"item_text_fields": ["title"]},
             r"toy\.item: 1 items have more than one row \(column 'item_id'\): 1",
         ),
+        (
+            "item_id:token\ttitle:token\n1\ta\n2\tb\ttab\n",
+            {"item_text_fields": ["title"]},
+            r"toy\.item cannot be read as an atomic file: .*line 3",
+        ),
     ],
 )
 def test_bad_files(tmp_path, file, others, message):
