@@ -75,7 +75,8 @@ class Preparation:
 
 
 def prepare_dataset(
-    folder: str | os.PathLike,
+    dataset: str,
+    data_path: str | os.PathLike,
     interactions: tuple[Path, Layout],
     items: tuple[Path, Layout] | None = None,
     core: int | None = None,
@@ -83,14 +84,15 @@ def prepare_dataset(
     drop_duplicates: bool = False,
     max_unreadable: float = MAX_UNREADABLE,
 ) -> Preparation:
-    """Write `<name>.inter`, `<name>.item` and `<name>.yaml`, all or none, into `folder`.
+    """Write `.inter`, `.item` and `.yaml` of a new data set, all or none.
 
     Args:
-        folder: `<data_path>/<name>`; it must not hold a data set yet.
+        dataset: its name; the files are `<data_path>/<dataset>/<dataset>.inter` and so on.
+        data_path: the folder of the data sets.
         interactions: file and layout with `user_id`, `item_id`, `timestamp` and perhaps `rating`.
         items: file and layout with `item_id` and texts. Only items with interactions are kept.
-        core: fewest interactions of users and items, as the filter in `<name>.yaml`; the files
-            hold all of them.
+        core: fewest interactions of users and items, as the filter in the `.yaml`; the other
+            files hold all of them.
         time_format: as in `datetime.strptime`, for times that are neither numbers nor ISO 8601.
         drop_duplicates: keep one of the interactions with the same user, item and time.
         max_unreadable: a file with a larger share of unreadable lines is refused.
@@ -98,14 +100,16 @@ def prepare_dataset(
     Raises:
         InputError: for names, files or columns that cannot work, or when nothing is left.
     """
-    folder = Path(folder)
-    check_name(folder.name)
+    check_name(dataset)
+    folder = Path(data_path) / dataset
+    if not 0 <= max_unreadable <= 1:
+        raise InputError(f"max_unreadable should be a share from 0 to 1, found [{max_unreadable}]")
     raw_files = [interactions, *([items] if items else [])]
     for path, _ in raw_files:
         if not path.exists():
             raise InputError(f"there is no file {path}")
     suffixes = [".yaml", ".item", ".inter"] if items else [".yaml", ".inter"]
-    targets = [folder / f"{folder.name}{suffix}" for suffix in suffixes]
+    targets = [folder / f"{dataset}{suffix}" for suffix in suffixes]
     for target in targets:
         if target.exists():
             raise InputError(f"{target} exists already; choose another name or delete it")
@@ -207,10 +211,9 @@ def _check_share(drops: Drops, max_unreadable: float) -> None:
 
 
 def _check_result(preparation: Preparation, max_unreadable: float) -> None:
-    drops = preparation.interactions
+    preparation.interactions.check_readable(max_unreadable)
     if not preparation.users:
-        raise InputError(f"no interaction is left: {drops}")
-    drops.check_readable(max_unreadable)
+        raise InputError(f"no interaction is left: {preparation.interactions}")
 
 
 @contextmanager
@@ -223,7 +226,7 @@ def _files_at_once(paths: list[Path]) -> Iterator[list[TextIO]]:
         folder.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
             yield [
-                stack.enter_context(open(path, "w", encoding="utf-8", errors="replace", newline=""))
+                stack.enter_context(open(path, "w", encoding="utf-8", newline=""))
                 for path in temporary
             ]
         for source, target in zip(temporary, paths, strict=True):

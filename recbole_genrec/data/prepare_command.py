@@ -29,10 +29,10 @@ def prepare_command(arguments: Sequence[str] | None = None) -> None:
         InputError: for what the user can mend.
     """
     given = _parser().parse_args(sys.argv[1:] if arguments is None else arguments)
-    folder = Path(given.data_path) / given.dataset
     raw_files = _source_files(given) if given.source else _table_files(given)
     preparation = prepare_dataset(
-        folder,
+        given.dataset,
+        given.data_path,
         *raw_files,
         core=SOURCES[given.source].core if given.source else None,
         time_format=given.time_format,

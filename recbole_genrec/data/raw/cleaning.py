@@ -44,7 +44,7 @@ class TimeParser:
             return seconds
         if self.numbers:
             return to_numbers(times)
-        times = times.astype("str").str.strip()
+        times = times.str.strip()
         try:
             dates = pd.to_datetime(
                 times.where(times.str[:1].str.isdigit() | (self.time_format is not None)),
@@ -110,18 +110,21 @@ def clean_sequence(value: Any) -> str:
 def as_text(value: Any) -> str:
     """A raw value as text; "" for a missing one, 17 for 17.0, lists with commas."""
     if isinstance(value, str):
-        return value
+        return value if value.isascii() else _whole_characters(value)
     if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
         return ""
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     if isinstance(value, (list, tuple)):
         return ", ".join(filter(None, map(as_text, value)))
-    return (
-        json.dumps(value, ensure_ascii=False, default=str)
-        if isinstance(value, dict)
-        else str(value)
-    )
+    if isinstance(value, dict):
+        return as_text(json.dumps(value, ensure_ascii=False, default=str))
+    return str(value)
+
+
+def _whole_characters(text: str) -> str:
+    """Without the halves of characters that JSON may hold and UTF-8 may not."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def leave_out(rows: pd.DataFrame, bad: pd.Series, reason: str, drops: Drops) -> pd.DataFrame:

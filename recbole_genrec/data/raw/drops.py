@@ -51,6 +51,11 @@ class Drops:
         unreadable = sum(self.counts.get(reason, 0) for reason in UNREADABLE)
         if unreadable > most * self.rows:
             reasons = [self.describe(reason) for reason in UNREADABLE if reason in self.counts]
+            if UNREADABLE_TIME in self.counts:
+                reasons.append(
+                    "times are numbers or dates such as 2024-03-01 17:30:00, of one kind in a "
+                    "file; --time_format names other forms"
+                )
             raise InputError(
                 f"{self.path}: {unreadable:,} of the first {self.rows:,} {self.unit}s cannot be "
                 f"read, more than the {most:.0%} of --max_unreadable: {'; '.join(reasons)}"
@@ -58,7 +63,7 @@ class Drops:
 
     def __str__(self) -> str:
         text = f"{self.path}: kept {self.kept:,} of {self.rows:,} {self.unit}s"
-        for reason in self.counts:
+        for reason in sorted(self.counts, key=lambda reason: (-self.counts[reason], reason)):
             text += f"\n  left out {self.describe(reason)}"
         return text
 

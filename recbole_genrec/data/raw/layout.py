@@ -19,7 +19,7 @@ class Layout:
 
     Attributes:
         reader: reads the format: `reader(path, names of columns, drops)`.
-        columns: our column name -> the name in the file.
+        columns: our column name -> the name in the file; two or more.
         convert: changes a chunk of rows with our column names, where the source needs it.
         sequences: those of our columns that hold several values (`token_seq`), as lists.
     """
@@ -60,7 +60,8 @@ def read_raw(path: Path, layout: Layout, drops: Drops) -> Iterator[pd.DataFrame]
     """
     try:
         for lines, values in layout.reader(path, list(layout.columns.values()), drops):
-            chunk = pd.DataFrame(dict(zip(layout.columns, values, strict=True)), index=lines)
+            columns = dict(zip(layout.columns, values, strict=True))
+            chunk = pd.DataFrame(columns, index=lines, dtype=object)
             yield layout.convert(chunk) if layout.convert else chunk
     except (InputError, OSError, EOFError) as error:
         text = str(error)

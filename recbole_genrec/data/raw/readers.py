@@ -151,18 +151,17 @@ def read_lines(path: Path, encoding: str) -> Iterator[str]:
         InputError: for bytes that are not text in this encoding.
     """
     encoding = "utf-8-sig" if encoding == "utf-8" else encoding  # Excel's mark at the beginning
-    number = 0
+    number, size = 0, path.stat().st_size
+    bar = {"total": size, "unit": "B", "unit_scale": True, "leave": False, "disable": None}
     with (
         open(path, "rb") as raw,
-        tqdm(
-            total=path.stat().st_size, desc=path.name, unit="B", unit_scale=True, leave=False,
-            disable=None,
-        ) as progress,
-    ):  # fmt: skip
-        binary = gzip.GzipFile(fileobj=raw) if path.suffix == ".gz" else raw
+        gzip.GzipFile(fileobj=raw) if path.suffix == ".gz" else raw as binary,
+        # newline="": line breaks inside quoted fields stay what they are
+        io.TextIOWrapper(binary, encoding, newline="") as text,
+        tqdm(desc=path.name, **bar) as progress,
+    ):
         try:
-            # newline="": line breaks inside quoted fields stay what they are
-            for number, line in enumerate(io.TextIOWrapper(binary, encoding, newline=""), start=1):
+            for number, line in enumerate(text, start=1):
                 yield line
                 if number % 10_000 == 0:
                     progress.update(raw.tell() - progress.n)

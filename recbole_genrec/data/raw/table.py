@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from functools import partial
 from pathlib import Path
 
@@ -25,12 +26,16 @@ def table_layout(path: Path, columns: dict[str, str], encoding: str | None = Non
         encoding: of a CSV file, UTF-8 when not given.
 
     Raises:
-        InputError: for a suffix that is none of the known ones.
+        InputError: for a suffix or encoding that is none of the known ones.
     """
     suffix = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
     reader = read_parquet if path.is_dir() else READERS.get(suffix.lower())
     if reader is None:
         raise InputError(f"{path}: expected a file named {', '.join(READERS)} (also with .gz)")
     if encoding is not None and reader is read_csv:
+        try:
+            codecs.lookup(encoding)
+        except LookupError as error:
+            raise InputError(f"--encoding: {error}") from error
         reader = partial(read_csv, encoding=encoding)
     return Layout(reader, columns)
