@@ -82,6 +82,7 @@ def _read_text_columns(config, item_tokens: list[str]) -> pd.DataFrame:
             header=0,
             names=columns,
             usecols=[id_field, *fields],
+            index_col=False,
             dtype=str,
             quoting=csv.QUOTE_NONE,  # a quotation mark in an atomic file is part of the title
             encoding=encoding,

@@ -132,9 +132,9 @@ def test_items_without_text_are_counted_and_named(tmp_path, caplog):
             r"toy\.item: 1 items have more than one row \(column 'item_id'\): 1",
         ),
         (
-            "item_id:token\ttitle:token\n1\ta\n2\tb\ttab\n",
-            {"item_text_fields": ["title"]},
-            r"toy\.item cannot be read as an atomic file: .*line 3",
+            "item_id:token\ttitle:token\n1\tÉclat\n",
+            {"item_text_fields": ["title"], "encoding": "ascii"},
+            r"toy\.item cannot be read as an atomic file: .*codec can't decode",
         ),
     ],
 )
