@@ -1,4 +1,4 @@
-"""The command line: `recbole-genrec run | tokenize | recommend`, arguments as in RecBole."""
+"""The command line: `recbole-genrec <command>`, arguments as in RecBole."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from recbole_genrec import __version__
-from recbole_genrec.config import parse_value
 from recbole_genrec.errors import InputError
 
 
@@ -27,27 +26,70 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def run(arguments: Sequence[str] | None = None) -> None:
-    """train and test a model: --model=M --dataset=D [--config_files="a b"] [--key=value ...]"""
-    parser = _run_parser("run", run.__doc__)
-    parser.add_argument("-m", "--model", default="TIGER", help="model of ours or of RecBole")
-    known, settings = _parse(parser, arguments)
+    """train and test a model, or compare several"""
+    parser = _parser("run", run.__doc__)
+    parser.add_argument("-m", "--model", help="model of this package or of RecBole")
+    parser.add_argument("--model_list", type=_names, help="models to compare, with commas")
+    parser.add_argument("--seed_list", type=_numbers, help="seeds of a comparison, with commas")
+    known, settings = _parse_settings(parser, arguments)
+    if known.model_list is None and known.seed_list is not None:
+        parser.error("--seed_list belongs to --model_list")
 
     def command() -> None:
-        from recbole_genrec.quick_start import run_recbole_genrec
+        if known.model_list is None:
+            from recbole_genrec.quick_start import run_recbole_genrec
 
-        run_recbole_genrec(known.model, known.dataset, known.config_files, settings)
+            run_recbole_genrec(known.model, known.dataset, known.config_files, settings)
+        else:
+            from recbole_genrec.compare import compare_models
+            from recbole_genrec.report import publish
+
+            publish(
+                compare_models(
+                    known.model_list,
+                    known.dataset,
+                    known.seed_list,
+                    known.config_files,
+                    settings,
+                )
+            )
+
+    _execute(command)
+
+
+def compare(arguments: Sequence[str] | None = None) -> None:
+    """compare finished runs: tables, statistics and an HTML report"""
+    parser = argparse.ArgumentParser(prog="recbole-genrec compare", description=compare.__doc__)
+    parser.add_argument("results", nargs="+", help="folders of runs, or folders of such folders")
+    parser.add_argument("--reference", help="model that the others are measured against")
+    known = parser.parse_args(arguments)
+
+    def command() -> None:
+        from recbole_genrec.compare import compare
+        from recbole_genrec.report import publish
+
+        publish(compare(known.results, known.reference))
 
     _execute(command)
 
 
 def tokenize(arguments: Sequence[str] | None = None) -> None:
-    """build, report on and export semantic IDs: --dataset=D --tokenizer=T[,T2,...] [--key=value]"""
-    parser = _run_parser("tokenize", tokenize.__doc__)
+    """build, report on and export semantic IDs: --dataset=D --tokenizer=T[,T2,...]"""
+    parser = _parser("tokenize", tokenize.__doc__)
+    parser.add_argument("--tokenizer", help="one tokenizer, or several with commas to compare")
+    known, settings = _parse_settings(parser, arguments)
+
+    def command() -> None:
+        from recbole_genrec.tokenize_command import tokenize
+
+        tokenize(known.dataset, known.tokenizer, known.config_files, settings)
+
+    _execute(command)
 
 
 def recommend(arguments: Sequence[str] | None = None) -> None:
     """answer histories of items: --checkpoint=C [--input=histories.jsonl] [--top_k=10]"""
-    parser = _parser("recommend", recommend.__doc__)
+    parser = argparse.ArgumentParser(prog="recbole-genrec recommend", description=recommend.__doc__)
     option = parser.add_argument
     option("--checkpoint", required=True, help="a model that training has saved")
     option("--input", default="-", help="histories as JSON lines or CSV; standard input without")
@@ -67,18 +109,34 @@ def recommend(arguments: Sequence[str] | None = None) -> None:
     _execute(command)
 
 
-COMMANDS = {"run": run, "tokenize": tokenize, "recommend": recommend}
+def prepare(arguments: Sequence[str] | None = None) -> None:
+    """turn raw interactions and item texts into a data set for --dataset"""
+
+    def command() -> None:
+        from recbole_genrec.data.prepare_command import prepare_command
+
+        prepare_command(arguments)
+
+    _execute(command)
+
+
+COMMANDS = {
+    "run": run,
+    "tokenize": tokenize,
+    "recommend": recommend,
+    "compare": compare,
+    "prepare": prepare,
+}
 
 
 def _parser(command: str, description: str) -> argparse.ArgumentParser:
-    return argparse.ArgumentParser(
-        prog=f"recbole-genrec {command}", description=description, allow_abbrev=False
+    parser = argparse.ArgumentParser(
+        prog=f"recbole-genrec {command}",
+        description=description,
+        epilog="Every setting of the configuration can be given as --key=value.",
+        allow_abbrev=False,
     )
-
-
-def _run_parser(command: str, description: str) -> argparse.ArgumentParser:
-    parser = _parser(command, description)
-    parser.add_argument("-d", "--dataset", default="ml-100k", help="name of the data set")
+    parser.add_argument("-d", "--dataset", help="name of the data set")
     parser.add_argument(
         "--config_files",
         type=str.split,
@@ -87,7 +145,7 @@ def _run_parser(command: str, description: str) -> argparse.ArgumentParser:
     return parser
 
 
-def _parse(
+def _parse_settings(
     parser: argparse.ArgumentParser, arguments: Sequence[str] | None
 ) -> tuple[argparse.Namespace, dict[str, Any]]:
     """The parser's own arguments, and all others as settings: `--key=value`."""
@@ -97,8 +155,16 @@ def _parse(
         key, equals, value = argument.removeprefix("--").partition("=")
         if not (argument.startswith("--") and key and equals):
             parser.error(f"expected --key=value, found {argument!r}")
-        settings[key] = parse_value(value)
+        settings[key] = value
     return known, settings
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(number) for number in _names(text)]
 
 
 def _execute(command: Callable[[], None]) -> None:

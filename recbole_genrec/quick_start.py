@@ -11,6 +11,7 @@ from recbole.utils import get_environment, init_logger, init_seed, set_color
 from recbole_genrec.config import Config
 from recbole_genrec.data.loaders import data_preparation
 from recbole_genrec.registry import create_dataset, get_model, get_trainer
+from recbole_genrec.results import RunRecorder, recorded_run
 from recbole_genrec.tokenizer_stage import run_tokenizer_stage
 
 
@@ -43,22 +44,28 @@ def run_recbole_genrec(
     config = Config(model, dataset, config_file_list, config_dict)
     init_seed(config["seed"], config["reproducibility"])
     init_logger(config)
+    getLogger().info(config)
+    with recorded_run(config) as run:
+        return _train_and_test(config, run, saved)
+
+
+def _train_and_test(config: Config, run: RunRecorder, saved: bool) -> dict[str, Any]:
     logger = getLogger()
-    logger.info(config)
-
     train_data, valid_data, test_data = prepare_data(config)
-
     init_seed(config["seed"], config["reproducibility"])
     model = get_model(config["model"])(config, train_data.dataset).to(config["device"])
     logger.info(model)
+    run.record_preparation(model, train_data)
 
     trainer = get_trainer(config["MODEL_TYPE"], config["model"])(config, model)
     best_valid_score, best_valid_result = trainer.fit(
         train_data, valid_data, saved=saved, show_progress=config["show_progress"]
     )
+    run.record_fit(trainer)
     test_result = trainer.evaluate(
         test_data, load_best_model=saved, show_progress=config["show_progress"]
     )
+    run.record_test(trainer, train_data, test_data, test_result)
 
     logger.info(f"The running environment is as follows:\n{get_environment(config).draw()}")
     logger.info(f"{set_color('best valid ', 'yellow')}: {best_valid_result}")
