@@ -208,10 +208,11 @@ class _StageBuilder:
         try:
             texts = read_item_texts(self.config, self.item_tokens)
             return texts, read_item_titles(self.config, self.item_tokens)
-        except InputError:
-            if self.config["item_embedding_file"] or self.sid_file:
-                return None, None
-            raise
+        except InputError as error:
+            if not (self.config["item_embedding_file"] or self.sid_file):
+                raise
+            getLogger().info(f"Items go without texts and titles: {error}")
+            return None, None
 
     def cache_folder(self) -> CacheFolder:
         identity = {
