@@ -8,12 +8,12 @@ from typing import Any
 
 import torch
 from pandas.util import hash_pandas_object
-from recbole.data import data_preparation
 from recbole.utils import init_seed
 from torch import Tensor
 
 from recbole_genrec.config import Config
 from recbole_genrec.data.embedding_file import EmbeddingFile
+from recbole_genrec.data.loaders import data_preparation
 from recbole_genrec.errors import InputError
 from recbole_genrec.registry import create_dataset, get_model, get_trainer
 from recbole_genrec.stage_cache import CacheFolder, hash_texts
