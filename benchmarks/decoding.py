@@ -1,6 +1,6 @@
 """Beam search: users per second of our T5 beside `transformers` generate with a Python trie.
 
-    python benchmarks/decoding.py [--threads 2] [--users 256] [--beam 30] [--data amazon-beauty.inter]
+    python benchmarks/decoding.py [--threads 2] [--users 256] [--data amazon-beauty.inter]
 
 Same weights, same test users of Amazon Beauty, 12,101 items of four tokens. The peer decodes a
 subset of the users (it is that slow), on which the ranked lists are compared.
@@ -158,7 +158,9 @@ def main() -> None:
         minutes = len(every) / rate / 60
         lines.append([name, f"{rate:.1f}", f"{rate / slowest:.1f}", share, f"{minutes:.2f}"])
     header = ["engine", "users/s", "ratio", "of matmul bound", f"min per {len(every):,} users"]
-    print(f"{work:.3f} GFLOP per user, mean history {items.float().mean():.2f} of {MAX_ITEMS} items")
+    print(
+        f"{work:.3f} GFLOP per user, mean history {items.float().mean():.2f} of {MAX_ITEMS} items"
+    )
     print(table(header, lines))
 
 

@@ -25,7 +25,8 @@ NUM_ITEMS = 12_101  # in Amazon Beauty (5-core)
 MAX_ITEMS = 20  # of a history
 HELD_OUT = 2  # interactions of a user, for validation and test
 # Beauty's users with 5, 6, ..., 22 interactions, and those with more (38 on average)
-USERS = [7162, 4221, 2680, 1811, 1366, 881, 695, 558, 439, 361, 262, 207, 213, 141, 118, 112, 117, 84]
+USERS = [7162, 4221, 2680, 1811, 1366, 881, 695, 558, 439]
+USERS += [361, 262, 207, 213, 141, 118, 112, 117, 84]
 BUSY_USERS, BUSY_MEAN = 935, 38.2
 
 

@@ -1,4 +1,4 @@
-"""The semantic IDs of a catalogue as a tree of tensors, for decoding that reaches real items only."""
+"""The semantic IDs of a catalogue as a tree of tensors: decoding reaches real items only."""
 
 from __future__ import annotations
 

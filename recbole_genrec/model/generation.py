@@ -140,9 +140,7 @@ class BeamStep:
         self._follow(parents)
         eps = self.decoder.eps
         x = self.decoder.embedding[tokens.flatten()]  # [batch * beams, d_model]
-        for layer, memory, past in zip(
-            self.decoder.layers, self.memory, self.past, strict=True
-        ):
+        for layer, memory, past in zip(self.decoder.layers, self.memory, self.past, strict=True):
             x = linear_add(self._self_attention(layer, _norm(x, eps), past), layer.o, x)
             q = linear(_norm(x, eps), layer.cross_q)
             x = linear_add(self._cross_attention(q, *memory), layer.cross_o, x)
@@ -168,7 +166,9 @@ class BeamStep:
 
     def _cross_attention(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
         heads = self.decoder.num_heads
-        q = q.view(self.batch, -1, heads, v.shape[-1]).transpose(1, 2)  # [batch, heads, beams, d_kv]
+        q = q.view(self.batch, -1, heads, v.shape[-1]).transpose(
+            1, 2
+        )  # [batch, heads, beams, d_kv]
         q = q.flatten(0, 1)
         scores = torch.bmm(q, k) if self.mask is None else torch.baddbmm(self.mask, q, k)
         out = torch.bmm(scores.softmax(-1), v).unflatten(0, (self.batch, heads))
@@ -179,9 +179,13 @@ class BeamStep:
         heads = self.decoder.num_heads
         qkv = linear(x, layer.qkv).view(len(x), 3, heads, -1)
         q, own = qkv[:, 0], qkv[:, 1:]
-        seen = [kv.index_select(0, rows) for kv, rows in zip(past, self.ancestors, strict=True)] + [own]
+        seen = [kv.index_select(0, rows) for kv, rows in zip(past, self.ancestors, strict=True)] + [
+            own
+        ]
         past.append(own)
-        scores = torch.stack([torch.linalg.vecdot(q, kv[:, 0]) for kv in seen], 1)  # [rows, levels, heads]
+        scores = torch.stack(
+            [torch.linalg.vecdot(q, kv[:, 0]) for kv in seen], 1
+        )  # [rows, levels, heads]
         weights = (scores + self.decoder.bias[: len(seen)].flip(0)).softmax(1).unsqueeze(-1)
         out = seen[0][:, 1] * weights[:, 0]
         for i, kv in enumerate(seen[1:], 1):

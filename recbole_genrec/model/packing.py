@@ -37,10 +37,6 @@ class Packing:
         rows = tokens.new_zeros(self.history.numel(), tokens.shape[-1])
         return rows.index_copy(0, self.slot, tokens).view(*self.history.shape, -1)
 
-    def gather(self, rows: torch.Tensor) -> torch.Tensor:
-        """[rows, width, d] -> [total_tokens, d]."""
-        return rows.flatten(0, 1).index_select(0, self.slot)
-
     def self_mask(self, tokens_per_item: int | None) -> torch.Tensor:
         """[rows, width, width] True where a query slot (dim 1) may look at a key slot (dim 2).
 
@@ -116,9 +112,7 @@ def pack(lengths: torch.Tensor) -> Packing:
     return Packing(slot, row, history.view(-1, width), positions.view(-1, width))
 
 
-def place_targets(
-    packing: Packing, sequence: torch.Tensor, visible: torch.Tensor
-) -> Targets:
+def place_targets(packing: Packing, sequence: torch.Tensor, visible: torch.Tensor) -> Targets:
     """Places targets in the rows of their histories.
 
     Args:

@@ -31,7 +31,9 @@ class PrefixModel:
         generator = torch.Generator().manual_seed(seed)
         self.table = torch.randn(1009, vocab_size, generator=generator) * 2
         if levels:
-            self.table = (self.table * 0).add_(torch.randint(levels, (1009, 1), generator=generator))
+            self.table = (self.table * 0).add_(
+                torch.randint(levels, (1009, 1), generator=generator)
+            )
         self.num_users = num_users
 
     def logits(self, user: torch.Tensor, prefix: torch.Tensor) -> torch.Tensor:

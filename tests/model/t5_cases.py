@@ -56,7 +56,7 @@ def make_batch(lengths: list[int], levels: int, seed: int = 0) -> Batch:
 
 @st.composite
 def batches(draw) -> Batch:
-    """1 to 12 histories of 1 to 20 items, 1 to 5 levels; single items and full lengths are common."""
+    """1 to 12 histories of 1 to 20 items, often of one or of all; 1 to 5 levels."""
     levels = draw(st.integers(1, 5))
     items = draw(st.lists(st.sampled_from([1, 1, 2, 3, 5, 9, 19, 20, 20]), min_size=1, max_size=12))
     return make_batch([n * levels for n in items], levels, draw(st.integers(0, 99)))
