@@ -28,7 +28,7 @@ RECBOLE = [
     "psutil>=5.9.0",
     "pyyaml>=5.1",
     "scikit-learn>=1.2",
-    "scipy>=1.10",
+    "scipy>=1.15",
     "tabulate>=0.8.10",
     "tensorboard>=2.5.0",
     "texttable>=0.9.0",
@@ -49,8 +49,17 @@ setup(
     python_requires=">=3.10",
     packages=[*find_packages(include=["recbole_genrec", "recbole_genrec.*"]), *PROPERTY_PACKAGES],
     package_dir=PROPERTY_PACKAGES,
-    package_data={name: ["*.yaml"] for name in PROPERTY_PACKAGES},
-    install_requires=[*RECBOLE, "torch>=2.4", "transformers>=4.40", "faiss-cpu>=1.8"],
+    package_data={
+        **{name: ["*.yaml"] for name in PROPERTY_PACKAGES},
+        "recbole_genrec.report": ["*.html", "*.css", "*.js"],
+    },
+    install_requires=[
+        *RECBOLE,
+        "torch>=2.4",
+        "transformers>=4.40",
+        "faiss-cpu>=1.8",
+        "jinja2>=3.0",
+    ],
     extras_require={
         "text": TEXT,
         "plot": PLOT,
