@@ -108,26 +108,18 @@ def check_embeddings(embeddings: Tensor, dim: int) -> None:
     """Raises InputError for embeddings that no tokenizer can learn from."""
     if embeddings.ndim != 2 or embeddings.shape[1] != dim:
         raise InputError(f"expected item embeddings [n, {dim}], got shape {list(embeddings.shape)}")
-    for problem, found in (("NaN or infinite", _not_finite), ("zero", _zero)):
-        rows = torch.cat(
-            [
-                found(to_tensor(embeddings[start : start + CHUNK])).nonzero().flatten() + start
-                for start in range(0, len(embeddings), CHUNK)
-            ]
-        )
-        if len(rows):
+    not_finite, zero = [], []
+    for start in range(0, len(embeddings), CHUNK):
+        rows = to_tensor(embeddings[start : start + CHUNK])
+        not_finite.append(~rows.isfinite().all(1))
+        zero.append(~rows.any(1))
+    for problem, masks in (("NaN or infinite", not_finite), ("zero", zero)):
+        rows = torch.cat(masks).nonzero().flatten().tolist() if masks else []
+        if rows:
             raise InputError(
                 f"{len(rows)} of {len(embeddings)} item embeddings are {problem} vectors, "
-                f"first rows {rows[:5].tolist()}: each item needs an embedding of its own"
+                f"first rows {rows[:5]}: each item needs an embedding of its own"
             )
-
-
-def _not_finite(rows: Tensor) -> Tensor:
-    return ~rows.isfinite().all(1)
-
-
-def _zero(rows: Tensor) -> Tensor:
-    return ~rows.any(1)
 
 
 def _checked_sizes(sizes: object) -> list[int]:

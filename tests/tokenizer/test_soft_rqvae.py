@@ -139,7 +139,7 @@ def test_one_level_gradient_against_finite_differences(soft, embeddings: Tensor)
         shift = torch.zeros_like(base)
         shift[position] = step
         up, down = third_level(base + shift)[:, 0].sum(), third_level(base - shift)[:, 0].sum()
-        assert float(gradient[position]) == pytest.approx(float(up - down) / (2 * step), rel=1e-4)
+        assert float(gradient[position]) == pytest.approx((up - down).item() / (2 * step), rel=1e-4)
 
 
 def test_training_ends_at_the_lowest_temperature(settings, embeddings: Tensor) -> None:
