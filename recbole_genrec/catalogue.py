@@ -101,7 +101,8 @@ class Catalogue:
         stage = self.tokenizer_stage
         if embeddings is None:
             embeddings = stage.encode_texts(list(texts))
-        embeddings = torch.as_tensor(np.asarray(embeddings), dtype=torch.float32)
+        else:
+            embeddings = stage.reduce(torch.as_tensor(np.asarray(embeddings), dtype=torch.float32))
         old = stage.semantic_ids
         wanted = stage.encode_items(embeddings)
         new = place_new_items(old.codes[1:], wanted, old.codebook_sizes)
