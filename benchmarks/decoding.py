@@ -15,7 +15,6 @@ from workload import (
     LEVELS,
     MAX_ITEMS,
     MODEL,
-    NUM_ITEMS,
     VOCAB,
     arguments,
     catalogue,
@@ -80,8 +79,10 @@ class Peer:
 
 
 class Ours:
-    def __init__(self, t5: T5, tokens: torch.Tensor, beam: int, bf16: bool = False):
-        self.t5, self.trie, self.beam, self.bf16 = t5, ItemTrie(tokens), beam, bf16
+    """Our generation, of histories of tokens."""
+
+    def __init__(self, t5: T5, trie: ItemTrie, beam: int, bf16: bool = False):
+        self.t5, self.trie, self.beam, self.bf16 = t5, trie, beam, bf16
 
     @torch.no_grad()
     def __call__(self, histories: list[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -90,6 +91,11 @@ class Ours:
         with torch.autocast(device, torch.bfloat16, enabled=self.bf16):
             history = self.t5.embedding(torch.cat(histories))
             return self.t5.generate(history, lengths, self.trie, self.beam)
+
+
+def random_histories(tokens: torch.Tensor, items: torch.Tensor) -> list[torch.Tensor]:
+    """Tokens of histories of the given numbers of random items."""
+    return [tokens[torch.randint(1, len(tokens), (n,))].flatten() for n in items.tolist()]
 
 
 def gigaflops(items: float, beam: int) -> float:
@@ -136,9 +142,10 @@ def main() -> None:
     tokens = catalogue()
     every = test_items(interactions(args.data))
     items = every[torch.randperm(len(every))[: args.users]]
-    histories = [tokens[torch.randint(1, NUM_ITEMS + 1, (n,))].flatten() for n in items.tolist()]
+    histories = random_histories(tokens, items)
     few = histories[: args.peer_users]
-    ours, bf16 = Ours(t5, tokens, args.beam), Ours(t5, tokens, args.beam, bf16=True)
+    trie = ItemTrie(tokens)
+    ours, bf16 = Ours(t5, trie, args.beam), Ours(t5, trie, args.beam, bf16=True)
     peer = Peer(t5, tokens, args.beam)
     print(compare(ours(few), peer(few)))
     candidates = {
