@@ -243,24 +243,27 @@ def _files_at_once(paths: list[Path]) -> Iterator[list[TextIO]]:
 def _config(preparation: Preparation, rated: bool, texts: list[str], core: int | None) -> str:
     """The settings that go with the files, for `--config_files`."""
     columns = ["user_id", "item_id", *(["rating"] if rated else []), "timestamp"]
-    filters = "" if core else "# "
     report = "".join(f"# {line}\n" for line in str(preparation).splitlines())
-    text_fields = f"item_text_fields: {json.dumps(texts)}\n" if texts else ""
+    fields = f"item_text_fields: {json.dumps(texts)}  # (list) Columns of the item texts.\n"
+    off, least = "" if core else "# ", core or 5
     return f"""\
 {report}
-USER_ID_FIELD: user_id
-ITEM_ID_FIELD: item_id
-RATING_FIELD: rating
-TIME_FIELD: timestamp
-load_col: {{inter: {json.dumps(columns)}}}
-seq_separator: "{SEQUENCE_SEPARATOR}"   # categories consist of several words
-{text_fields}
-# Users and items with fewer interactions are left out (k-core).
-{filters}user_inter_num_interval: "[{core or 5},inf)"
-{filters}item_inter_num_interval: "[{core or 5},inf)"
-
-# The last interaction of each user is for the test, the one before for validation.
-eval_args: {{split: {{LS: valid_and_test}}, order: TO, group_by: user, mode: full}}
+USER_ID_FIELD: user_id    # (str) Column of the user.
+ITEM_ID_FIELD: item_id    # (str) Column of the item.
+RATING_FIELD: rating      # (str) Column of the rating.
+TIME_FIELD: timestamp     # (str) Column of the time.
+load_col:                 # (dict) Columns to load.
+  inter: {json.dumps(columns)}
+seq_separator: "{SEQUENCE_SEPARATOR}"        # (str) Between values that may be several words.
+{fields if texts else ""}
+val_interval: ~           # (dict) Interactions to keep, e.g. {{rating: "[4,inf)"}}.
+{off}user_inter_num_interval: "[{least},inf)"  # (str) Users with at least {least} interactions,
+{off}item_inter_num_interval: "[{least},inf)"  # (str) and items with at least {least}.
+eval_args:                # (dict) Leave-one-out: last item test, last but one validation.
+  split: {{LS: valid_and_test}}
+  group_by: user
+  order: TO
+  mode: full
 """
 
 

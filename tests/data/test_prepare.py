@@ -297,7 +297,10 @@ def test_config_holds_columns_texts_and_leave_one_out(folder):
     config = yaml.safe_load(Path("dataset/shop/shop.yaml").read_text())
     assert config["load_col"] == {"inter": ["user_id", "item_id", "timestamp"]}
     assert config["item_text_fields"] == ["title", "brand_name"]
-    assert config["eval_args"]["split"] == {"LS": "valid_and_test"}
+    assert config["eval_args"] == {
+        **{"split": {"LS": "valid_and_test"}, "group_by": "user"},
+        **{"order": "TO", "mode": "full"},
+    }
     assert "user_inter_num_interval" not in config  # k-core is the user's decision
 
 
