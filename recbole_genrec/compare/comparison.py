@@ -1,0 +1,172 @@
+"""All that is to be said of several finished runs, as plain values.
+
+The dictionary that `compare` returns is what tables and report show, and their JSON form.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+from recbole.evaluator.register import metrics_dict
+
+from recbole_genrec.compare.against import (
+    choose_reference,
+    enough_seeds,
+    seeds_needed,
+    tests_against,
+)
+from recbole_genrec.compare.examples import pick_examples
+from recbole_genrec.compare.runs import Model, align_lists, read_models
+from recbole_genrec.errors import InputError
+from recbole_genrec.evaluator.analysis import analyse, average, overlap
+from recbole_genrec.evaluator.significance import USER_METRICS, mean_interval
+from recbole_genrec.results import plain
+
+FORMAT = 1
+PROTOCOL = ("eval_args", "repeatable", "user_inter_num_interval", "item_inter_num_interval")
+
+
+def compare(folders: Iterable[str | os.PathLike], reference: str | None = None) -> dict[str, Any]:
+    """Compare finished runs on one data set.
+
+    Args:
+        folders: of runs, or folders of such folders.
+        reference: name of the model that the others are measured against; by default the best model
+            without semantic IDs, or the first one where all models are of one kind.
+
+    Returns:
+        plain values: `dataset`, `protocol`, `test_cases`, `metrics`, `selection_metric`,
+        `reference`, `models` (see `_summary`), `tests` (see `tests_against`), `overlap` of pairs of
+        models, `examples`, `failed` runs and `notes`, what a reader has to know.
+
+    Raises:
+        InputError: if no run is finished, or if the runs have no data set or metric in common.
+    """
+    models, failed = read_models(folders)
+    results = [result for model in models for result in model.results]
+    metrics = _common_metrics(results)
+    selection = results[0]["valid_metric"]
+    selection = selection if selection in metrics else next(iter(metrics))
+    paired = align_lists(models)
+    base = choose_reference(models, reference, metrics[selection])
+    topk = sorted({int(key.partition("@")[2]) for key in metrics if "@" in key})
+    config = results[0]["config"]
+    lists = {model.name: model.lists[0] for model in models if model.lists}
+    return plain(
+        {
+            "format": FORMAT,
+            "dataset": results[0]["dataset"],
+            "protocol": {key: config[key] for key in PROTOCOL if key in config},
+            "test_cases": sorted({len(run.users) for run in lists.values()}),
+            "metrics": list(metrics.values()),
+            "selection_metric": selection,
+            "reference": base.name,
+            "models": [_summary(model, base, metrics, topk) for model in models],
+            "tests": tests_against(base, models, metrics, paired),
+            "overlap": _overlaps(lists, topk[-1]) if paired and topk else [],
+            "examples": pick_examples(lists, config) if paired and lists else [],
+            "failed": failed,
+            "notes": _notes(models, base, paired),
+        }
+    )
+
+
+def _common_metrics(results: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The metrics that all tests have: key -> key, name as configured, direction."""
+    configured = {name.lower(): name for name in results[0]["config"]["metrics"]}
+    metrics = {}
+    for key in results[0]["test_result"]:
+        if all(result["test_result"].get(key) is not None for result in results):
+            metric, at, k = key.partition("@")
+            metrics[key] = {
+                "key": key,
+                "name": f"{configured.get(metric, metric)}{at}{k}",
+                "smaller_is_better": metric in metrics_dict and metrics_dict[metric].smaller,
+            }
+    if not metrics:
+        found = "; ".join(f"{r['folder']} has {', '.join(r['test_result'])}" for r in results)
+        raise InputError(f"expected runs with a test metric in common, found: {found}")
+    return metrics
+
+
+def _summary(
+    model: Model, base: Model, metrics: Mapping[str, Any], topk: Sequence[int]
+) -> dict[str, Any]:
+    """The figures of one model: means and standard deviations over its seeds."""
+    results = model.results
+    return {
+        "name": model.name,
+        "model": results[0]["model"],
+        "has_semantic_ids": model.has_semantic_ids,
+        "seeds": model.seeds,
+        "folders": [result["folder"] for result in results],
+        "test": {key: spread(model.values(key)) for key in metrics},
+        "interval": {
+            key: mean_interval(model.per_user(key))
+            for key in metrics
+            if model.lists and key.partition("@")[0] in USER_METRICS
+        },
+        "valid_metric": results[0]["valid_metric"],
+        "parameters": spread([result["parameters"] for result in results]),
+        "minutes": spread([result["seconds"]["training"] / 60 for result in results]),
+        "peak_memory": max(result["peak_memory"] for result in results),
+        "epochs": spread([result["epochs_trained"] for result in results]),
+        "device": _device(results[0]),
+        "learning_curves": [
+            {"seed": result["seed"], "epochs": result["learning_curve"]} for result in results
+        ],
+        "analysis": average([analyse(run, topk) for run in model.lists])
+        if model.lists and topk
+        else None,
+        "tokenizer_report": results[0]["tokenizer_report"],
+    }
+
+
+def spread(values: Sequence[float]) -> dict[str, Any]:
+    """Mean, sample standard deviation (None for a single value) and the values themselves."""
+    std = float(np.std(values, ddof=1)) if len(values) > 1 else None
+    return {"mean": float(np.mean(values)), "std": std, "values": list(values)}
+
+
+def _overlaps(lists: Mapping[str, Any], k: int) -> list[dict[str, Any]]:
+    return [
+        {"first": a, "second": b, "k": k, **overlap(lists[a], lists[b], k)}
+        for a, b in combinations(lists, 2)
+    ]
+
+
+def _notes(models: Sequence[Model], base: Model, paired: bool) -> list[str]:
+    """What a reader has to know before believing the figures."""
+    notes = []
+    if not paired:
+        notes.append(
+            "The runs were tested on different users or targets, so their figures cannot be "
+            "compared, and nothing is tested over users. Give all runs the same eval_args and "
+            "filters."
+        )
+    without = [model.name for model in models if not model.lists]
+    if without:
+        notes.append(
+            f"No lists were kept by {', '.join(without)}: no analyses, no tests over users."
+        )
+    others = [model for model in models if model is not base]
+    if any(not enough_seeds(len(m.seeds), len(base.seeds), len(others)) for m in others):
+        seeds = sorted({len(model.seeds) for model in models})
+        notes.append(
+            f"Too few seeds ({', '.join(map(str, seeds))} per model) to conclude from a test over "
+            f"seeds: {len(others)} comparison{'s' * (len(others) > 1)} at p < 0.05 "
+            f"need {seeds_needed(len(others))} each."
+        )
+    devices = sorted({_device(result) for model in models for result in model.results})
+    if len(devices) > 1:
+        notes.append(f"Minutes and memory are of different hardware: {'; '.join(devices)}.")
+    return notes
+
+
+def _device(result: Mapping[str, Any]) -> str:
+    hardware = result["hardware"]
+    return hardware.get("gpu") or f"{hardware['processor']}, {hardware['threads']} threads"

@@ -1,0 +1,126 @@
+"""Run what a comparison lacks: every model with every seed, each in a process of its own."""
+
+from __future__ import annotations
+
+import multiprocessing
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from recbole_genrec.compare.comparison import compare
+from recbole_genrec.compare.runs import failure
+from recbole_genrec.config import Config, properties_dir
+from recbole_genrec.errors import InputError
+from recbole_genrec.registry import get_model
+from recbole_genrec.results import find_finished, runs_of
+
+Run = tuple[str, str, list[str], dict[str, Any]]  # the arguments of run_recbole_genrec
+
+
+def compare_models(
+    model_list: Sequence[str],
+    dataset: str,
+    seed_list: Sequence[int] | None = None,
+    config_file_list: Sequence[str] | None = None,
+    config_dict: Mapping[str, Any] | None = None,
+    reference: str | None = None,
+) -> dict[str, Any]:
+    """Train and test all models with all seeds and compare them.
+
+    The models share `properties/comparison.yaml`, which files and settings given here override.
+    Finished runs with the same settings on the same data are used again, so that what was
+    interrupted goes on with the run where it stopped. A model that fails is reported beside the
+    others.
+
+    Args:
+        model_list: names of models of this package or of RecBole.
+        dataset: name of the data set.
+        seed_list: seeds; by default the one of the configuration.
+        config_file_list: YAML files for all models; later ones override earlier ones.
+        config_dict: settings for all models.
+        reference: see `compare`.
+
+    Returns:
+        the comparison, see `compare`.
+
+    Raises:
+        InputError: for settings of any model that cannot work, before the first run; if no run ends
+            well.
+    """
+    files = [str(properties_dir() / "comparison.yaml"), *(config_file_list or [])]
+    settings = dict(config_dict or {})
+    seeds: Sequence[int | None] = seed_list or [None]
+    runs = [
+        (model, dataset, files, settings if seed is None else {**settings, "seed": seed})
+        for seed in seeds  # seed by seed: after an interruption there is a whole table to look at
+        for model in model_list
+    ]
+    configs = [_checked_config(run) for run in runs]  # mistakes are found before the first run
+    folders, failed = [], []
+    for number, (run, config) in enumerate(zip(runs, configs, strict=True), 1):
+        title = f"[{number}/{len(runs)}] {config['model']}, seed {config['seed']}"
+        folder = find_finished(config)
+        if folder is not None:
+            print(f"{title}: there already, {folder}", flush=True)
+        else:
+            print(f"{title}: runs", flush=True)
+            error = _run_in_own_process(run)
+            folder = find_finished(config)
+            if folder is None:
+                failed.append(_failure(config, error))
+                print(f"{title}: failed: {failed[-1]['error']}", flush=True)
+        if folder is not None:
+            folders.append(folder)
+    if not folders:
+        said = "; ".join(f"{run['model']}, seed {run['seed']}: {run['error']}" for run in failed)
+        raise InputError(f"no run ended well: {said}")
+    comparison = compare(folders, reference)
+    return {**comparison, "failed": failed}
+
+
+def _checked_config(run: Run) -> Config:
+    config = Config(*run)
+    model_class = get_model(config["model"])
+    if hasattr(model_class, "check_config"):
+        model_class.check_config(config)
+    return config
+
+
+def _run_in_own_process(run: Run) -> str | None:
+    """Run in a fresh process, so that nothing of one run can slow, crash or change another.
+
+    Returns:
+        None, or how the process ended.
+    """
+    process = multiprocessing.get_context("spawn").Process(target=_run, args=run)
+    process.start()
+    try:
+        process.join()
+    except KeyboardInterrupt:  # a terminal interrupts both; the run needs a moment for its record
+        process.join(timeout=10)
+        process.terminate()
+        process.join()
+        raise
+    return f"the process ended with code {process.exitcode}" if process.exitcode else None
+
+
+def _run(model: str, dataset: str, files: list[str], settings: dict[str, Any]) -> None:
+    from recbole_genrec.quick_start import run_recbole_genrec
+
+    try:
+        run_recbole_genrec(model, dataset, files, settings)
+    except InputError as error:
+        sys.exit(f"error: {error}")
+
+
+def _failure(config: Config, error: str | None) -> dict[str, Any]:
+    """What became of a run: what it noted itself, or how its process ended."""
+    runs = runs_of(config)
+    if runs and runs[0]["status"] == "failed":
+        return failure(runs[0])
+    return {
+        "model": config["model"],
+        "seed": config["seed"],
+        "folder": runs[0]["folder"] if runs else None,
+        "error": error or "it left no finished record",
+    }

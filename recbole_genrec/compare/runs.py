@@ -1,0 +1,149 @@
+"""Finished runs of several models, read from their folders and grouped by configuration."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from recbole_genrec.errors import InputError
+from recbole_genrec.evaluator.significance import metric_per_user
+from recbole_genrec.recommendations import Recommendations, align
+from recbole_genrec.results import RESULT, load_finished, load_result
+from recbole_genrec.trainer.trainer import ENVIRONMENT_KEYS
+
+COMPARISON = "comparison.json"
+NO_SETTINGS = {*ENVIRONMENT_KEYS, "seed", "results_dir"}  # in which runs of one model may differ
+
+
+@dataclass
+class Model:
+    """The runs of one model with one configuration, one per seed.
+
+    Attributes:
+        name: that of the model, with the settings that tell it from its namesakes in parentheses.
+        results: records of the runs, by rising seed.
+        lists: their recommendations in the same order; empty unless all runs kept some.
+    """
+
+    name: str
+    results: list[dict[str, Any]]
+    lists: list[Recommendations]
+
+    @property
+    def seeds(self) -> list[int]:
+        return [result["seed"] for result in self.results]
+
+    @property
+    def has_semantic_ids(self) -> bool:
+        return any(run.codes.size for run in self.lists)
+
+    def values(self, metric: str) -> list[float]:
+        """A test metric of each seed."""
+        return [result["test_result"][metric] for result in self.results]
+
+    def per_user(self, metric: str) -> np.ndarray:
+        """A test metric for each list [n], averaged over the seeds."""
+        return np.mean([metric_per_user(run.ranks, metric) for run in self.lists], axis=0)
+
+
+def read_models(folders: Iterable[str | os.PathLike]) -> tuple[list[Model], list[dict[str, Any]]]:
+    """The models of all finished runs in the order given, and what is to be said of other runs.
+
+    Args:
+        folders: of runs, or of such folders; folders of earlier comparisons are passed by.
+
+    Raises:
+        InputError: if no run is finished, or if they are not on one data set.
+    """
+    finished, failed = [], []
+    for folder in _run_folders(folders):
+        result = load_result(folder)
+        if result["status"] == "finished":
+            finished.append(load_finished(folder))
+        else:
+            failed.append(failure(result))
+    if not finished:
+        said = "; ".join(f"{run['folder']}: {run['error']}" for run in failed) or "no run"
+        raise InputError(f"nothing to compare: expected finished runs, found {said}")
+    datasets = {result["dataset"]: result["folder"] for result, _ in finished}
+    if len(datasets) > 1:
+        found = ", ".join(f"{name} in {folder}" for name, folder in datasets.items())
+        raise InputError(f"expected runs on one data set, found {found}")
+    return _group(finished), failed
+
+
+def failure(result: dict[str, Any]) -> dict[str, Any]:
+    """What is to be said of a run that is not finished."""
+    error = result["error"]
+    reason = error["message"] if error else "not finished: still at work, or killed"
+    return {key: result[key] for key in ("model", "seed", "folder")} | {"error": reason}
+
+
+def align_lists(models: Sequence[Model]) -> bool:
+    """Give the lists of all models one order and one numbering of items.
+
+    Returns:
+        False if they answer different test cases, so that nothing can be paired.
+    """
+    aligned = align([run for model in models for run in model.lists])
+    if aligned is None:
+        return False
+    runs = iter(aligned)
+    for model in models:
+        model.lists = [next(runs) for _ in model.lists]
+    return True
+
+
+def _run_folders(folders: Iterable[str | os.PathLike]) -> list[Path]:
+    """The folders that hold a run, directly or one step below."""
+    runs: dict[Path, None] = {}
+    for folder in map(Path, folders):
+        is_run = (folder / RESULT).exists()
+        found = [folder] if is_run else sorted(p.parent for p in folder.glob(f"*/{RESULT}"))
+        if not found and not (folder / COMPARISON).exists():
+            raise InputError(f"{folder}: expected the folder of a run, which holds {RESULT}")
+        runs |= dict.fromkeys(found)
+    return list(runs)
+
+
+def _group(finished: Sequence[tuple[dict, Recommendations | None]]) -> list[Model]:
+    """One Model per configuration; of several runs with the same seed the latest."""
+    groups: dict[str, dict[int, tuple]] = {}
+    for result, lists in finished:
+        runs = groups.setdefault(json.dumps(_settings(result), sort_keys=True), {})
+        other = runs.get(result["seed"])
+        if other is None or other[0]["started"] < result["started"]:
+            runs[result["seed"]] = (result, lists)
+    models = []
+    for runs in groups.values():
+        results, lists = zip(*(runs[seed] for seed in sorted(runs)), strict=True)
+        complete = all(run is not None for run in lists)
+        models.append(Model(results[0]["model"], list(results), list(lists) if complete else []))
+    _tell_apart(models)
+    return models
+
+
+def _settings(result: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in result["config"].items() if key not in NO_SETTINGS}
+
+
+def _tell_apart(models: Sequence[Model]) -> None:
+    """Add the settings in which models of the same name differ to their names."""
+    by_name = defaultdict(list)
+    for model in models:
+        by_name[model.name].append(model)
+    for namesakes in by_name.values():
+        settings = [_settings(model.results[0]) for model in namesakes]
+        keys = sorted({key for own in settings for key in own})
+        differing = [k for k in keys if any(own.get(k) != settings[0].get(k) for own in settings)]
+        for model, own in zip(namesakes, settings, strict=True):
+            if differing:
+                said = ", ".join(f"{key}={own.get(key)}" for key in differing)
+                model.name = f"{model.name} ({said})"

@@ -1,0 +1,74 @@
+"""Write a comparison down: JSON, Markdown, LaTeX, CSV and HTML in one folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from datetime import datetime
+from itertools import chain, count
+from pathlib import Path
+from typing import Any
+
+from recbole_genrec.compare.runs import COMPARISON
+from recbole_genrec.report.page import html_report
+from recbole_genrec.report.tables import gains_table, render, results_table, tests_table, to_csv
+from recbole_genrec.results import write_json
+from recbole_genrec.tokenizer.formats import replacing
+
+
+def write_report(comparison: Mapping[str, Any], root: str | os.PathLike = "results") -> Path:
+    """Write all forms of a comparison into a new folder.
+
+    Args:
+        comparison: what `compare` has returned.
+        root: where the folder `comparison-<dataset>-<time>` is made.
+
+    Returns:
+        the folder, with `comparison.json`, `report.html`, `tables.md`, `tables.tex` and
+        `results.csv`.
+    """
+    folder = _new_folder(Path(root), f"comparison-{comparison['dataset']}")
+    write_json(folder / COMPARISON, comparison)
+    texts = {
+        "report.html": html_report(comparison),
+        "tables.md": report_text(comparison, "markdown"),
+        "tables.tex": report_text(comparison, "latex"),
+        "results.csv": to_csv(results_table(comparison)),
+    }
+    for name, text in texts.items():
+        with replacing(folder / name) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    return folder
+
+
+def terminal_report(comparison: Mapping[str, Any], colour: bool) -> str:
+    """Tables, notes and failed runs to be printed; without `colour` marks are in characters."""
+    return report_text(comparison, "terminal" if colour else "text")
+
+
+def report_text(comparison: Mapping[str, Any], form: str) -> str:
+    """The tables in a form of `tables.MARKS`, then what a reader has to know."""
+    tables = [results_table(comparison)]
+    if len(comparison["models"]) > 1:
+        tables += [gains_table(comparison), tests_table(comparison)]
+    parts = [render(table, form) for table in tables]
+    notes = [
+        *comparison["notes"],
+        *(
+            f"{run['model']}, seed {run['seed']} failed: {run['error']}"
+            for run in comparison["failed"]
+        ),
+    ]
+    prefix = {"latex": "% ", "markdown": "- "}.get(form, "* ")
+    parts += ["\n".join(prefix + " ".join(note.split()) for note in notes)] if notes else []
+    return "\n\n".join(parts) + "\n"
+
+
+def _new_folder(root: Path, name: str) -> Path:
+    name = f"{name}-{datetime.now():%Y-%m-%d_%H-%M-%S}"
+    for candidate in chain([name], (f"{name}-{number}" for number in count(2))):
+        try:
+            (root / candidate).mkdir(parents=True)
+        except FileExistsError:
+            continue
+        return root / candidate
