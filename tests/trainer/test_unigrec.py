@@ -1,0 +1,183 @@
+"""UniGRec from raw files to the test result, stage by stage."""
+
+import logging
+from types import SimpleNamespace
+
+import pytest
+import torch
+from recbole.data.interaction import Interaction
+
+from recbole_genrec import tokenizer_stage
+from recbole_genrec.data.loaders import data_preparation
+from recbole_genrec.errors import InputError
+from recbole_genrec.inference import Recommender
+from recbole_genrec.model.unigrec import UniGRec
+from recbole_genrec.quick_start import run_recbole_genrec
+from recbole_genrec.registry import create_dataset
+from recbole_genrec.teacher import run_teacher_stage
+from recbole_genrec.trainer.checkpoint import load_checkpoint
+from recbole_genrec.trainer.trainer import GenRecTrainer
+from tests.runs import NAME, new_trainer, toy_config, write_toy
+
+SMALL = {
+    "item_text_fields": ["title", "brand"],
+    "load_col": {"inter": ["user_id", "item_id", "timestamp"]},
+    "show_progress": False,
+    "codebook_sizes": [6, 6],
+    "append_size": 41,
+    "text_embedding_dim": None,
+    "tokenizer_hidden_sizes": [8],
+    "tokenizer_code_dim": 4,
+    "tokenizer_epochs": 3,
+    "tokenizer_temperature_max": 0.1,
+    "tokenizer_temperature_min": 0.1,
+    "teacher_hidden_size": 8,
+    "teacher_epochs": 1,
+    "teacher_config": {"n_layers": 1, "inner_size": 8},
+    "distillation_warmup_epochs": 1,
+    "joint_tokenizer_learning_rate": 0.05,  # high enough to move codes within an epoch
+    "d_model": 16,
+    "d_ff": 16,
+    "num_heads": 2,
+    "d_kv": 8,
+    "num_layers": 1,
+    "num_decoder_layers": 1,
+    "beam_size": 10,
+    "epochs": 3,
+    "finetune_epochs": 2,
+}
+
+
+@pytest.fixture
+def toy(tmp_path, monkeypatch):
+    """A folder with a data set, in which a run leaves its files."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(tokenizer_stage, "find_spec", lambda name: None)  # no picture: slow
+    return write_toy(tmp_path, missing=False)
+
+
+def prepared(toy, **settings):
+    """Configuration, trainer and loaders of a run, after the stages before joint training."""
+    config = toy_config("UniGRec", toy, **{**SMALL, **settings})
+    dataset = create_dataset(config)
+    dataset.tokenizer_stage = tokenizer_stage.run_tokenizer_stage(config, dataset)
+    dataset.teacher_embeddings = run_teacher_stage(config, dataset)
+    train, valid, test = data_preparation(config, dataset)
+    run = SimpleNamespace(config=config, train=train, valid=valid, test=test)
+    run.trainer = new_trainer(run)
+    return run
+
+
+@pytest.fixture
+def epochs(monkeypatch):
+    """(epoch, whether the tokenizer is trained, learning rates) of every training epoch."""
+    seen = []
+    train_epoch = GenRecTrainer._train_epoch
+
+    def noted(self, data, epoch, *args, **kwargs):
+        loss = train_epoch(self, data, epoch, *args, **kwargs)
+        if hasattr(self.model, "tokenizer"):
+            rates = [group["lr"] for group in self.optimizer.param_groups]
+            seen.append((epoch, self.model.tokenizer_is_trained, rates))
+        return loss
+
+    monkeypatch.setattr(GenRecTrainer, "_train_epoch", noted)
+    return seen
+
+
+def test_one_command_goes_through_all_stages(toy, epochs, caplog):
+    caplog.set_level(logging.INFO)
+    settings = {**SMALL, "data_path": str(toy), "MAX_ITEM_LIST_LENGTH": 6}
+    result = run_recbole_genrec("UniGRec", NAME, config_dict=settings)
+    assert 0 <= result["test_result"]["recall@5"] <= 1
+    assert [epoch for epoch, *_ in epochs] == [0, 1, 2, 3, 4]
+    messages = [record.getMessage() for record in caplog.records]
+    order = (
+        "Semantic IDs written to",
+        "Teacher SASRec: training",
+        "Teacher SASRec written to",
+        "Joint training of tokenizer and recommender",
+        "Hard identifiers after epoch 0",
+        "Fine-tuning of the recommender with a frozen tokenizer",
+    )
+    places = [[start in m for m in messages].index(True) for start in order]
+    assert places == sorted(places)
+
+
+def test_joint_training_moves_the_tokenizer_and_fine_tuning_does_not(toy, epochs):
+    run = prepared(toy)
+    model = run.trainer.model
+    before = {name: weight.clone() for name, weight in model.tokenizer.named_parameters()}
+    run.trainer.fit(run.train, run.valid)
+    assert [trained for _, trained, _ in epochs] == [True] * 3 + [False] * 2
+    assert all(len(rates) == 3 for _, _, rates in epochs[:3])
+    assert all(rates == [run.config["finetune_learning_rate"], 0.005] for _, _, rates in epochs[3:])
+    for name, weight in model.tokenizer.named_parameters():
+        assert not torch.equal(weight, before[name]), name
+    scores = [run.trainer.valid_results[epoch]["ndcg@5"] for epoch in range(3)]
+    best = max(range(3), key=lambda epoch: (scores[epoch], epoch))  # fine-tuning starts from there
+    assert [record["epoch"] for record in model.identifier_history] == list(range(best + 1))
+
+
+def test_without_fine_tuning_there_are_two_stages(toy, epochs):
+    run = prepared(toy, finetune_epochs=0)
+    run.trainer.fit(run.train, run.valid)
+    assert [epoch for epoch, *_ in epochs] == [0, 1, 2]
+
+
+def test_the_best_checkpoint_is_whole(toy):
+    run = prepared(toy, finetune_epochs=0)
+    score, _ = run.trainer.fit(run.train, run.valid)
+    result = run.trainer.evaluate(run.valid)  # loads the best epoch
+    assert result["ndcg@5"] == score
+    model = run.trainer.model
+    codes = model.tokenizer.encode(model.item_embeddings[1:])
+    assert torch.equal(model.tokenizer_stage.semantic_ids.codes[1:, :-1], codes)
+
+    recommender = Recommender.from_checkpoint(run.trainer.saved_model_file, "cpu")
+    history = ["i3", "i4", "i5"]
+    tokens = run.train.dataset.item_tokens
+    ids = torch.tensor([[tokens.index(item) for item in history]])
+    interaction = Interaction({"item_id_list": ids, "item_length": torch.tensor([3])})
+    items, scores = model.eval().recommend(interaction, 5)
+    answers = recommender.recommend([history], top_k=5)[0]
+    assert [answer["item"] for answer in answers] == [tokens[item] for item in items[0]]
+    assert [answer["log_probability"] for answer in answers] == pytest.approx(scores[0].tolist())
+
+
+@pytest.mark.parametrize(("killed_in", "left"), [(1, [1, 2, 3, 4]), (4, [4])])
+def test_training_resumes_in_the_stage_that_was_interrupted(
+    toy, epochs, monkeypatch, killed_in, left
+):
+    def rising(trainer, *_, **__):
+        """A score by which every epoch is better than the one before and is saved."""
+        return trainer._epoch_idx + 1.0, {"ndcg@5": trainer._epoch_idx + 1.0}
+
+    def killed(model, epoch):
+        if epoch == killed_in:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(GenRecTrainer, "_valid_epoch", rising)
+    first = prepared(toy)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(UniGRec, "on_epoch_start", killed)
+        first.trainer.fit(first.train, first.valid)
+    before = load_checkpoint(first.trainer.saved_model_file)["extra"]["identifier_history"]
+
+    del epochs[:]
+    second = prepared(toy)
+    second.trainer.resume_checkpoint(first.trainer.saved_model_file)
+    second.trainer.fit(second.train, second.valid)
+    assert [(epoch, trained) for epoch, trained, _ in epochs] == [(n, n < 3) for n in left]
+    checkpoint = load_checkpoint(second.trainer.saved_model_file)
+    after = checkpoint["extra"]["identifier_history"]
+    assert checkpoint["epoch"] == 4
+    assert [record["epoch"] for record in after] == [0, 1, 2]
+    assert after[: len(before)] == before
+
+
+def test_a_wrong_tokenizer_is_refused_before_the_data_are_read(toy):
+    with pytest.raises(InputError, match="tokenizer: UniGRec needs SoftRQVAE, found RQVAE"):
+        run_recbole_genrec(
+            "UniGRec", NAME, config_dict={"data_path": str(toy), "tokenizer": "RQVAE"}
+        )
