@@ -4,12 +4,8 @@ Everything else is repaired in subclasses; only this is global, because RecBole 
 module level.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import numpy as np
 import scipy.sparse
-import torch
 
 # numpy 1.24 removed these aliases; RecBole's interaction.py, dataset.py and metrics.py use them.
 for _alias, _type in {
@@ -31,17 +27,3 @@ def _update(self: scipy.sparse.dok_matrix, entries: dict[tuple[int, int], float]
 # The adjacency matrices of LightGCN, NGCF, NCL, SpectralCF and GCMC are built with it.
 if not hasattr(scipy.sparse.dok_matrix, "_update"):
     scipy.sparse.dok_matrix._update = _update
-
-
-@contextmanager
-def keep_anomaly_mode() -> Iterator[None]:
-    """Undo what an import inside does to torch's anomaly mode.
-
-    Importing `recbole.model.sequential_recommender` turns it on for the whole process (sine.py),
-    which halves the speed of every backward pass.
-    """
-    enabled = torch.is_anomaly_enabled()
-    try:
-        yield
-    finally:
-        torch.autograd.set_detect_anomaly(enabled)

@@ -175,15 +175,20 @@ class Config(RecBoleConfig):
 def _merge(settings: dict[str, Any], update: Mapping[str, Any]) -> dict[str, Any]:
     """`settings.update(update)`, but a partial `eval_args` completes the one that is there."""
     for key, value in update.items():
-        if key == "eval_args" and isinstance(value, dict):
-            unknown = set(value) - {"split", "group_by", "order", "mode"}
-            if unknown:
-                name = sorted(unknown)[0]
-                known = ["split", "group_by", "order", "mode"]
-                raise InputError(f"eval_args has no key [{name}]{nearest(name, known)}")
-            value = {**settings.get("eval_args", {}), **value}
+        if key == "eval_args":
+            value = {**settings.get(key, {}), **_checked_eval_args(value)}
         settings[key] = value
     return settings
+
+
+def _checked_eval_args(value: Any) -> dict[str, Any]:
+    known = ("split", "group_by", "order", "mode")
+    if not isinstance(value, dict):
+        raise InputError(f"eval_args should be a dict of {', '.join(known)}, found [{value}]")
+    for name in value:
+        if name not in known:
+            raise InputError(f"eval_args has no key [{name}]{nearest(str(name), known)}")
+    return value
 
 
 def _plain(value: Any) -> Any:

@@ -146,5 +146,5 @@ def _is_count(value: Any) -> bool:
 def _check_name(key: str, value: str, known: tuple[str, ...]) -> None:
     if value not in known:
         raise InputError(
-            f"{key} [{value}] should be one of {', '.join(known)}{nearest(str(value), set(known))}"
+            f"{key} [{value}] should be one of {', '.join(known)}{nearest(str(value), known)}"
         )

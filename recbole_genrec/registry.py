@@ -3,14 +3,16 @@
 import difflib
 import importlib
 import pkgutil
+from collections.abc import Iterable
 from functools import cache
 
 import recbole.model
 import recbole.trainer
+import torch
 from recbole.config import Config
 from recbole.utils import ModelType
 
-from recbole_genrec import compat
+from recbole_genrec import compat  # noqa: F401  (what RecBole needs of the libraries around it)
 from recbole_genrec.errors import InputError
 from recbole_genrec.yaml_files import RECBOLE_PROPERTIES
 
@@ -34,7 +36,7 @@ _RECBOLE_PACKAGES = (
 )
 
 
-def nearest(name: str, known: "list[str] | set[str] | dict") -> str:
+def nearest(name: str, known: Iterable[str]) -> str:
     """`; did you mean [X]?` for the known name closest to `name`, or nothing when none is close."""
     by_fold = {candidate.casefold(): candidate for candidate in sorted(known)}
     match = difflib.get_close_matches(name.casefold(), by_fold, n=1, cutoff=0.6)
@@ -52,8 +54,9 @@ def get_model(name: str) -> type:
         return _load(ours)
     package = _recbole_modules().get(name.lower())
     if package is not None:
-        with compat.keep_anomaly_mode():
-            module = importlib.import_module(f"{package}.{name.lower()}")
+        module = importlib.import_module(f"{package}.{name.lower()}")
+        # Importing SINE turns it on for the whole process, and training takes twice as long.
+        torch.autograd.set_detect_anomaly(False)
         if isinstance(getattr(module, name, None), type):
             return getattr(module, name)
     raise InputError(f"there is no model named [{name}]{nearest(name, model_names())}")

@@ -60,7 +60,6 @@ def read_atomic_file(
             na_values={name: FLOAT_MISSING if name in floats else [""] for name in columns},
             keep_default_na=False,
             quoting=csv.QUOTE_NONE,
-            float_precision="round_trip" if len(separator) == 1 else None,
             engine="c" if len(separator) == 1 else "python",
             encoding=encoding,
             index_col=False,

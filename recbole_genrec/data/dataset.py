@@ -1,6 +1,7 @@
 """The data sets of all models; histories are index ranges into the interactions, never copies."""
 
 import pickle
+from collections import Counter
 from logging import getLogger
 from pathlib import Path
 
@@ -36,7 +37,7 @@ class GenRecDataset(SequentialDataset, RepairedDataset):
     """
 
     tokenizer_stage = None
-    _targets: Tensor | None = None  # of all samples, where one sample serves several targets
+    _all_samples: Interaction | None = None
 
     @property
     def item_tokens(self) -> list[str]:
@@ -46,14 +47,13 @@ class GenRecDataset(SequentialDataset, RepairedDataset):
     @property
     def target_counts(self) -> Tensor:
         """How often each item is a target, `[n_items]`."""
-        targets = self._targets if self._targets is not None else self.inter_feat[self.iid_field]
-        return torch.bincount(targets, minlength=self.item_num)
+        return torch.bincount(self._split[self.iid_field], minlength=self.item_num)
 
     @property
     def item_counter(self):
         """Interactions per item, the first ones of each user, which are never targets, included."""
-        counter = self.counter(self.iid_field)
-        if HISTORY_END in self.inter_feat:
+        counter = Counter(self._split[self.iid_field].tolist())
+        if HISTORY_END in self._split:
             counter.update(self._first_events()[self.iid_field].numpy())
         return counter
 
@@ -91,8 +91,13 @@ class GenRecDataset(SequentialDataset, RepairedDataset):
         last = torch.zeros(self.user_num, dtype=torch.long).scatter_reduce_(0, user, end, "amax")
         chosen = (last[user] - end) % self.max_item_list_len == 0
         stretches = self.copy(rows(self.inter_feat, chosen))
-        stretches._targets = self.inter_feat[self.iid_field]
+        stretches._all_samples = self.inter_feat
         return stretches
+
+    @property
+    def _split(self) -> Interaction:
+        """All samples of this split, also where `inter_feat` holds those of a causal model only."""
+        return self.inter_feat if self._all_samples is None else self._all_samples
 
     def __getitem__(self, index, join: bool = True) -> Interaction:
         samples = self._with_histories(rows(self.inter_feat, index))
@@ -116,7 +121,7 @@ class GenRecDataset(SequentialDataset, RepairedDataset):
 
     def _first_events(self) -> Interaction:
         """The interactions that start the sequences of this split: they are no targets."""
-        before = self.inter_feat[HISTORY_END] - 1
+        before = self._split[HISTORY_END] - 1
         user = self._events[self.uid_field]
         first = (before == 0) | (user[before] != user[before - 1])
         return rows(self._events, before[first])
@@ -136,11 +141,11 @@ class GenRecDataset(SequentialDataset, RepairedDataset):
 
     def inter_matrix(self, form="coo", value_field=None):
         """Sparse matrix `[n_users, n_items]` of the interactions, each user's first included."""
-        if HISTORY_END not in self.inter_feat:
+        if HISTORY_END not in self._split:
             return super().inter_matrix(form, value_field)
         first = self._first_events()
         fields = [self.uid_field, self.iid_field, *([value_field] if value_field else [])]
-        both = {f: torch.cat([self.inter_feat[f], first[f]]) for f in fields}
+        both = {f: torch.cat([self._split[f], first[f]]) for f in fields}
         return self._create_sparse_matrix(
             Interaction(both), self.uid_field, self.iid_field, form, value_field
         )

@@ -50,6 +50,10 @@ class RepairedDataset(FilteredDataset):
             torch.distributed.barrier()
 
     def _load_inter_feat(self, token, dataset_path) -> None:
+        parts = self.benchmark_filename_list or []
+        for name in [f"{token}.{part}.inter" for part in parts] or [f"{token}.inter"]:
+            if not (Path(dataset_path) / name).is_file():
+                raise InputError(f"there is no file {Path(dataset_path) / name}")
         super()._load_inter_feat(token, dataset_path)
         needed = {"USER_ID_FIELD": self.uid_field, "ITEM_ID_FIELD": self.iid_field}
         if self.config["eval_args"]["order"] == "TO" and self.benchmark_filename_list is None:
@@ -234,12 +238,24 @@ class RepairedDataset(FilteredDataset):
         return df
 
     def sort(self, by, ascending=True) -> None:
-        if ascending is not True:
-            super().sort(by, ascending)
-            return
-        for field in reversed([by] if isinstance(by, str) else by):
+        fields = [by] if isinstance(by, str) else by
+        directions = [ascending] * len(fields) if isinstance(ascending, bool) else ascending
+        for field, rising in reversed(list(zip(fields, directions, strict=True))):
             key = self.inter_feat[field]
-            self.inter_feat._reindex(torch.argsort(key.reshape(len(key), -1)[:, 0], stable=True))
+            order = torch.argsort(key if key.dim() == 1 else key[..., 0], stable=True)
+            self.inter_feat._reindex(order if rising else order.flip(0))
+
+    def build(self) -> list:
+        parts = super().build()
+        if len(parts[0]) == 0:
+            raise InputError(
+                f"data set [{self.dataset_name}]: no training sample is left after filtering and "
+                f"splitting (eval_args {self.config['eval_args']})"
+            )
+        for name, part in zip(("validation", "test"), parts[1:], strict=True):
+            if len(part) == 0:
+                self.logger.warning(f"There are no {name} samples.")
+        return parts
 
     def save(self) -> None:
         """Pickle the filtered data set into `checkpoint_dir`."""

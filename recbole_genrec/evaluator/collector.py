@@ -114,6 +114,7 @@ def _hits(items: Tensor, positive_u: Tensor, positive_i: Tensor) -> Tensor:
     """
     positives = torch.stack([positive_u, positive_i]).to(items.device).unique(dim=1)
     row, item = positives  # [n_positives]
-    hits = torch.zeros_like(items).index_add_(0, row, (items[row] == item[:, None]).to(items.dtype))
+    match = (items[row] == item[:, None]) & (items[row] != NO_ITEM)  # [n_positives, k]
+    hits = torch.zeros_like(items).index_add_(0, row, match.to(items.dtype))
     number = torch.bincount(row, minlength=len(items))
     return torch.cat([hits, number[:, None]], dim=1).int()

@@ -3,10 +3,13 @@
 import hashlib
 import json
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from time import perf_counter
 
+import numpy as np
 import torch
 from recbole.data.dataloader import FullSortEvalDataLoader
 from recbole.data.interaction import Interaction
@@ -50,6 +53,7 @@ class GenRecTrainer(Trainer):
 
     def __init__(self, config, model):
         super().__init__(config, model)
+        torch.autograd.set_detect_anomaly(False)  # on since somebody imported RecBole's models
         self.saved_model_file = str(
             Path(self.checkpoint_dir)
             / f"{config['model']}-{config['dataset']}-{run_fingerprint(config)}.pth"
@@ -180,7 +184,8 @@ class GenRecTrainer(Trainer):
             check_same_run(checkpoint, self.config, file)
             load_weights(self.model, checkpoint, file)
             self.logger.info(f"Loading model structure and parameters from {file}")
-        result = super().evaluate(eval_data, load_best_model=False, show_progress=show_progress)
+        with _repeatable_negatives(self.config["seed"]):
+            result = super().evaluate(eval_data, load_best_model=False, show_progress=show_progress)
         lists = self.eval_collector.take_lists()
         full = isinstance(eval_data, FullSortEvalDataLoader)
         self.recommended_items = lists if full else None
@@ -290,6 +295,17 @@ def run_fingerprint(config) -> str:
     settings = {k: v for k, v in config.as_dict().items() if k not in ENVIRONMENT_KEYS}
     text = json.dumps(settings, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+@contextmanager
+def _repeatable_negatives(seed: int) -> Iterator[None]:
+    """Let every evaluation draw the same negatives (`mode: uni100`), and leave training its own."""
+    state = np.random.get_state()
+    np.random.seed(seed)
+    try:
+        yield
+    finally:
+        np.random.set_state(state)
 
 
 class _EpochLosses:
