@@ -219,7 +219,7 @@ def _svg(
     label: str, parts: Sequence[str], width: int = WIDTH, height: int = HEIGHT, kind: str = "chart"
 ) -> str:
     return (
-        f'<svg class="{kind}" viewBox="0 0 {width} {height}" role="img" '
+        f'<svg class="{kind}" viewBox="0 0 {width} {height}" width="{width}" role="img" '
         f'aria-label="{escape(label)}">{"".join(parts)}</svg>'
     )
 

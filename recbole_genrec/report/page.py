@@ -15,6 +15,7 @@ from markupsafe import Markup
 from recbole_genrec import __version__
 from recbole_genrec.report import charts
 from recbole_genrec.report.charts import Series, Style
+from recbole_genrec.report.conclusion import conclusion
 from recbole_genrec.report.tables import (
     Cell,
     Table,
@@ -73,6 +74,7 @@ def html_report(comparison: Mapping[str, Any]) -> str:
     return environment.get_template("page.html").render(
         title=f"Comparison on {comparison['dataset']}",
         facts=_facts(comparison),
+        conclusion=conclusion(comparison),
         contents=[*contents, ("runs", "Runs")],
         comparison=comparison,
         results=results_table(comparison),

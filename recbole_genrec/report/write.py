@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from recbole_genrec.compare.runs import COMPARISON
+from recbole_genrec.report.conclusion import conclusion
 from recbole_genrec.report.page import html_report
 from recbole_genrec.report.tables import gains_table, render, results_table, tests_table, to_csv
 from recbole_genrec.results import write_json
@@ -47,7 +48,7 @@ def terminal_report(comparison: Mapping[str, Any], colour: bool) -> str:
 
 
 def report_text(comparison: Mapping[str, Any], form: str) -> str:
-    """The tables in a form of `tables.MARKS`, then what a reader has to know."""
+    """The tables in a form of `tables.MARKS`, then the conclusion and what a reader has to know."""
     tables = [results_table(comparison)]
     if len(comparison["models"]) > 1:
         tables += [gains_table(comparison), tests_table(comparison)]
@@ -60,7 +61,8 @@ def report_text(comparison: Mapping[str, Any], form: str) -> str:
         ),
     ]
     prefix = {"latex": "% ", "markdown": "- "}.get(form, "* ")
-    parts += ["\n".join(prefix + " ".join(note.split()) for note in notes)] if notes else []
+    lines = [conclusion(comparison), *notes]
+    parts.append("\n".join(prefix + " ".join(line.split()) for line in lines))
     return "\n\n".join(parts) + "\n"
 
 
