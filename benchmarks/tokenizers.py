@@ -148,7 +148,10 @@ def kmeans(items: int, threads: int) -> None:
             worker.start()
             seconds, cpu, peak, error = results.get()
             worker.join()
-            print(f"  {name:8} {seconds:7.1f} s   peak {peak:5.2f} GiB   squared error {error:.4f}")
+            print(
+                f"  {name:8} {seconds:7.1f} s  {cpu:7.1f} CPU-s   peak {peak:5.2f} GiB   "
+                f"squared error {error:.4f}"
+            )
 
 
 if __name__ == "__main__":

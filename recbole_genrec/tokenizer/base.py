@@ -50,11 +50,19 @@ class ItemTokenizer(nn.Module):
 
     @torch.no_grad()
     def encode(self, embeddings: Tensor) -> Tensor:
-        """Codes LongTensor [n, L] of embeddings [n, dim], on the device of the embeddings."""
+        """Codes LongTensor [n, L] of embeddings [n, dim], on the device of the embeddings.
+
+        Raises:
+            InputError: wrong width, NaN or infinite values.
+        """
         self._check_width(embeddings)
+        codes = []
         with torch.autocast(self.device.type, enabled=False):  # codes are the same in any caller
-            codes = torch.cat([self._encode(chunk) for chunk in self._chunks(embeddings)])
-        return codes.to(embeddings.device if isinstance(embeddings, Tensor) else "cpu")
+            for rows in self._chunks(embeddings):
+                if not rows.isfinite().all():
+                    raise InputError("embeddings to encode hold NaN or infinite values")
+                codes.append(self._encode(rows))
+        return torch.cat(codes).to(embeddings.device if isinstance(embeddings, Tensor) else "cpu")
 
     def _encode(self, embeddings: Tensor) -> Tensor:
         raise NotImplementedError

@@ -54,8 +54,8 @@ def resolve_collisions(
         codes [n, L] or, with "append", [n, L + 1]; and their codebook sizes.
 
     Raises:
-        InputError: unknown strategy, codes out of range, more items than possible IDs, or no
-            distances for "sinkhorn".
+        InputError: unknown strategy, codes or append_size out of range, more items than possible
+            IDs, or no distances for "sinkhorn".
     """
     sizes = list(codebook_sizes)
     if strategy not in STRATEGIES:
@@ -69,6 +69,8 @@ def resolve_collisions(
         raise InputError(f"codes of shape {list(codes.shape)} for {len(sizes)} codebook sizes")
     if ((codes < 0) | (codes >= codes.new_tensor(sizes))).any():
         raise InputError(f"codes outside of the codebook sizes {sizes}")
+    if append_size is not None and append_size < 1:
+        raise InputError(f"append_size must be at least 1, got {append_size}")
     if strategy == "append":
         sizes.append(append_size or int(rank_in_group(group_rows(codes)).max()) + 1)
         codes = torch.nn.functional.pad(codes, (0, 1))

@@ -50,6 +50,8 @@ def write_codes(
         raise InputError(f"{len(codes)} rows of codes for {len(item_tokens)} item tokens")
     rows = codes.tolist()
     if form == "letter":
+        if codes.shape[1] > 26:
+            raise InputError(f"form 'letter' has 26 letters for levels, not {codes.shape[1]}")
         rows = [[f"<{chr(97 + level)}_{c}>" for level, c in enumerate(row)] for row in rows]
     with replacing(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
         json.dump(dict(zip(item_tokens, rows, strict=True)), file, separators=(",", ":"))
@@ -115,6 +117,8 @@ def _load_json(path: str | os.PathLike) -> dict:
     try:
         with open(path, encoding="utf-8") as file:
             table = json.load(file, object_pairs_hook=no_duplicates)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not a JSON file ({error})") from error
     if not isinstance(table, dict) or not table:
@@ -143,9 +147,10 @@ def _parse(path: str | os.PathLike, token: str, value: object) -> list[int]:
                 f"{path}: item {token!r} has {code!r} at level {level + 1}, "
                 "expected an integer code"
             )
-        if code < 0:
+        if not 0 <= code < 2**31:
             raise InputError(
-                f"{path}: item {token!r} has the negative code {code} at level {level + 1}"
+                f"{path}: item {token!r} has code {code} at level {level + 1}, expected 0 or a "
+                "positive code below 2^31"
             )
         codes.append(code)
     return codes

@@ -26,21 +26,21 @@ def relative_distances(rows: Tensor, codebook: Tensor) -> Tensor:
 def kmeans(rows: Tensor, k: int, iterations: int, generator: torch.Generator) -> tuple[Tensor, int]:
     """Lloyd's algorithm from `k` random rows.
 
-    A centroid that loses all its rows restarts at one of the rows that lie farthest from their own
-    centroids, so none stays empty while there are `k` distinct rows.
+    A centroid that loses all its rows is revived at one of the rows that lie farthest from their
+    own centroids, so none stays empty while there are `k` distinct rows.
 
     Args:
         rows: [n, d] with n >= k.
         generator: CPU generator; the result depends on nothing else.
 
     Returns:
-        centroids [k, d], and how many restarts there were.
+        centroids [k, d], and how many were revived.
     """
     if len(rows) < k:
         raise InputError(f"k-means of {len(rows)} rows cannot find {k} centroids")
     centroids = rows[torch.randperm(len(rows), generator=generator)[:k].to(rows.device)]
     norms = rows.square().sum(1)
-    restarts = torch.zeros((), dtype=torch.long, device=rows.device)
+    revived = torch.zeros((), dtype=torch.long, device=rows.device)
     for _ in range(iterations):
         lowest = [relative_distances(chunk, centroids).min(1) for chunk in rows.split(ROWS)]
         codes = torch.cat([chunk.indices for chunk in lowest])  # [n]
@@ -52,5 +52,5 @@ def kmeans(rows: Tensor, k: int, iterations: int, generator: torch.Generator) ->
         worst = error.topk(k).indices[(empty.cumsum(0) - 1).clamp_min(0)]
         means = total / count.clamp_min(1).unsqueeze(1)
         centroids = torch.where(empty.unsqueeze(1), rows[worst], means)
-        restarts += empty.sum()
-    return centroids, int(restarts)
+        revived += empty.sum()
+    return centroids, int(revived)

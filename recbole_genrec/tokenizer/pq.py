@@ -44,7 +44,7 @@ class PQ(ItemTokenizer):
             centroids, restarted = kmeans(segment, len(codebook), self.iterations, generator)
             codebook.copy_(centroids)
             restarts += restarted
-        self.summary = {"restarted_codewords": restarts}
+        self.summary = {"revived_codewords": restarts}
 
     def _learn_rotation(self, rows: Tensor) -> None:
         """Product quantisation takes the axes as they are."""

@@ -36,7 +36,7 @@ class RQKMeans(ResidualTokenizer):
             codebook.copy_(centroids)
             residual = residual - codebook[nearest(residual, codebook)]
             restarts += restarted
-        self.summary = {"restarted_codewords": restarts}
+        self.summary = {"revived_codewords": restarts}
 
 
 def sample_rows(embeddings: Tensor, size: int, generator: torch.Generator) -> Tensor:

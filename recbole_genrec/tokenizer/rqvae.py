@@ -114,7 +114,7 @@ class RQVAE(ResidualTokenizer):
             if self.stopping_step and epoch - best_epoch >= self.stopping_step:
                 break
         progress_bar.close()
-        self.summary = {"epochs": epoch + 1, "loss": loss, "restarted_codewords": revived}
+        self.summary = {"epochs": epoch + 1, "loss": loss, "revived_codewords": revived}
 
     def _train_epoch(
         self, rows: Tensor, optimizer: torch.optim.Optimizer, epoch: int, generator: torch.Generator

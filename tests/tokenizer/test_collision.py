@@ -139,3 +139,8 @@ def test_sinkhorn_finds_the_cheapest_assignment() -> None:
 def test_impossible_requests(codes: list, sizes: list, strategy: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         resolve_collisions(torch.tensor(codes), sizes, strategy)
+
+
+def test_impossible_append_size() -> None:
+    with pytest.raises(ValueError, match="append_size must be at least 1, got 0"):
+        resolve_collisions(torch.tensor([[0]]), [2], "append", append_size=0)

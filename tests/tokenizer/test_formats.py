@@ -51,11 +51,15 @@ def test_unknown_form_of_export(tmp_path) -> None:
     [
         ('{"B1": [1, 4], "B2": [0, 2]}', "no semantic ID for 1 of 3 items: 'B3'"),
         ('{"B1": [1, 4], "B2": [0], "B3": [3, 4]}', "'B2' has 1 codes, expected 2 as the first"),
-        ('{"B1": [1, 4], "B2": [0, -2], "B3": [3, 4]}', "'B2' has the negative code -2 at level 2"),
+        (
+            '{"B1": [1, 4], "B2": [0, -2], "B3": [3, 4]}',
+            "'B2' has code -2 at level 2, expected 0 or",
+        ),
         (
             '{"B1": [1, 4], "B2": [0, 2.5], "B3": [3, 4]}',
             "'B2' has 2.5 at level 2, expected an int",
         ),
+        ('{"B1": [1, 4], "B2": [0, 9999999999], "B3": [3, 4]}', "'B2' has code 9999999999 at"),
         ('{"B1": [1, 4], "B2": [true, 2], "B3": [3, 4]}', "'B2' has True at level 1, expected an"),
         (
             '{"B1": [1, 4], "B2": [0, "x"], "B3": [3, 4]}',
@@ -79,6 +83,11 @@ def test_bad_files_are_named_with_item_and_rule(tmp_path, text: str, message: st
     path.write_text(text)
     with pytest.raises(ValueError, match=rf"theirs\.json: .*{message}"):
         read_codes(path, TOKENS[1:])
+
+
+def test_a_missing_file_is_named(tmp_path) -> None:
+    with pytest.raises(ValueError, match=r"theirs\.json: cannot be read .No such file"):
+        read_codes(tmp_path / "theirs.json", TOKENS[1:])
 
 
 def test_declared_sizes_are_checked(tmp_path) -> None:

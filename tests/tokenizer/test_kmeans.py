@@ -23,18 +23,18 @@ def test_distances_and_nearest_codeword() -> None:
 
 def test_one_iteration_is_a_step_of_lloyd() -> None:
     rows = torch.tensor([[0.0], [1.0], [10.0], [12.0]])
-    centroids, restarts = kmeans(rows, 2, 5, generator())
+    centroids, revived = kmeans(rows, 2, 5, generator())
     assert sorted(centroids.flatten().tolist()) == [0.5, 11.0]
-    assert restarts == 0
+    assert revived == 0
 
 
 def test_no_centroid_stays_empty_while_rows_differ() -> None:
     # 97 equal rows and 3 others: most starts are equal, so centroids run empty at once
     rows = torch.cat([torch.zeros(97, 2), torch.tensor([[5.0, 0.0], [0.0, 5.0], [9.0, 9.0]])])
     for seed in range(10):
-        centroids, restarts = kmeans(rows, 4, 10, generator(seed))
+        centroids, revived = kmeans(rows, 4, 10, generator(seed))
         assert nearest(rows, centroids).unique().numel() == 4
-        assert restarts > 0
+        assert revived > 0
 
 
 def test_fewer_rows_than_centroids() -> None:

@@ -181,6 +181,12 @@ def test_fewer_items_than_codes(name: str, settings, embeddings: Tensor) -> None
         create_tokenizer(settings(name), 24).fit(embeddings[:10])
 
 
+def test_nan_at_encode(tokenizer, embeddings: Tensor) -> None:
+    if type(tokenizer).__name__ != "Random":  # which does not look at them
+        with pytest.raises(ValueError, match="hold NaN or infinite values"):
+            tokenizer.encode(nan_in_row_3(embeddings.clone()))
+
+
 def test_wrong_width_at_encode(tokenizer) -> None:
     with pytest.raises(ValueError, match=r"expects embeddings \[n, 24\], got shape \[5, 12\]"):
         tokenizer.encode(torch.randn(5, 12))
