@@ -1,5 +1,5 @@
 """What people read of a comparison: tables in five forms and a page in HTML."""
 
-from recbole_genrec.report.write import terminal_report, write_report
+from recbole_genrec.report.write import publish, write_report
 
-__all__ = ["terminal_report", "write_report"]
+__all__ = ["publish", "write_report"]

@@ -1,8 +1,9 @@
-"""Write a comparison down: JSON, Markdown, LaTeX, CSV and HTML in one folder."""
+"""Make a comparison public: on the terminal, and as JSON, Markdown, LaTeX, CSV and HTML."""
 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from datetime import datetime
 from itertools import chain, count
@@ -17,7 +18,22 @@ from recbole_genrec.results import write_json
 from recbole_genrec.tokenizer.formats import replacing
 
 
-def write_report(comparison: Mapping[str, Any], root: str | os.PathLike = "results") -> Path:
+def publish(comparison: Mapping[str, Any]) -> Path:
+    """Print a comparison and write it into a new folder beside the first of its runs.
+
+    Args:
+        comparison: what `compare` has returned.
+
+    Returns:
+        the folder, see `write_report`.
+    """
+    folder = write_report(comparison, Path(comparison["models"][0]["folders"][0]).parent)
+    form = "terminal" if sys.stdout.isatty() else "text"
+    print(f"\n{report_text(comparison, form)}\nReport: {folder / 'report.html'}")
+    return folder
+
+
+def write_report(comparison: Mapping[str, Any], root: str | os.PathLike) -> Path:
     """Write all forms of a comparison into a new folder.
 
     Args:
@@ -40,11 +56,6 @@ def write_report(comparison: Mapping[str, Any], root: str | os.PathLike = "resul
         with replacing(folder / name) as temporary:
             temporary.write_text(text, encoding="utf-8")
     return folder
-
-
-def terminal_report(comparison: Mapping[str, Any], colour: bool) -> str:
-    """Tables, notes and failed runs to be printed; without `colour` marks are in characters."""
-    return report_text(comparison, "terminal" if colour else "text")
 
 
 def report_text(comparison: Mapping[str, Any], form: str) -> str:
