@@ -12,6 +12,7 @@ import recbole
 from recbole.model.abstract_recommender import SequentialRecommender
 from recbole.utils import InputType, ModelType
 
+import recbole_genrec
 from recbole_genrec import yaml_files
 from recbole_genrec.config import Config, parse_value, properties_dir
 from recbole_genrec.config_checks import known_keys
@@ -223,10 +224,11 @@ def test_unknown_keys_can_be_let_pass(caplog):
     assert "unknown key [my_own_key]" in caplog.text
 
 
-def test_every_key_that_recbole_reads_is_known():
-    """Keys in RecBole's source, less those that it sets itself."""
+@pytest.mark.parametrize("package", [recbole, recbole_genrec])
+def test_every_key_that_is_read_is_known(package):
+    """Keys in the source, less those that RecBole sets itself."""
     source = "".join(
-        path.read_text(encoding="utf-8") for path in Path(recbole.__file__).parent.rglob("*.py")
+        path.read_text(encoding="utf-8") for path in Path(package.__file__).parent.rglob("*.py")
     )
     read = set(re.findall(r"config\[\s*[\"']([A-Za-z_]+)[\"']\s*\]", source))
     set_inside = set(re.findall(r"config\[\s*[\"']([A-Za-z_]+)[\"']\s*\]\s*=[^=]", source))

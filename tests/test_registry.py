@@ -11,7 +11,7 @@ from recbole.utils import ModelType
 from recbole_genrec.errors import InputError
 from recbole_genrec.registry import MODELS, TRAINERS, get_model, get_trainer, model_names
 from recbole_genrec.trainer import GenRecTrainer
-from recbole_genrec.trainer.trainer import GenRecPretrainTrainer
+from recbole_genrec.trainer.repaired import GenRecPretrainTrainer
 
 NEED_EXTRAS = {"lightgbm", "xgboost"}
 

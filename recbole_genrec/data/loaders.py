@@ -4,6 +4,12 @@ import torch
 from recbole.config import Config
 from recbole.data.dataset import Dataset
 from recbole.data.utils import data_preparation as recbole_data_preparation
+from recbole.utils.argument_list import dataset_arguments
+
+# Settings that change the samples, by which RecBole does not yet tell saved loaders apart.
+dataset_arguments.extend(
+    {"history_attention", "numerical_features", "discretization"} - set(dataset_arguments)
+)
 
 # What the runner has added to the data set: not part of the file that `save_dataloaders` writes.
 STAGES = ("tokenizer_stage", "teacher_embeddings")

@@ -1,5 +1,6 @@
 """Training and evaluation of any model: RecBole's loop on current libraries."""
 
-from recbole_genrec.trainer.trainer import GenRecTrainer, repaired_trainer
+from recbole_genrec.trainer.repaired import repaired_trainer
+from recbole_genrec.trainer.trainer import GenRecTrainer
 
 __all__ = ["GenRecTrainer", "repaired_trainer"]

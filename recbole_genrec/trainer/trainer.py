@@ -2,10 +2,8 @@
 
 import hashlib
 import json
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 from time import perf_counter
 
@@ -13,7 +11,7 @@ import numpy as np
 import torch
 from recbole.data.dataloader import FullSortEvalDataLoader
 from recbole.data.interaction import Interaction
-from recbole.trainer import PretrainTrainer, Trainer
+from recbole.trainer import Trainer
 from recbole.utils import calculate_valid_score, get_gpu_usage, set_color
 from torch.nn.utils.clip_grad import clip_grad_norm_
 from tqdm import tqdm
@@ -25,13 +23,14 @@ from recbole_genrec.trainer.checkpoint import (
     load_weights,
     save_checkpoint,
 )
+from recbole_genrec.trainer.epoch_losses import EpochLosses
 
 # Settings that say where and how loudly a run goes, not what comes out of it.
 ENVIRONMENT_KEYS = {
     *("gpu_id", "use_gpu", "device", "worker", "state", "show_progress", "verbose"),
     *("data_path", "checkpoint_dir", "dataset_save_path", "dataloaders_save_path", "log_wandb"),
     *("save_dataset", "save_dataloaders", "nproc", "world_size", "offset", "ip", "port"),
-    *("local_rank", "single_spec", "wandb_project", "config_files"),
+    *("local_rank", "single_spec", "wandb_project", "config_files", "results_dir"),
 }
 
 
@@ -65,9 +64,7 @@ class GenRecTrainer(Trainer):
         self.valid_results: dict[int, dict[str, float]] = {}  # of each validated epoch
         self.recommended_items: torch.Tensor | None = None  # of the last full-ranking evaluation
         self._epoch_idx = -1
-        self._lr_scheduler_state: dict | None = (
-            None  # of a checkpoint, until fit() knows the length
-        )
+        self._lr_scheduler_state: dict | None = None  # of a checkpoint, for when it is set up
 
     def _build_optimizer(self, **kwargs):
         if "params" not in kwargs and hasattr(self.model, "parameter_groups"):
@@ -87,7 +84,7 @@ class GenRecTrainer(Trainer):
         self._call_model("on_epoch_start", epoch_idx)
         self._set_up_lr_scheduler(len(train_data))
         loss_func = loss_func or self.model.calculate_loss
-        losses = _EpochLosses(epoch_idx, self.device)
+        losses = EpochLosses(epoch_idx, self.device)
         if not self.config["single_spec"] and train_data.shuffle:
             train_data.sampler.set_epoch(epoch_idx)
 
@@ -208,6 +205,7 @@ class GenRecTrainer(Trainer):
         if epoch < 0 and self.start_epoch > 0:  # resumed at the end: what is there stays
             return
         file = saved_model_file or self.saved_model_file
+        best_result = self.valid_results.get(self.best_epoch, self.best_valid_result)
         others = self.model.other_parameter() or {}
         state = {
             "config": self.config.as_dict(),
@@ -215,7 +213,7 @@ class GenRecTrainer(Trainer):
             "step": self.step,
             "cur_step": self.cur_step,
             "best_valid_score": self.best_valid_score,
-            "best_valid_result": self.best_valid_result,
+            "best_valid_result": best_result,  # RecBole sets its own only after saving
             "valid_results": self.valid_results,
             "train_loss_dict": self.train_loss_dict,
             "state_dict": self.model.state_dict(),
@@ -254,40 +252,10 @@ class GenRecTrainer(Trainer):
         self.valid_results = checkpoint["valid_results"]
         self.train_loss_dict = checkpoint["train_loss_dict"]
         self.optimizer.load_state_dict(checkpoint["optimizer"])
-        self.scaler.load_state_dict(checkpoint["scaler"])
+        if checkpoint["scaler"]:
+            self.scaler.load_state_dict(checkpoint["scaler"])
         self._lr_scheduler_state = checkpoint.get("lr_scheduler")
         self.logger.info(f"Checkpoint loaded. Resume training from epoch {self.start_epoch}")
-
-
-class GenRecPretrainTrainer:
-    """What trainers with a pre-training stage need on top; mixed in before RecBole's class."""
-
-    def save_pretrained_model(self, epoch, saved_model_file) -> None:
-        self._save_checkpoint(epoch, verbose=False, saved_model_file=saved_model_file)
-        self.saved_model_file = saved_model_file
-
-    def pretrain(self, train_data, verbose=True, show_progress=False):
-        """Pre-train; the last epoch is saved also when `save_step` does not divide their number."""
-        result = super().pretrain(train_data, verbose, show_progress)
-        if self.pretrain_epochs % self.save_step and self.start_epoch < self.pretrain_epochs:
-            name = f"{self.config['model']}-{self.config['dataset']}-{self.pretrain_epochs}.pth"
-            self.save_pretrained_model(
-                self.pretrain_epochs - 1, str(Path(self.checkpoint_dir) / name)
-            )
-        return result
-
-
-@cache
-def repaired_trainer(trainer_class: type) -> type:
-    """RecBole's trainer class with GenRecTrainer in the place of RecBole's Trainer."""
-    if trainer_class is Trainer:
-        return GenRecTrainer
-    if not issubclass(trainer_class, Trainer):  # decision trees: a loop of their own
-        return trainer_class
-    bases = (trainer_class, GenRecTrainer)
-    if issubclass(trainer_class, PretrainTrainer):
-        bases = (GenRecPretrainTrainer, *bases)
-    return type(trainer_class.__name__, bases, {"__doc__": trainer_class.__doc__})
 
 
 def run_fingerprint(config) -> str:
@@ -306,39 +274,3 @@ def _repeatable_negatives(seed: int) -> Iterator[None]:
         yield
     finally:
         np.random.set_state(state)
-
-
-class _EpochLosses:
-    """Sums the losses of an epoch in float64, without waiting for a GPU at every step."""
-
-    def __init__(self, epoch_idx: int, device: torch.device):
-        self.epoch_idx = epoch_idx
-        self.interval = 1 if device.type == "cpu" else 50
-        self.pending: list[torch.Tensor] = []
-        self.sums: list[float] = []
-        self.steps = 0
-        self.is_tuple = False
-
-    def add(self, losses) -> None:
-        self.is_tuple = isinstance(losses, tuple)
-        parts = losses if self.is_tuple else (losses,)
-        self.pending.append(torch.stack([part.detach().double().reshape(()) for part in parts]))
-        if len(self.pending) == self.interval:
-            self._fetch()
-
-    def total(self):
-        """The sum of the losses, or the tuple of the sums of their parts."""
-        self._fetch()
-        return tuple(self.sums) if self.is_tuple else self.sums[0]
-
-    def _fetch(self) -> None:
-        for parts in torch.stack(self.pending).tolist() if self.pending else []:
-            if any(map(math.isnan, parts)):
-                raise ValueError(
-                    f"Training loss is nan in epoch {self.epoch_idx}, batch {self.steps}"
-                    + (f" (parts of the loss: {parts})" if self.is_tuple else "")
-                )
-            so_far = self.sums or [0.0] * len(parts)
-            self.sums = [s + p for s, p in zip(so_far, parts, strict=True)]
-            self.steps += 1
-        self.pending.clear()

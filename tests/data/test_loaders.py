@@ -22,6 +22,13 @@ def test_a_run_that_saves_its_loaders_shuffles_as_one_that_reads_them(tmp_path, 
         assert torch.equal(one, two) and torch.equal(one, three)
 
 
+def test_loaders_of_other_samples_are_not_read(tmp_path):
+    data_path = write_toy(tmp_path)
+    whole = prepare(toy_config("SASRec", data_path, save_dataloaders=True))
+    causal = prepare(toy_config("SASRec", data_path, history_attention="causal"))
+    assert len(causal.train.dataset) < len(whole.train.dataset)
+
+
 def test_the_tokenizer_stage_reaches_all_parts_but_no_file(tmp_path):
     data_path = write_toy(tmp_path)
     for stage in ("first", "second"):  # the second time the loaders are read from the file

@@ -177,6 +177,17 @@ def test_resume_continues_the_optimiser_the_schedule_and_the_best_result(data_pa
     assert load_checkpoint(first.saved_model_file)["epoch"] == 1  # the best one is still there
 
 
+def test_the_best_checkpoint_holds_its_own_result(data_path):
+    """RecBole keeps the best result only after it has saved; a resumed run would lose it."""
+    run = popularity_run(data_path, epochs=3, learning_rate=0.1)
+    trainer = popularity_trainer(run)
+    score, result = trainer.fit(run.train, run.valid)
+    checkpoint = load_checkpoint(trainer.saved_model_file)
+    assert (checkpoint["best_valid_score"], checkpoint["best_valid_result"]) == (score, result)
+    assert checkpoint["epoch"] == trainer.best_epoch
+    assert checkpoint["valid_results"][trainer.best_epoch] == result
+
+
 def test_resuming_a_finished_run_leaves_its_checkpoint(data_path):
     run = popularity_run(data_path)
     trainer = popularity_trainer(run)

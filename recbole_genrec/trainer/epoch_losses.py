@@ -1,0 +1,46 @@
+"""The losses of an epoch, fetched from the device now and then."""
+
+import math
+
+import torch
+
+
+class EpochLosses:
+    """Sums the losses of an epoch in float64, without waiting for a GPU at every step."""
+
+    def __init__(self, epoch_idx: int, device: torch.device):
+        self.epoch_idx = epoch_idx
+        self.interval = 1 if device.type == "cpu" else 50
+        self.pending: list[torch.Tensor] = []
+        self.sums: list[float] = []
+        self.steps = 0
+        self.is_tuple = False
+
+    def add(self, losses: torch.Tensor | tuple[torch.Tensor, ...]) -> None:
+        """Note the loss of a batch, or its parts.
+
+        Raises:
+            ValueError: when one is NaN; on a GPU up to 50 batches later. Epoch and batch are named.
+        """
+        self.is_tuple = isinstance(losses, tuple)
+        parts = losses if self.is_tuple else (losses,)
+        self.pending.append(torch.stack([part.detach().double().reshape(()) for part in parts]))
+        if len(self.pending) == self.interval:
+            self._fetch()
+
+    def total(self) -> float | tuple[float, ...]:
+        """The sum of the losses, or the tuple of the sums of their parts."""
+        self._fetch()
+        return tuple(self.sums) if self.is_tuple else self.sums[0]
+
+    def _fetch(self) -> None:
+        for parts in torch.stack(self.pending).tolist() if self.pending else []:
+            if any(map(math.isnan, parts)):
+                raise ValueError(
+                    f"Training loss is nan in epoch {self.epoch_idx}, batch {self.steps}"
+                    + (f" (parts of the loss: {parts})" if self.is_tuple else "")
+                )
+            so_far = self.sums or [0.0] * len(parts)
+            self.sums = [s + p for s, p in zip(so_far, parts, strict=True)]
+            self.steps += 1
+        self.pending.clear()

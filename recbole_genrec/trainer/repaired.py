@@ -1,0 +1,42 @@
+"""RecBole's special trainers with GenRecTrainer in the place of RecBole's Trainer."""
+
+from functools import cache
+from pathlib import Path
+
+from recbole.trainer import PretrainTrainer, Trainer
+
+from recbole_genrec.trainer.trainer import GenRecTrainer
+
+
+class GenRecPretrainTrainer:
+    """What trainers with a pre-training stage need on top; mixed in before RecBole's class."""
+
+    def save_pretrained_model(self, epoch, saved_model_file) -> None:
+        self._save_checkpoint(epoch, verbose=False, saved_model_file=saved_model_file)
+        self.saved_model_file = saved_model_file
+
+    def pretrain(self, train_data, verbose=True, show_progress=False):
+        """Pre-train; the last epoch is saved also when `save_step` does not divide their number."""
+        result = super().pretrain(train_data, verbose, show_progress)
+        if self.pretrain_epochs % self.save_step and self.start_epoch < self.pretrain_epochs:
+            name = f"{self.config['model']}-{self.config['dataset']}-{self.pretrain_epochs}.pth"
+            self.save_pretrained_model(
+                self.pretrain_epochs - 1, str(Path(self.checkpoint_dir) / name)
+            )
+        return result
+
+
+@cache
+def repaired_trainer(trainer_class: type) -> type:
+    """A trainer class of RecBole, based on GenRecTrainer.
+
+    The class itself stays in front, so that what it does in its own way is done so.
+    """
+    if trainer_class is Trainer:
+        return GenRecTrainer
+    if not issubclass(trainer_class, Trainer):  # decision trees: a loop of their own
+        return trainer_class
+    bases = (trainer_class, GenRecTrainer)
+    if issubclass(trainer_class, PretrainTrainer):
+        bases = (GenRecPretrainTrainer, *bases)
+    return type(trainer_class.__name__, bases, {"__doc__": trainer_class.__doc__})
