@@ -96,7 +96,10 @@ class Recommender:
         known = [self.catalogue.history(h, unknown_items, n) for n, h in enumerate(histories, 1)]
         trie = self.model.trie
         if allowed_items is not None:
-            trie = trie.restrict(torch.as_tensor(self.catalogue.ids(allowed_items)))
+            allowed = self.catalogue.ids(allowed_items)
+            if not allowed:
+                raise InputError("allowed_items is empty: expected at least one item")
+            trie = trie.restrict(torch.tensor(allowed))
         results = []
         for start in range(0, len(known), batch_size):
             batch = known[start : start + batch_size]

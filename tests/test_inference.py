@@ -1,0 +1,168 @@
+"""Recommendations from a checkpoint: trained once on the toy data, then asked."""
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from recbole_genrec import Recommender, cli
+from recbole_genrec.errors import InputError
+from recbole_genrec.quick_start import run_recbole_genrec
+from tests.runs import NAME, write_toy
+
+SETTINGS = {
+    "load_col": {"inter": ["user_id", "item_id", "timestamp"]},
+    "item_text_fields": ["title", "brand"],
+    "MAX_ITEM_LIST_LENGTH": 6,
+    "codebook_sizes": [4, 4],
+    "tokenizer_epochs": 3,
+    "tokenizer_hidden_sizes": [16],
+    "tokenizer_code_dim": 4,
+    "d_model": 16,
+    "d_ff": 32,
+    "num_heads": 2,
+    "d_kv": 8,
+    "num_layers": 1,
+    "num_decoder_layers": 1,
+    "beam_size": 10,
+    "epochs": 2,
+    "train_batch_size": 64,
+    "topk": [5, 10],
+    "valid_metric": "NDCG@5",
+    "show_progress": False,
+    "append_size": 12,
+}
+
+
+def train(folder: Path, model: str = "TIGER", **settings) -> Path:
+    """Train on the toy data below `folder`; returns the checkpoint."""
+    write_toy(folder)
+    places = {name: str(folder / name) for name in ("checkpoint_dir", "results_dir")}
+    settings = {"data_path": str(folder), **places, **SETTINGS, **settings}
+    run_recbole_genrec(model, NAME, config_dict=settings)
+    return next((folder / "checkpoint_dir").glob(f"{model}*.pth"))
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory) -> Path:
+    return train(tmp_path_factory.mktemp("inference"))
+
+
+@pytest.fixture
+def recommender(checkpoint) -> Recommender:
+    return Recommender.from_checkpoint(checkpoint, device="cpu")
+
+
+def test_answers_are_the_ranked_items_of_the_model(recommender):
+    histories = [["i1", "i2", "i3"], ["i7"]]
+    answers = recommender.recommend(histories, top_k=40)
+    for history, answer in zip(histories, answers, strict=True):
+        assert {found["item"] for found in answer} == {f"i{n}" for n in range(40)}
+        scores = [found["log_probability"] for found in answer]
+        assert scores == sorted(scores, reverse=True)
+        alone = recommender.recommend([history], top_k=5)[0]
+        assert [found["item"] for found in alone] == [found["item"] for found in answer[:5]]
+    codes = recommender.catalogue.semantic_ids.codes.tolist()
+    ids = recommender.catalogue.ids([found["item"] for found in answer])
+    assert [found["semantic_id"] for found in answer] == [codes[i] for i in ids]
+    titles = dict(zip(recommender.catalogue.item_tokens, recommender.catalogue.titles, strict=True))
+    assert titles["i1"] == "word1 word1 tail"
+    assert all(found["title"] == titles[found["item"]] for found in answer)
+
+
+def test_only_the_most_recent_items_are_read(recommender):
+    recent = [f"i{n}" for n in range(6)]
+    long, short = recommender.recommend([["i20", "i21", *recent], recent])
+    assert long == short
+
+
+def test_history_and_other_items_can_be_left_out(recommender):
+    history = ["i1", "i2", "i3"]
+    full = [found["item"] for found in recommender.recommend([history], top_k=40)[0]]
+    new = recommender.recommend([history], top_k=37, exclude_history=True)[0]
+    assert [found["item"] for found in new] == [item for item in full if item not in history]
+    stock = ["i1", "i9", "i30"]
+    some = recommender.recommend([history], top_k=10, allowed_items=stock)[0]
+    assert [found["item"] for found in some] == [item for item in full if item in stock]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            {"histories": [["i1"], ["i1", "x", "y"]]},
+            "history 2: 2 of 3 items are unknown to the model: x, y",
+        ),
+        ({"histories": [[]]}, "history 1 is empty"),
+        ({"histories": [["x"]], "unknown_items": "skip"}, "history 1 is empty"),
+        ({"histories": [["i1"]], "unknown_items": "drop"}, "expected 'error' or 'skip'"),
+        ({"histories": [["i1"]], "allowed_items": ["x"]}, "1 of 1 items are unknown"),
+        ({"histories": [["i1"]], "allowed_items": []}, "allowed_items is empty"),
+        ({"histories": [["i1"]], "top_k": 0}, "top_k: expected at least 1"),
+    ],
+)
+def test_bad_questions(recommender, arguments, message):
+    with pytest.raises(InputError, match=message):
+        recommender.recommend(**arguments)
+
+
+def test_unknown_items_can_be_skipped(recommender):
+    with_unknown = recommender.recommend([["x", "i1", "i2"]], unknown_items="skip")
+    assert with_unknown == recommender.recommend([["i1", "i2"]])
+
+
+def test_a_new_item_is_reachable_at_once(recommender):
+    before = recommender.recommend([["i1", "i2"]], top_k=40)[0]
+    recommender.add_items(["new"], texts=["word1 word1 tail, brand1"])
+    after = recommender.recommend([["i1", "i2"]], top_k=41)[0]
+    assert [found for found in after if found["item"] != "new"] == before
+    new = next(found for found in after if found["item"] == "new")
+    assert new["title"] == "word1 word1 tail, brand1"
+    # it has the text of i1, hence all of its codes but the one that tells them apart
+    i1 = next(found for found in after if found["item"] == "i1")
+    assert new["semantic_id"][:-1] == i1["semantic_id"][:-1]
+    assert recommender.recommend([["new", "i1"]])[0]
+    with pytest.raises(InputError, match="known already: new"):
+        recommender.add_items(["new"], texts=["again"])
+
+
+def test_a_new_item_by_its_embedding(recommender):
+    stage = recommender.catalogue.tokenizer_stage
+    embedding = stage.encode_texts(["word2 word2 tail"])
+    recommender.add_items(["new"], embeddings=embedding)
+    wanted = stage.encode_items(embedding)[0].tolist()
+    assert recommender.catalogue.semantic_ids.codes[-1].tolist()[:2] == wanted
+
+
+def test_command_line(checkpoint, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.StringIO('{"user": "me", "history": ["i1", "i2"]}\n'))
+    new_items = tmp_path / "new.jsonl"
+    new_items.write_text('{"item": "new", "text": "word1 word1 tail"}\n')
+    cli.main(["recommend", f"--checkpoint={checkpoint}", "--top_k=41", f"--new_items={new_items}"])
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["user"] == "me"
+    assert len(answer["recommendations"]) == 41
+    assert "new" in {found["item"] for found in answer["recommendations"]}
+
+
+def test_command_line_names_what_is_wrong_in_one_line(checkpoint, tmp_path, monkeypatch):
+    with pytest.raises(SystemExit) as error:
+        cli.main(["recommend", f"--checkpoint={tmp_path / 'nothing.pth'}", f"--input={checkpoint}"])
+    assert str(error.value).startswith(f"error: {checkpoint}: cannot be read")
+    monkeypatch.setattr("sys.stdin", io.StringIO('{"history": ["i1"]}\n'))
+    with pytest.raises(SystemExit) as error:
+        cli.main(["recommend", f"--checkpoint={tmp_path / 'nothing.pth'}"])
+    assert "\n" not in str(error.value) and "there is no checkpoint" in str(error.value)
+
+
+def test_a_model_without_semantic_ids_cannot_answer(tmp_path):
+    checkpoint = train(tmp_path, "Pop", epochs=1)
+    with pytest.raises(InputError, match="checkpoint of Pop: expected a model with semantic IDs"):
+        Recommender.from_checkpoint(checkpoint)
+
+
+def test_a_checkpoint_loads_without_running_code(checkpoint):
+    state = torch.load(checkpoint, weights_only=True)
+    assert {"config", "state_dict", "extra"} <= state.keys()
