@@ -1,0 +1,141 @@
+"""Write configuration.md from the comments in properties/: python docs/generate_configuration.py"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from recbole_genrec.yaml_files import properties_dir, read_yaml
+
+OUTPUT = Path(__file__).parent / "configuration.md"
+LINE = re.compile(
+    r"(?P<key>[A-Za-z_]\w*):(?P<value>.*?)\s*#\s+\((?P<kind>.+?)\)\s+(?P<meaning>\S.*)"
+)
+TYPES = {"bool": bool, "int": int, "float": float, "str": str, "list": list, "dict": dict}
+
+HEAD = """\
+# Configuration
+
+Every key of this package with its default. It is read from `properties/`, in this order, later
+files winning: RecBole's own defaults, `overall.yaml`, `tokenizer/common.yaml` and the file of the
+tokenizer, the file of the model and of the models it inherits from, the file of the data set,
+`model/<model>-<dataset>.yaml`, your own `--config_files`, and `--key=value` on the command line.
+[RecBole's keys](https://recbole.io/docs/user_guide/config_settings.html) work as ever.
+
+This page is generated from the comments in those files by `python docs/generate_configuration.py`.
+"""
+
+
+class Key(NamedTuple):
+    """One configuration key as its file documents it."""
+
+    name: str
+    default: str
+    kind: str
+    meaning: str
+
+
+def read_keys(path: Path) -> list[Key]:
+    """The keys of a properties file.
+
+    Raises:
+        ValueError: for a key without a comment `# (type) meaning`, or of another type.
+    """
+    values = read_yaml(path)
+    lines = [LINE.fullmatch(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    documented = {line["key"]: line for line in lines if line}
+    for name in values:
+        if name not in documented:
+            raise ValueError(f"{path}: expected `{name}: value  # (type) meaning`")
+    keys = []
+    for name, line in documented.items():
+        check_type(f"{path}: {name}", values[name], line["kind"])
+        default = line["value"].strip() or flow_style(values[name])
+        keys.append(Key(name, default, line["kind"], line["meaning"]))
+    return keys
+
+
+def check_type(name: str, value: Any, kind: str) -> None:
+    """Refuse a value that is not of the type in its comment; `~` is of every type."""
+    names = [alternative.split()[0] for alternative in kind.split(" or ")]
+    if value is not None and type(value) not in [TYPES.get(name) for name in names]:
+        raise ValueError(f"{name}: expected ({kind}), found [{value!r}]")
+
+
+def flow_style(value: Any) -> str:
+    """A nested value on one line, as in YAML."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{k}: {flow_style(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(flow_style, value)) + "]"
+    return f'"{value}"' if isinstance(value, str) and not value.isidentifier() else str(value)
+
+
+def title(path: Path) -> str:
+    """The comment in the first line of a properties file."""
+    return path.read_text(encoding="utf-8").splitlines()[0].removeprefix("#").strip()
+
+
+def table(keys: Iterable[Key]) -> Iterator[str]:
+    """The lines of a Markdown table."""
+    yield from ("", "| key | default | type | meaning |", "|---|---|---|---|")
+    for key in keys:
+        cells = (f"`{key.name}`", f"`{key.default}`", key.kind, key.meaning)
+        yield "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def file_sections(root: Path, files: Iterable[Path]) -> Iterator[str]:
+    """A section with all keys for each file."""
+    for path in files:
+        yield from ("", f"### {path.relative_to(root).as_posix()}", "", f"{title(path)}")
+        keys = read_keys(path)
+        yield from table(keys) if keys else ("", "No keys of its own.")
+
+
+def file_list(root: Path, files: Iterable[Path], described: set[str]) -> Iterator[str]:
+    """A list of files, and one table of the keys that no earlier section has."""
+    files = list(files)
+    yield ""
+    yield from (f"- `{path.relative_to(root).as_posix()}`: {title(path)}" for path in files)
+    first: dict[str, Key] = {}  # a key is shown as the first file with it has it
+    for key in (key for path in files for key in read_keys(path)):
+        first.setdefault(key.name, key)
+    keys = [key for key in first.values() if key.name not in described]
+    yield from table(keys) if keys else ()
+
+
+def configuration(root: Path) -> str:
+    """The text of configuration.md."""
+    tokenizers = sorted(p for p in (root / "tokenizer").glob("*.yaml") if p.stem != "common")
+    models = sorted((root / "model").glob("*.yaml"))
+    sized = [path for path in models if "-" in path.stem]  # <model>-<dataset>.yaml
+    general = [
+        root / "overall.yaml",
+        root / "tokenizer" / "common.yaml",
+        *tokenizers,
+        *(path for path in models if path not in sized),
+    ]
+    described = {key.name for path in general for key in read_keys(path)}
+    lines = [HEAD, "## All models"]
+    lines += file_sections(root, general[:1])
+    lines += ["", "## Tokenizers"]
+    lines += file_sections(root, general[1 : 2 + len(tokenizers)])
+    lines += ["", "## Models"]
+    lines += file_sections(root, general[2 + len(tokenizers) :])
+    lines += ["", "## Comparison"]
+    lines += file_sections(root, [root / "comparison.yaml"])
+    for heading, files in (
+        ("Models on one data set", sized),
+        ("Data sets", sorted((root / "dataset").glob("*.yaml"))),
+        ("Recipes, for `--config_files`", sorted((root / "recipe").glob("*.yaml"))),
+    ):
+        if files:
+            lines += ["", f"## {heading}"]
+            lines += file_list(root, files, described)
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    OUTPUT.write_text(configuration(properties_dir()), encoding="utf-8")
