@@ -1,6 +1,6 @@
 """Beam search: users per second of our T5 beside `transformers` generate with a Python trie.
 
-    python benchmarks/decoding.py [--threads 2] [--users 256] [--data amazon-beauty.inter]
+    python -m benchmarks.decoding [--threads 2] [--users 256] [--data amazon-beauty.inter]
 
 Same weights, same test users of Amazon Beauty, 12,101 items of four tokens. The peer decodes a
 subset of the users (it is that slow), on which the ranked lists are compared.
@@ -11,7 +11,8 @@ from __future__ import annotations
 import time
 
 import torch
-from workload import (
+
+from benchmarks.workload import (
     LEVELS,
     MAX_ITEMS,
     MODEL,
@@ -23,7 +24,6 @@ from workload import (
     table,
     test_items,
 )
-
 from recbole_genrec.decoding.trie import ItemTrie
 from recbole_genrec.model.linear import linear
 from recbole_genrec.model.t5 import T5

@@ -1,6 +1,6 @@
 """Training: samples per second of our packed T5 beside `transformers` T5 on padded batches.
 
-    python benchmarks/training.py [--threads 2] [--batch 256] [--data amazon-beauty.inter]
+    python -m benchmarks.training [--threads 2] [--batch 256] [--data amazon-beauty.inter]
 
 One step is forward, cross-entropy, backward and AdamW at dropout 0.1, on batches of random
 training samples of Amazon Beauty (random tokens); both sides get the same batches. The causal form
@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from workload import (
+
+from benchmarks.workload import (
     HELD_OUT,
     LEVELS,
     MAX_ITEMS,
@@ -26,7 +27,6 @@ from workload import (
     table,
     training_items,
 )
-
 from recbole_genrec.model.t5 import T5
 
 

@@ -1,6 +1,6 @@
 """The item trie from 10 thousand to 10 million items: build time, size, and users per second.
 
-    python benchmarks/trie.py [--threads 2] [--items 10000 100000 1000000 10000000]
+    python -m benchmarks.trie [--threads 2] [--items 10000 100000 1000000 10000000]
 
 Users are decoded by the whole T5, so the last column is what a larger catalogue costs in practice.
 """
@@ -10,9 +10,18 @@ from __future__ import annotations
 import time
 
 import torch
-from decoding import Ours, random_histories
-from workload import MODEL, VOCAB, arguments, catalogue, interactions, seconds, table, test_items
 
+from benchmarks.decoding import Ours, random_histories
+from benchmarks.workload import (
+    MODEL,
+    VOCAB,
+    arguments,
+    catalogue,
+    interactions,
+    seconds,
+    table,
+    test_items,
+)
 from recbole_genrec.decoding.beam_search import beam_search
 from recbole_genrec.decoding.trie import ItemTrie
 from recbole_genrec.model.t5 import T5
