@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from hashlib import blake2b
 from pathlib import Path
 from typing import TextIO
 
@@ -21,9 +20,9 @@ import pandas as pd
 
 from recbole_genrec.data.raw.cleaning import (
     SEQUENCE_SEPARATOR,
-    TimeParser,
-    clean_interactions,
-    clean_items,
+    InteractionCleaner,
+    clean_ids,
+    clean_texts,
     leave_out,
 )
 from recbole_genrec.data.raw.drops import Drops
@@ -44,7 +43,7 @@ class Preparation:
         items: account of the items' file, or None.
         users: raw IDs of the users kept.
         item_ids: raw IDs of the items kept, whether or not they have a text.
-        without_text: how many of them have no row in the items' file.
+        without_row: how many of them are not in the items' file.
         first, last: the earliest and latest time.
     """
 
@@ -53,7 +52,7 @@ class Preparation:
     items: Drops | None = None
     users: set[str] = field(default_factory=set)
     item_ids: set[str] = field(default_factory=set)
-    without_text: int = 0
+    without_row: int = 0
     first: float = float("inf")
     last: float = float("-inf")
 
@@ -62,10 +61,10 @@ class Preparation:
         return self.folder / f"{self.folder.name}.yaml"
 
     def __str__(self) -> str:
-        lines = [str(self.interactions)]
+        lines, without = [str(self.interactions)], ""
         if self.items is not None:
             lines.append(str(self.items))
-        without = f" ({self.without_text:,} of them without text)" if self.without_text else ""
+            without = f" ({self.without_row:,} of them not in {self.items.path})"
         lines.append(
             f"{self.folder}: {len(self.users):,} users, {len(self.item_ids):,} items{without}, "
             f"{self.interactions.kept:,} interactions from {_moment(self.first)} "
@@ -100,35 +99,29 @@ def prepare_dataset(
     Raises:
         InputError: for names, files or columns that cannot work, or when nothing is left.
     """
-    check_name(dataset)
-    folder = Path(data_path) / dataset
     if not 0 <= max_unreadable <= 1:
         raise InputError(f"max_unreadable should be a share from 0 to 1, found [{max_unreadable}]")
-    raw_files = [interactions, *([items] if items else [])]
-    for path, _ in raw_files:
-        if not path.exists():
-            raise InputError(f"there is no file {path}")
+    check_name(dataset)
+    folder = Path(data_path) / dataset
     suffixes = [".yaml", ".item", ".inter"] if items else [".yaml", ".inter"]
     targets = [folder / f"{dataset}{suffix}" for suffix in suffixes]
     for target in targets:
         if target.exists():
             raise InputError(f"{target} exists already; choose another name or delete it")
-    for path, layout in raw_files:
+    for path, layout in [interactions, *([items] if items else [])]:
+        if not path.exists():
+            raise InputError(f"there is no file {path}")
         next(read_raw(path, layout, Drops(path)), None)  # are the columns there?
 
-    preparation = Preparation(folder, Drops(interactions[0]))
-    times, seen = TimeParser(time_format), set() if drop_duplicates else None
+    preparation, texts = Preparation(folder, Drops(interactions[0])), []
+    clean = InteractionCleaner(preparation.interactions, time_format, drop_duplicates)
     with _files_at_once(targets) as (config_file, *item_file, inter_file):
         for rows in read_raw(*interactions, preparation.interactions):
-            rows = clean_interactions(rows, times, preparation.interactions)
-            if seen is not None:
-                rows = leave_out(
-                    rows, _repeated(rows, seen), "repeated interaction", preparation.interactions
-                )
+            _write_interactions(clean(rows), inter_file, preparation)
             _check_share(preparation.interactions, max_unreadable)
-            _write_interactions(rows, inter_file, preparation)
-        _check_result(preparation, max_unreadable)
-        texts: list[str] = []
+        preparation.interactions.check_readable(max_unreadable)
+        if not preparation.users:
+            raise InputError(f"no interaction is left: {preparation.interactions}")
         if items:
             texts = _write_items(items, item_file[0], preparation, max_unreadable)
         config_file.write(_config(preparation, "rating" in interactions[1].columns, texts, core))
@@ -150,8 +143,9 @@ def _write_interactions(rows: pd.DataFrame, file: TextIO, preparation: Preparati
     _write_rows(rows, file)
     preparation.users.update(rows["user_id"])
     preparation.item_ids.update(rows["item_id"])
-    preparation.first = min(preparation.first, rows["timestamp"].min())
-    preparation.last = max(preparation.last, rows["timestamp"].max())
+    if len(rows):
+        preparation.first = min(preparation.first, rows["timestamp"].min())
+        preparation.last = max(preparation.last, rows["timestamp"].max())
 
 
 def _write_items(
@@ -169,14 +163,14 @@ def _write_items(
             types = ["token_seq" if name in layout.sequences else "token" for name in names]
             header = [f"{name}:{kind}" for name, kind in zip(names, types, strict=True)]
             file.write("\t".join(["item_id:token", *header]) + "\n")
-        rows = clean_items(rows, layout.sequences, drops)
+        rows = clean_ids(rows, "item_id", drops)
         unknown = ~rows["item_id"].isin(preparation.item_ids)
         stranger = stranger or next(iter(rows["item_id"][unknown]), None)
         rows = leave_out(rows, unknown, "item without interactions", drops)
         again = rows["item_id"].isin(written) | rows["item_id"].duplicated()
         rows = leave_out(rows, again, "repeated item (its first line counts)", drops)
         _check_share(drops, max_unreadable)
-        _write_rows(rows, file)
+        _write_rows(clean_texts(rows, layout.sequences), file)
         written.update(rows["item_id"])
     drops.check_readable(max_unreadable)
     if not written:
@@ -184,7 +178,7 @@ def _write_items(
             f"{path}: none of the {drops.rows:,} {drops.unit}s is an item of the interactions, "
             f"which have e.g. [{min(preparation.item_ids)}] where this file has [{stranger}]"
         )
-    preparation.without_text = len(preparation.item_ids) - len(written)
+    preparation.without_row = len(preparation.item_ids) - len(written)
     return names
 
 
@@ -195,25 +189,9 @@ def _write_rows(rows: pd.DataFrame, file: TextIO) -> None:
     )  # fmt: skip
 
 
-def _repeated(rows: pd.DataFrame, seen: set[bytes]) -> pd.Series:
-    """Which rows have the user, item and time of an earlier one; `seen` takes up the others."""
-    repeated = []
-    for row in zip(rows["user_id"], rows["item_id"], rows["timestamp"], strict=True):
-        key = blake2b(repr(row).encode(), digest_size=16).digest()
-        repeated.append(key in seen)
-        seen.add(key)
-    return pd.Series(repeated, rows.index, dtype=bool)
-
-
 def _check_share(drops: Drops, max_unreadable: float) -> None:
     if drops.rows >= FEWEST_ROWS_TO_JUDGE:
         drops.check_readable(max_unreadable)
-
-
-def _check_result(preparation: Preparation, max_unreadable: float) -> None:
-    preparation.interactions.check_readable(max_unreadable)
-    if not preparation.users:
-        raise InputError(f"no interaction is left: {preparation.interactions}")
 
 
 @contextmanager

@@ -108,7 +108,7 @@ def test_every_line_is_kept_or_accounted_for(folder):
         "repeated item (its first line counts)": [5],
     }
     assert (result.interactions.rows, result.interactions.kept) == (10, 5)
-    assert (result.items.rows, result.items.kept, result.without_text) == (4, 2, 0)
+    assert (result.items.rows, result.items.kept, result.without_row) == (4, 2, 0)
     assert (result.users, result.item_ids) == ({"ann", "bob"}, {"s1", "s 2"})
 
 
@@ -142,7 +142,8 @@ def test_the_report_says_what_was_left_out_and_what_to_do_next(folder, capsys):
         "products.csv: kept 2 of 4 lines",
         "  left out 1 x item without interactions (line 6)",
         "  left out 1 x repeated item (its first line counts) (line 5)",
-        "dataset/shop: 2 users, 2 items, 5 interactions from 2024-01-02 to 2024-01-08",
+        "dataset/shop: 2 users, 2 items (0 of them not in products.csv), 5 interactions "
+        "from 2024-01-02 to 2024-01-08",
         "train with: python run_recbole_genrec.py --model=TIGER --dataset=shop "
         "--config_files=dataset/shop/shop.yaml",
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable
+from hashlib import blake2b
 from typing import Any
 
 import pandas as pd
@@ -57,17 +58,40 @@ class TimeParser:
         return (dates - pd.Timestamp(0, tz="UTC")).dt.total_seconds()
 
 
-def clean_interactions(rows: pd.DataFrame, times: TimeParser, drops: Drops) -> pd.DataFrame:
-    """Rows `user_id, item_id[, rating], timestamp` that can be written as they are."""
-    rows = clean_ids(clean_ids(rows, "user_id", drops), "item_id", drops)
-    values = rows.columns.drop(["user_id", "item_id"])
-    rows = rows.assign(**{name: rows[name].map(as_text) for name in values})
-    rows = rows.assign(timestamp=times(rows["timestamp"]))
-    rows = leave_out(rows, rows["timestamp"].isna(), UNREADABLE_TIME, drops)
-    if "rating" in rows:
-        rows = rows.assign(rating=to_numbers(rows["rating"]))
-        rows = leave_out(rows, rows["rating"].isna(), UNREADABLE_RATING, drops)
-    return rows
+class InteractionCleaner:
+    """Brings chunks of interactions to rows that can be written as they are.
+
+    Args:
+        drops: where rows that are left out are counted.
+        time_format: see `TimeParser`.
+        drop_duplicates: leave out rows with the user, item and time of an earlier one; takes about
+            100 bytes of memory per interaction.
+    """
+
+    def __init__(self, drops: Drops, time_format: str | None, drop_duplicates: bool):
+        self.drops = drops
+        self.times = TimeParser(time_format)
+        self.seen: set[bytes] | None = set() if drop_duplicates else None
+
+    def __call__(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Rows `user_id, item_id[, rating], timestamp`: IDs as text, the others as float64."""
+        rows = clean_ids(clean_ids(rows, "user_id", self.drops), "item_id", self.drops)
+        rows = rows.assign(timestamp=self.times(rows["timestamp"].map(as_text)))
+        rows = leave_out(rows, rows["timestamp"].isna(), UNREADABLE_TIME, self.drops)
+        if "rating" in rows:
+            rows = rows.assign(rating=to_numbers(rows["rating"].map(as_text)))
+            rows = leave_out(rows, rows["rating"].isna(), UNREADABLE_RATING, self.drops)
+        if self.seen is not None:
+            rows = leave_out(rows, self._repeated(rows), "repeated interaction", self.drops)
+        return rows
+
+    def _repeated(self, rows: pd.DataFrame) -> pd.Series:
+        repeated = []
+        for row in zip(rows["user_id"], rows["item_id"], rows["timestamp"], strict=True):
+            key = blake2b(repr(row).encode(), digest_size=16).digest()
+            repeated.append(key in self.seen)
+            self.seen.add(key)
+        return pd.Series(repeated, rows.index, dtype=bool)
 
 
 def to_numbers(values: pd.Series) -> pd.Series:
@@ -85,9 +109,8 @@ def clean_ids(rows: pd.DataFrame, name: str, drops: Drops) -> pd.DataFrame:
     return leave_out(rows, unusable.astype(bool), f"{name} with tab, line break or quote", drops)
 
 
-def clean_items(rows: pd.DataFrame, sequences: Iterable[str], drops: Drops) -> pd.DataFrame:
+def clean_texts(rows: pd.DataFrame, sequences: Iterable[str]) -> pd.DataFrame:
     """Rows `item_id` and texts that can be written as they are."""
-    rows = clean_ids(rows, "item_id", drops)
     texts = {
         name: [(clean_sequence if name in sequences else clean_text)(v) for v in rows[name]]
         for name in rows.columns.drop("item_id")
