@@ -65,8 +65,8 @@ class Recommendations:
         """
         names = [field.name for field in fields(cls)]
         try:
-            with np.load(path, allow_pickle=False) as file:
-                arrays = {name: file[name] for name in names}
+            with open(path, "rb") as file, np.load(file, allow_pickle=False) as content:
+                arrays = {name: content[name] for name in names}
         except (
             OSError,
             ValueError,

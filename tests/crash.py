@@ -1,0 +1,7 @@
+"""A run that dies without a word, as one does when the machine is out of memory."""
+
+import os
+
+
+def crash(*arguments: object) -> None:
+    os._exit(9)

@@ -1,0 +1,302 @@
+"""Comparisons: of runs made up to know the answer, and of models that are really run."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from recbole_genrec.compare import compare, compare_models, runner
+from recbole_genrec.compare.against import enough_seeds, seeds_needed
+from recbole_genrec.config import Config
+from recbole_genrec.errors import InputError
+from recbole_genrec.results import RECOMMENDATIONS, load_result, recorded_run
+from tests.crash import crash
+from tests.made_up_runs import made_up_recommendations, write_run
+from tests.runs import LOAD_ALL, NAME, write_toy
+
+TOY = {
+    "load_col": {"inter": LOAD_ALL["inter"]},
+    "topk": [3, 5],
+    "valid_metric": "NDCG@5",
+    "epochs": 1,
+    "show_progress": False,
+}
+
+
+@pytest.fixture(autouse=True)
+def _work_in(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def write_models(root: Path, seeds=(1, 2, 3), **skills) -> list[Path]:
+    """Runs of models with the given skills; those with IDs in their name have semantic IDs."""
+    return [
+        write_run(
+            root / f"{model}-{seed}",
+            model,
+            seed,
+            made_up_recommendations(
+                seed=100 * number + seed, users=300, levels=3 * ("IDs" in model), skill=skill
+            ),
+        )
+        for seed in seeds
+        for number, (model, skill) in enumerate(skills.items())
+    ]
+
+
+def named(rows: list[dict], **wanted) -> dict:
+    (row,) = [row for row in rows if all(row[key] == value for key, value in wanted.items())]
+    return row
+
+
+# ---- comparing what is there
+
+
+def test_figures_are_those_of_the_runs(tmp_path):
+    folders = write_models(tmp_path, SASRec=0.3, TIGER_IDs=0.6)
+    comparison = compare([tmp_path])
+    assert [model["name"] for model in comparison["models"]] == ["SASRec", "TIGER_IDs"]
+    for model in comparison["models"]:
+        results = [load_result(f) for f in folders if f.name.startswith(model["name"])]
+        assert model["seeds"] == [1, 2, 3]
+        for metric in ("recall@5", "ndcg@5", "recall@10", "ndcg@10"):
+            values = [result["test_result"][metric] for result in results]
+            figure = model["test"][metric]
+            assert figure["values"] == values
+            assert figure["mean"] == pytest.approx(sum(values) / 3)
+            assert figure["std"] == pytest.approx(np.std(values, ddof=1))
+            low, high = model["interval"][metric]
+            assert low < figure["mean"] < high
+        assert model["minutes"]["values"] == [1, 2, 3]
+    assert comparison["selection_metric"] == "ndcg@10"
+    assert comparison["test_cases"] == [300]
+
+
+def test_reference_is_the_best_model_without_semantic_ids(tmp_path):
+    write_models(tmp_path, Pop=0.1, SASRec=0.4, A_IDs=0.3, B_IDs=0.7)
+    comparison = compare([tmp_path])
+    assert comparison["reference"] == "SASRec"
+    assert compare([tmp_path], reference="A_IDs")["reference"] == "A_IDs"
+    with pytest.raises(InputError, match="reference: expected one of .*Pop.*, found TIGER"):
+        compare([tmp_path], reference="TIGER")
+
+
+def test_of_models_of_one_kind_the_first_is_the_reference(tmp_path):
+    folders = write_models(tmp_path, Weak_IDs=0.1, Strong_IDs=0.6)
+    assert compare(folders)["reference"] == "Weak_IDs"
+    assert compare(folders[::-1])["reference"] == "Strong_IDs"
+
+
+def test_a_clear_winner_wins_over_users_and_over_seeds(tmp_path):
+    write_models(tmp_path, seeds=range(1, 6), SASRec=0.2, TIGER_IDs=0.7)
+    comparison = compare([tmp_path])
+    test = named(comparison["tests"], metric="ndcg@10")
+    assert (test["model"], test["reference"]) == ("TIGER_IDs", "SASRec")
+    means = [model["test"]["ndcg@10"]["mean"] for model in comparison["models"]]
+    assert test["difference"] == pytest.approx(means[1] - means[0])
+    assert test["gain"] == pytest.approx(means[1] / means[0] - 1)
+    assert test["interval"][0] < test["difference"] < test["interval"][1]
+    assert test["seeds_p"] == pytest.approx(2 / 252)  # all five above all five
+    assert test["users_verdict"] == test["seeds_verdict"] == "better"
+    assert comparison["notes"] == []
+    other_way = named(compare([tmp_path], reference="TIGER_IDs")["tests"], metric="ndcg@10")
+    assert other_way["users_verdict"] == other_way["seeds_verdict"] == "worse"
+
+
+def test_a_model_compared_with_itself_is_never_significant(tmp_path):
+    for folder in write_models(tmp_path, seeds=range(1, 6), Original=0.4):
+        result = load_result(folder)
+        copy = shutil.copytree(folder, tmp_path / f"copy-{folder.name}")
+        config = {**result["config"], "model": "Copy"}
+        shutil.rmtree(copy)
+        lists = made_up_recommendations(seed=result["seed"], users=300, skill=0.4)
+        write_run(copy, "Copy", result["seed"], lists, config=config)
+    comparison = compare([tmp_path])
+    assert len(comparison["models"]) == 2
+    for test in comparison["tests"]:
+        assert test["difference"] == 0 and test["interval"] == [0, 0]
+        assert test["permutation_p"] == test["wilcoxon_p"] == test["seeds_p"] == 1
+        assert test["users_verdict"] == test["seeds_verdict"] == "no difference shown"
+
+
+def test_too_few_seeds_are_said_to_be_too_few(tmp_path):
+    write_models(tmp_path, seeds=(1, 2, 3), SASRec=0.1, TIGER_IDs=0.9)
+    comparison = compare([tmp_path])
+    assert {test["seeds_verdict"] for test in comparison["tests"]} == {"too few seeds"}
+    (note,) = comparison["notes"]
+    assert "Too few seeds (3 per model)" in note and "1 comparison at p < 0.05 need 4 each" in note
+
+
+@pytest.mark.parametrize("comparisons", [1, 2, 4, 10])
+def test_seeds_needed_is_the_smallest_number_that_is_enough(comparisons):
+    needed = seeds_needed(comparisons)
+    assert enough_seeds(needed, needed, comparisons)
+    assert not enough_seeds(needed - 1, needed - 1, comparisons)
+
+
+def test_namesakes_are_told_apart_by_their_settings(tmp_path):
+    folders = write_models(tmp_path, seeds=(1,), TIGER_IDs=0.3)
+    config = {**load_result(folders[0])["config"], "beam_size": 50}
+    lists = made_up_recommendations(seed=5, users=300, levels=3)
+    folders.append(write_run(tmp_path / "other", "TIGER_IDs", 1, lists, config=config))
+    names = [model["name"] for model in compare(folders)["models"]]
+    assert names == ["TIGER_IDs (beam_size=None)", "TIGER_IDs (beam_size=50)"]
+
+
+def test_of_equal_runs_the_latest_counts(tmp_path):
+    (first,) = write_models(tmp_path, seeds=(1,), SASRec=0.3)
+    lists = made_up_recommendations(seed=5, users=300, skill=0.8)
+    later = write_run(tmp_path / "b", "SASRec", 1, lists, started="2026-02-01T00:00:00+00:00")
+    for folders in ([first, later], [later, first]):
+        (model,) = compare(folders)["models"]
+        assert model["folders"] == [str(later)]
+
+
+def test_runs_that_are_not_finished_are_listed_and_do_not_count(tmp_path):
+    write_models(tmp_path, seeds=(1, 2), SASRec=0.3, TIGER_IDs=0.5)
+    lists = made_up_recommendations()
+    error = {"type": "RuntimeError", "message": "out of memory", "traceback": "..."}
+    write_run(tmp_path / "x", "Big", 1, lists, status="failed", error=error)
+    write_run(tmp_path / "y", "Slow", 1, lists, status="running")
+    comparison = compare([tmp_path])
+    assert [model["name"] for model in comparison["models"]] == ["SASRec", "TIGER_IDs"]
+    failed = {run["model"]: run["error"] for run in comparison["failed"]}
+    assert failed["Big"] == "out of memory" and "still at work" in failed["Slow"]
+    with pytest.raises(InputError, match="nothing to compare.*out of memory"):
+        compare([tmp_path / "x"])
+
+
+def test_runs_on_other_targets_are_not_paired(tmp_path):
+    folders = write_models(tmp_path, seeds=(1,), SASRec=0.3)
+    lists = made_up_recommendations(seed=3, users=200, levels=3)
+    folders.append(write_run(tmp_path / "other", "TIGER_IDs", 1, lists))
+    comparison = compare(folders)
+    assert "different users or targets" in comparison["notes"][0]
+    assert {test["users_verdict"] for test in comparison["tests"]} == {"not tested"}
+    assert comparison["overlap"] == comparison["examples"] == []
+    assert all(model["analysis"] for model in comparison["models"])
+
+
+def test_runs_without_lists_are_compared_by_their_metrics_alone(tmp_path):
+    folders = write_models(tmp_path, seeds=(1,), SASRec=0.3, Value=0.5)
+    (folders[1] / RECOMMENDATIONS).unlink()
+    comparison = compare(folders)
+    assert "No lists were kept by Value" in " ".join(comparison["notes"])
+    assert comparison["models"][1]["analysis"] is None
+    assert named(comparison["tests"], metric="ndcg@10")["users_verdict"] == "not tested"
+
+
+def test_what_cannot_be_compared_is_named(tmp_path):
+    (first,) = write_models(tmp_path, seeds=(1,), SASRec=0.3)
+    lists = made_up_recommendations()
+    other = write_run(tmp_path / "data", "SASRec", 1, lists, dataset="beauty")
+    with pytest.raises(InputError, match=r"one data set, found made-up in .*, beauty in "):
+        compare([first, other])
+    other = write_run(tmp_path / "metric", "GRU4Rec", 1, lists, test_result={"mrr@10": 0.1})
+    with pytest.raises(InputError, match="metric in common, found: .*metric has mrr@10"):
+        compare([first, other])
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="empty: expected the folder of a run"):
+        compare([tmp_path / "empty"])
+
+
+def test_examples_are_of_all_kinds_and_show_the_lists(tmp_path):
+    write_models(tmp_path, seeds=(1,), SASRec=0.5, TIGER_IDs=0.5)
+    examples = compare([tmp_path])["examples"]
+    kinds = [example["hit_by"] for example in examples]
+    assert [kinds.count(kind) for kind in ("some", "all", "none")] == [4, 2, 2]
+    for example in examples:
+        hits = [example["target"] in top for top in example["lists"].values()]
+        assert {"some": 0 < sum(hits) < 2, "all": all(hits), "none": not any(hits)}[
+            example["hit_by"]
+        ]
+
+
+# ---- running what is missing
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """Runs happen in this process, quickly; the list of those that were started."""
+    runs = []
+
+    def run(arguments):
+        runs.append((arguments[0], arguments[3]["seed"]))
+        if arguments[0] == "ItemKNN":
+            with pytest.raises(MemoryError), recorded_run(Config(*arguments)):
+                raise MemoryError("the similarities do not fit")
+            return "the process ended with code 1"
+        runner._run(*arguments)
+        return None
+
+    monkeypatch.setattr(runner, "_run_in_own_process", run)
+    return runs
+
+
+@pytest.fixture
+def toy(tmp_path):
+    return {**TOY, "data_path": str(write_toy(tmp_path, missing=False))}
+
+
+def test_what_is_missing_is_run_and_what_is_there_is_used(started, toy, capsys):
+    comparison = compare_models(["Pop"], NAME, [1], config_dict=toy)
+    assert started == [("Pop", 1)]
+    comparison = compare_models(["Pop", "EASE"], NAME, [1, 2], config_dict=toy)
+    assert started == [("Pop", 1), ("EASE", 1), ("Pop", 2), ("EASE", 2)]
+    assert "[1/4] Pop, seed 1: there already" in capsys.readouterr().out
+    again = compare_models(["Pop", "EASE"], NAME, [1, 2], config_dict=toy)
+    assert len(started) == 4 and again == comparison
+    assert [model["seeds"] for model in comparison["models"]] == [[1, 2], [1, 2]]
+    # all are asked the same: leave-one-out, although these models split at random by default
+    assert comparison["protocol"]["eval_args"]["split"] == {"LS": "valid_and_test"}
+    assert comparison["test_cases"] == [30] and comparison["failed"] == []
+
+
+def test_a_model_that_fails_is_reported_and_tried_again(started, toy):
+    for tries in (1, 2):
+        comparison = compare_models(["ItemKNN", "Pop"], NAME, [1], config_dict=toy)
+        assert [model["name"] for model in comparison["models"]] == ["Pop"]
+        (failed,) = comparison["failed"]
+        assert (failed["model"], failed["seed"]) == ("ItemKNN", 1)
+        assert failed["error"] == "the similarities do not fit"
+        assert started.count(("ItemKNN", 1)) == tries and started.count(("Pop", 1)) == 1
+    with pytest.raises(InputError, match="no run ended well: ItemKNN, seed 1: the similarities"):
+        compare_models(["ItemKNN"], NAME, [1], config_dict=toy)
+
+
+def test_an_interrupted_comparison_goes_on_where_it_stopped(started, toy, monkeypatch):
+    run = runner._run_in_own_process
+
+    def interrupted(arguments):
+        if len(started) == 2:
+            raise KeyboardInterrupt
+        return run(arguments)
+
+    monkeypatch.setattr(runner, "_run_in_own_process", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        compare_models(["Pop", "EASE"], NAME, [1, 2], config_dict=toy)
+    assert started == [("Pop", 1), ("EASE", 1)]
+    monkeypatch.setattr(runner, "_run_in_own_process", run)
+    compare_models(["Pop", "EASE"], NAME, [1, 2], config_dict=toy)
+    assert started == [("Pop", 1), ("EASE", 1), ("Pop", 2), ("EASE", 2)]
+
+
+def test_mistakes_are_found_before_the_first_run(started, toy):
+    with pytest.raises(InputError, match="no model named"):
+        compare_models(["Pop", "TIGRE"], NAME, [1], config_dict=toy)
+    with pytest.raises(InputError, match="unknown key"):
+        compare_models(["Pop"], NAME, [1], config_dict={**toy, "epoch": 3})
+    assert started == []
+
+
+def test_a_run_has_a_process_of_its_own(toy):
+    assert runner._run_in_own_process(("Pop", NAME, [], {**toy, "seed": 1})) is None
+    (folder,) = Path("results").iterdir()
+    assert load_result(folder)["status"] == "finished"
+
+
+def test_a_run_that_dies_is_no_reason_to_stop(toy, monkeypatch):
+    monkeypatch.setattr(runner, "_run", crash)
+    with pytest.raises(InputError, match="Pop, seed 1: the process ended with code 9; Pop, seed 2"):
+        compare_models(["Pop"], NAME, [1, 2], config_dict=toy)
