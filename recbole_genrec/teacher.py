@@ -104,7 +104,7 @@ def train_teacher(config: Config) -> Path:
     if checkpoint.is_file():
         trainer.resume_checkpoint(checkpoint)
     _, result = trainer.fit(
-        train_data, valid_data, verbose=False, show_progress=config["show_progress"]
+        train_data, valid_data, show_progress=config["show_progress"]
     )
     getLogger().info(f"Teacher {config['model']}: best valid {result}")
     return checkpoint
