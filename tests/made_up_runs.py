@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from recbole_genrec.evaluator.prefix_metrics import rank_metrics
 from recbole_genrec.recommendations import Recommendations
 from recbole_genrec.results import FORMAT, RECOMMENDATIONS, RESULT, write_json
 
@@ -45,11 +46,17 @@ def made_up_recommendations(
 
 
 def write_run(
-    folder: Path, model: str, seed: int, recommendations: Recommendations, **changes
+    folder: Path,
+    model: str,
+    seed: int,
+    recommendations: Recommendations,
+    settings: dict | None = None,
+    **changes,
 ) -> Path:
-    """Write the folder of a finished run whose metrics are those of the recommendations."""
-    from recbole_genrec.evaluator.prefix_metrics import rank_metrics
+    """Write the folder of a finished run whose metrics are those of the recommendations.
 
+    `settings` are added to its configuration, `changes` to its record.
+    """
     metrics = rank_metrics(recommendations.ranks, [5, 10])
     valid = [{m: v * (epoch + 1) / 4 for m, v in metrics.items()} for epoch in range(4)]
     curve = [
@@ -69,6 +76,7 @@ def write_run(
             "model": model, "dataset": "made-up", "seed": seed, "data_path": str(folder / "absent"),
             "metrics": ["Recall", "NDCG"], "topk": [5, 10], "valid_metric": "NDCG@10",
             "eval_args": {"split": {"LS": "valid_and_test"}, "order": "TO", "mode": "full"},
+            **(settings or {}),
         },
         "versions": {"recbole_genrec": "0", "python": "3"},
         "hardware": {"processor": "abacus", "cores": 2, "threads": 2, "device": "cpu"},

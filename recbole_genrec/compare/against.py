@@ -44,7 +44,7 @@ def choose_reference(models: Sequence[Model], name: str | None, metric: Mapping[
     return best(baselines, key=lambda model: np.mean(model.values(metric["key"])))
 
 
-def tests_against(
+def measure_against(
     reference: Model, models: Sequence[Model], metrics: Mapping[str, Mapping], paired: bool
 ) -> list[dict[str, Any]]:
     """Each other model against the reference in each metric.

@@ -16,8 +16,8 @@ from recbole.evaluator.register import metrics_dict
 from recbole_genrec.compare.against import (
     choose_reference,
     enough_seeds,
+    measure_against,
     seeds_needed,
-    tests_against,
 )
 from recbole_genrec.compare.examples import pick_examples
 from recbole_genrec.compare.runs import Model, align_lists, read_models
@@ -40,8 +40,8 @@ def compare(folders: Iterable[str | os.PathLike], reference: str | None = None) 
 
     Returns:
         plain values: `dataset`, `protocol`, `test_cases`, `metrics`, `selection_metric`,
-        `reference`, `models` (see `_summary`), `tests` (see `tests_against`), `overlap` of pairs of
-        models, `examples`, `failed` runs and `notes`, what a reader has to know.
+        `reference`, `models` (see `_summary`), `tests` (see `measure_against`), `overlap` of pairs
+        of models, `examples`, `failed` runs and `notes`, what a reader has to know.
 
     Raises:
         InputError: if no run is finished, or if the runs have no data set or metric in common.
@@ -66,7 +66,7 @@ def compare(folders: Iterable[str | os.PathLike], reference: str | None = None) 
             "selection_metric": selection,
             "reference": base.name,
             "models": [_summary(model, base, metrics, topk) for model in models],
-            "tests": tests_against(base, models, metrics, paired),
+            "tests": measure_against(base, models, metrics, paired),
             "overlap": _overlaps(lists, topk[-1]) if paired and topk else [],
             "examples": pick_examples(lists, config) if paired and lists else [],
             "failed": failed,

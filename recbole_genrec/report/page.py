@@ -21,7 +21,7 @@ from recbole_genrec.report.tables import (
     Table,
     gains_table,
     results_table,
-    tests_table,
+    significance_table,
 )
 
 HERE = Path(__file__).parent
@@ -79,9 +79,9 @@ def html_report(comparison: Mapping[str, Any]) -> str:
         comparison=comparison,
         results=results_table(comparison),
         gains=gains_table(comparison),
-        tests=tests_table(comparison),
+        tests=significance_table(comparison),
         other_tests=[
-            tests_table(comparison, metric["key"])
+            significance_table(comparison, metric["key"])
             for metric in comparison["metrics"]
             if metric["key"] != selection
         ],

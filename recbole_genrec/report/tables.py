@@ -69,7 +69,7 @@ def results_table(comparison: Mapping[str, Any]) -> Table:
     return Table(f"Test on {comparison['dataset']}", ["Model", *names, *costs], rows)
 
 
-def tests_table(comparison: Mapping[str, Any], metric: str | None = None) -> Table:
+def significance_table(comparison: Mapping[str, Any], metric: str | None = None) -> Table:
     """Each model against the reference in one metric, by default that of the selection."""
     key = metric or comparison["selection_metric"]
     name = next(m["name"] for m in comparison["metrics"] if m["key"] == key)

@@ -13,7 +13,13 @@ from typing import Any
 from recbole_genrec.compare.runs import COMPARISON
 from recbole_genrec.report.conclusion import conclusion
 from recbole_genrec.report.page import html_report
-from recbole_genrec.report.tables import gains_table, render, results_table, tests_table, to_csv
+from recbole_genrec.report.tables import (
+    gains_table,
+    render,
+    results_table,
+    significance_table,
+    to_csv,
+)
 from recbole_genrec.results import write_json
 from recbole_genrec.tokenizer.formats import replacing
 
@@ -62,7 +68,7 @@ def report_text(comparison: Mapping[str, Any], form: str) -> str:
     """The tables in a form of `tables.MARKS`, then the conclusion and what a reader has to know."""
     tables = [results_table(comparison)]
     if len(comparison["models"]) > 1:
-        tables += [gains_table(comparison), tests_table(comparison)]
+        tables += [gains_table(comparison), significance_table(comparison)]
     parts = [render(table, form) for table in tables]
     notes = [
         *comparison["notes"],

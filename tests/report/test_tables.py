@@ -1,0 +1,136 @@
+"""Tables: the same cells in every form, and the numbers of the comparison behind them."""
+
+import copy
+import csv
+import re
+
+import pytest
+
+from recbole_genrec.report.conclusion import conclusion
+from recbole_genrec.report.tables import (
+    MARKS,
+    Cell,
+    Table,
+    gains_table,
+    render,
+    results_table,
+    significance_table,
+    to_csv,
+)
+from recbole_genrec.report.write import publish, report_text
+from tests.report.cases import comparison
+
+
+def figures(seeds: dict[str, list[float]], smaller_is_better: bool = False) -> dict:
+    """The part of a comparison that the table of results reads."""
+    cost = {"mean": 1.0, "std": None, "values": [1.0]}
+    return {
+        "dataset": "toy",
+        "metrics": [{"key": "m", "name": "M", "smaller_is_better": smaller_is_better}],
+        "models": [
+            {"name": name, "seeds": [1], "peak_memory": 0, "parameters": cost, "epochs": cost,
+             "minutes": cost, "test": {"m": {"mean": mean, "std": None, "values": [mean]}}}
+            for name, mean in seeds.items()
+        ],
+    }  # fmt: skip
+
+
+def test_cells_hold_the_numbers_of_the_comparison():
+    c = comparison()
+    table = results_table(c)
+    for row, model in zip(table.rows, c["models"], strict=True):
+        assert row[0].text == model["name"]
+        for cell, metric in zip(row[1:], c["metrics"], strict=False):
+            figure = model["test"][metric["key"]]
+            assert cell.value == figure["mean"]
+            assert cell.text == f"{figure['mean']:.4f} ± {figure['std']:.4f}"
+    for row in gains_table(c).rows:
+        gains = [t["gain"] for t in c["tests"] if t["model"] == row[0].text]
+        assert [cell.value for cell in row[1:]] == gains
+    for row in significance_table(c, "recall@5").rows:
+        (test,) = (t for t in c["tests"] if (t["model"], t["metric"]) == (row[0].text, "recall@5"))
+        assert row[3].value == test["permutation_holm"] and row[6].text == test["seeds_verdict"]
+
+
+@pytest.mark.parametrize(
+    ("values", "smaller", "places"),
+    [
+        ([0.1, 0.3, 0.2], False, [None, 1, 2]),
+        ([0.1, 0.3, 0.2], True, [1, None, 2]),
+        ([0.3, 0.30004, 0.2, 0.1], False, [1, 1, 2, None]),  # equal as shown: both are best
+        ([0.3], False, [None]),  # nothing to be better than
+    ],
+)
+def test_best_and_second_value(values, smaller, places):
+    named = {f"m{n}": value for n, value in enumerate(values)}
+    table = results_table(figures(named, smaller))
+    assert [row[1].place for row in table.rows] == places
+
+
+@pytest.mark.parametrize("form", MARKS)
+def test_every_form_has_every_cell(form):
+    c = comparison()
+    for table in (results_table(c), gains_table(c), significance_table(c)):
+        text = render(table, form)
+        plain = re.sub(r"\x1b\[\d+m|\\(?=[%<_])|\$", "", text).replace(r"\pm", "±")
+        plain = plain.replace(" -- ", " – ")
+        for row in table.rows:
+            for cell in row:
+                assert cell.text in plain, cell
+
+
+def test_marks_in_latex_and_markdown():
+    table = Table("T", ["Model", "x_1"], [[Cell("A_B & C"), Cell("50 %", 0.5, 1)]])
+    table.rows.append([Cell("D|E"), Cell("0.2 ± 0.1", 0.2, 2)])
+    latex = render(table, "latex")
+    assert r"A\_B \& C & \textbf{50 \%} \\" in latex
+    assert r"D|E & \underline{0.2 $\pm$ 0.1} \\" in latex
+    assert r"Model & x\_1 \\" in latex and latex.count(r"\toprule") == 1
+    markdown = render(table, "markdown")
+    assert r"A\_B & C" in markdown and r"D\|E" in markdown
+    assert "**50 %**" in markdown and "<u>0.2 ± 0.1</u>" in markdown
+
+
+def test_csv_holds_unrounded_numbers():
+    c = comparison()
+    rows = list(csv.DictReader(to_csv(results_table(c)).splitlines()))
+    for row, model in zip(rows, c["models"], strict=True):
+        assert row["Model"] == model["name"]
+        assert float(row["NDCG@10"]) == model["test"]["ndcg@10"]["mean"]
+
+
+def test_report_says_what_went_wrong():
+    text = report_text(comparison(), "markdown")
+    assert "X, seed 1 failed: out of memory <now>" in text
+    assert "Too few seeds (2 per model)" in text
+    assert all(line.startswith("%") or "\\" in line for line in
+               report_text(comparison(), "latex").splitlines() if line)  # fmt: skip
+
+
+def test_conclusion_names_the_winner_and_how_sure_that_is():
+    c = copy.deepcopy(comparison())
+    sentence = conclusion(c)
+    assert sentence.startswith("TIGER is best in NDCG@10, 0.")
+    gain = next(t["gain"] for t in c["tests"] if (t["model"], t["metric"]) == ("TIGER", "ndcg@10"))
+    assert f"{100 * gain:+.1f} % over SASRec" in sentence
+    assert "Over users the difference is significant (p " in sentence
+    assert "too few seeds" in sentence
+    for model in c["models"]:  # now the reference is the best
+        if model["name"] == "TIGER":
+            model["test"]["ndcg@10"]["mean"] = 0.0
+    assert conclusion(c).startswith("SASRec is best")
+    assert "the next is Pop" in conclusion(c)
+    c["models"] = c["models"][:1]
+    assert conclusion(c).startswith("Pop alone: NDCG@10")
+
+
+def test_publish_writes_all_forms_beside_the_runs_and_overwrites_none(tmp_path, capsys):
+    c = copy.deepcopy(comparison())
+    c["models"][0]["folders"] = [str(tmp_path / "Pop-1"), str(tmp_path / "Pop-2")]
+    folders = [publish(c), publish(c)]
+    assert len(set(folders)) == 2 and {folder.parent for folder in folders} == {tmp_path}
+    names = {"comparison.json", "report.html", "tables.md", "tables.tex", "results.csv"}
+    assert {path.name for path in folders[0].iterdir()} == names
+    printed = capsys.readouterr().out
+    assert "Test on made-up" in printed and "\x1b" not in printed
+    assert str(folders[1] / "report.html") in printed
