@@ -134,8 +134,7 @@ class GenRecDataset(SequentialDataset, RepairedDataset):
                 if field in feat:
                     self._del_col(feat, field)
                 elif field in self.field2type:
-                    for properties in (self.field2type, self.field2source, self.field2seqlen):
-                        properties.pop(field, None)
+                    self._forget(field)
                 else:
                     self.logger.warning(f"unused_col: there is no field [{field}] in {feat_name}.")
 

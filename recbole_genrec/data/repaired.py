@@ -207,6 +207,20 @@ class RepairedDataset(FilteredDataset):
             self.logger.warning(f"{field} is no float field: {key} leaves it as it is.")
         return floats
 
+    def _del_col(self, feat, field) -> None:
+        del feat[field]
+        self._forget(field)
+
+    def _forget(self, field) -> None:
+        for properties in (
+            self.field2id_token,
+            self.field2token_id,
+            self.field2seqlen,
+            self.field2source,
+            self.field2type,
+        ):
+            properties.pop(field, None)
+
     # ---- tensors
 
     def _change_feat_format(self) -> None:

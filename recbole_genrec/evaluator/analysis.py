@@ -140,9 +140,12 @@ def overlap(first: Recommendations, second: Recommendations, k: int) -> dict[str
 def average(analyses: Sequence[Any]) -> Any:
     """Mean of several results of `analyse`, such as those of all seeds, number by number.
 
-    `code_usage` is that of the first: codes of different tokenizers have nothing in common.
+    `code_usage` is that of the first: codes of different tokenizers have nothing in common. What
+    one of them lacks, the mean lacks.
     """
     first = analyses[0]
+    if any(each is None for each in analyses):
+        return None
     if isinstance(first, dict):
         return {
             key: value if key == "code_usage" else average([each[key] for each in analyses])
@@ -150,4 +153,4 @@ def average(analyses: Sequence[Any]) -> Any:
         }
     if isinstance(first, list):
         return [average(list(entries)) for entries in zip(*analyses, strict=True)]
-    return None if first is None else float(np.mean(analyses))
+    return float(np.mean(analyses))

@@ -98,6 +98,16 @@ def test_first_items_count_in_popularity_and_in_the_matrix(tmp_path, max_length)
     assert times[1:, 1:].tolist() == [[1, 2, 3], [1, 0, 2]]
 
 
+def test_statistics_of_a_causal_split_are_those_of_all_its_samples(tmp_path):
+    data_path = write_toy(tmp_path)
+    whole = GenRecDataset(sequential(data_path)).build()[0]
+    causal = GenRecDataset(sequential(data_path, history_attention="causal")).build()[0]
+    assert len(causal) < len(whole)
+    assert causal.item_counter == whole.item_counter
+    assert torch.equal(causal.target_counts, whole.target_counts)
+    assert (causal.inter_matrix(form="csr") != whole.inter_matrix(form="csr")).nnz == 0
+
+
 def test_order_is_that_of_the_file_clock_not_of_float32(tmp_path):
     """Unix seconds a minute apart: float32 resolves 128 s, and the file is not in time order."""
     rng = np.random.default_rng(3)

@@ -1,5 +1,7 @@
 """What counts as recommended, and that ranked lists and dense scores give the same metrics."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -142,6 +144,15 @@ def test_list_metrics_agree_with_recboles_formulas():
         assert {k: float(v) for k, v in theirs.items()} == pytest.approx(
             {k: float(ours[k]) for k in theirs}
         )
+
+
+def test_the_padding_item_is_not_one_of_the_catalogue():
+    made = GenRecCollector(settings(["ItemCoverage"]))
+    dataset = SimpleNamespace(num=lambda field: {"item_id": 6}[field])
+    made.config["ITEM_ID_FIELD"] = "item_id"
+    made.data_collect(SimpleNamespace(dataset=dataset))
+    assert made.get_data_struct().get("data.num_items") == 5
+    assert made.get_data_struct().get("data.num_items") == 5  # kept for the next evaluation
 
 
 def test_recommended_items_can_be_taken_once():

@@ -179,7 +179,7 @@ def test_resume_continues_the_optimiser_the_schedule_and_the_best_result(data_pa
 
 def test_the_best_checkpoint_holds_its_own_result(data_path):
     """RecBole keeps the best result only after it has saved; a resumed run would lose it."""
-    run = popularity_run(data_path, epochs=3, learning_rate=0.1)
+    run = popularity_run(data_path)
     trainer = popularity_trainer(run)
     score, result = trainer.fit(run.train, run.valid)
     checkpoint = load_checkpoint(trainer.saved_model_file)
@@ -323,7 +323,10 @@ def test_gradients_are_clipped_after_they_are_unscaled(data_path):
     assert (trainer.model.weight - before).norm().item() == pytest.approx(1e-3, rel=1e-3)
 
 
-def test_mixed_precision_is_bfloat16(data_path):
+def test_mixed_precision_is_bfloat16(data_path, monkeypatch):
+    asked, autocast = [], torch.autocast
+    monkeypatch.setattr(torch, "autocast", lambda *a, **k: asked.append(k) or autocast(*a, **k))
+
     class Watching(Popularity):
         def calculate_loss(self, interaction):
             self.calls.append((torch.ones(2, 2) @ torch.ones(2, 2)).dtype)
@@ -333,6 +336,7 @@ def test_mixed_precision_is_bfloat16(data_path):
     trainer = popularity_trainer(run, Watching)
     trainer.fit(run.train)
     assert set(trainer.model.calls) == {torch.bfloat16}
+    assert asked[0] == {"dtype": torch.bfloat16, "enabled": True}  # float16 is a GPU's default
 
 
 def test_progress_shows_samples_per_second(data_path, capsys):
