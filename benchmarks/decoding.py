@@ -153,7 +153,7 @@ def main() -> None:
         "ours, fp32": lambda: ours(histories),
         "ours, bf16": lambda: bf16(histories),
     }
-    times = seconds(candidates, args.rounds)
+    times = seconds(candidates, args.rounds, args.clock)
     users = {name: len(few) if "transformers" in name else len(histories) for name in times}
     rates = {name: users[name] / times[name] for name in times}
     slowest = rates["transformers generate, Python trie, fp32"]

@@ -140,7 +140,9 @@ def main() -> None:
     def steps(training: Training):
         return lambda: [training.step() for _ in range(args.steps)]
 
-    times = seconds({name: steps(training) for name, training in rows.items()}, args.rounds)
+    times = seconds(
+        {name: steps(training) for name, training in rows.items()}, args.rounds, args.clock
+    )
     rates = {}
     for name in rows:
         batches = users if "causal" in name else prefixes

@@ -57,6 +57,7 @@ def main() -> None:
     whole = seconds(
         {size: lambda engine=engine: engine(histories) for size, engine in engines.items()},
         args.rounds,
+        args.clock,
     )
     logits = torch.randn(LOGITS_OF, args.beam, VOCAB)
     alone = seconds(
@@ -65,6 +66,7 @@ def main() -> None:
             for size, engine in engines.items()
         },
         10 * args.rounds,
+        args.clock,
     )
     lines = [
         [

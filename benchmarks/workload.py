@@ -28,6 +28,7 @@ HELD_OUT = 2  # interactions of a user, for validation and test
 USERS = [7162, 4221, 2680, 1811, 1366, 881, 695, 558, 439]
 USERS += [361, 262, 207, 213, 141, 118, 112, 117, 84]
 BUSY_USERS, BUSY_MEAN = 935, 38.2
+CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 
 
 def arguments(description: str) -> argparse.ArgumentParser:
@@ -35,6 +36,12 @@ def arguments(description: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--threads", type=int, default=2, help="threads of torch")
     parser.add_argument("--rounds", type=int, default=3, help="interleaved repetitions")
+    parser.add_argument(
+        "--clock",
+        choices=CLOCKS,
+        default="wall",
+        help="cpu: seconds of the processor; steadier for one thread on a busy machine",
+    )
     parser.add_argument(
         "--data", type=Path, help="an .inter file for the users' numbers of interactions"
     )
@@ -82,18 +89,21 @@ def catalogue(num_items: int = NUM_ITEMS) -> torch.Tensor:
     return torch.cat([torch.zeros(1, LEVELS, dtype=torch.long), tokens[order.argsort()]])
 
 
-def seconds(candidates: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Median wall-clock seconds of each candidate, all of them run in turn in every round."""
+def seconds(
+    candidates: dict[str, Callable[[], object]], rounds: int, clock: str = "wall"
+) -> dict[str, float]:
+    """Median seconds of each candidate, all of them run in turn in every round."""
+    now = CLOCKS[clock]
     times = {name: [] for name in candidates}
     for candidate in candidates.values():
         candidate()  # warm up
     for _ in range(rounds):
         for name, candidate in candidates.items():
-            start = time.perf_counter()
+            start = now()
             candidate()
             if torch.cuda.is_available():
                 torch.cuda.synchronize()
-            times[name].append(time.perf_counter() - start)
+            times[name].append(now() - start)
     return {name: statistics.median(values) for name, values in times.items()}
 
 
