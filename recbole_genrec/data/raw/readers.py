@@ -27,7 +27,7 @@ CHUNK_ROWS = 65_536
 SEPARATORS = ",;\t|"
 
 Chunks = Iterator[tuple[Sequence[int], list[Sequence[Any]]]]
-Rows = Iterator[tuple[int, tuple | None]]  # line number and values, None for a malformed row
+Rows = Iterator[tuple]  # line number and values; of a malformed row the line number alone
 
 
 def read_csv(path: Path, names: list[str], drops: Drops, encoding: str = "utf-8") -> Chunks:
@@ -61,7 +61,7 @@ def read_plain(
         for number, line in enumerate(read_lines(path, encoding), start=1):
             if not line.isspace():
                 fields = line.rstrip("\r\n").split(separator)
-                yield number, pick(fields) if len(fields) == len(header) else None
+                yield (number, *pick(fields)) if len(fields) == len(header) else (number,)
 
     yield from _chunks(rows(), drops)
 
@@ -94,11 +94,11 @@ def read_json_lines(
             except (ValueError, SyntaxError, RecursionError, MemoryError):
                 record = None
             if not isinstance(record, dict):
-                yield number, None
+                yield (number,)
                 continue
             if not needed <= keys.keys():
                 keys.update(dict.fromkeys(record))
-            yield number, tuple(map(record.get, names))
+            yield (number, *map(record.get, names))
 
     for chunk in _chunks(rows(), drops):
         if keys:
@@ -189,20 +189,20 @@ def _csv_rows(lines: Iterator[str], separator: str, header: list[str], names: li
         try:
             row = next(reader, None)
         except csv.Error:  # e.g. a quotation mark that is never closed
-            yield number, None
+            yield (number,)
             continue
         if row is None:
             return
         if row:
-            yield number, pick(row) if len(row) == len(header) else None
+            yield (number, *pick(row)) if len(row) == len(header) else (number,)
 
 
 def _chunks(rows: Rows, drops: Drops) -> Chunks:
-    """Rows in chunks, column by column; those that are None are counted as malformed."""
+    """Rows in chunks, column by column; malformed ones are counted and left out."""
     while chunk := list(islice(rows, CHUNK_ROWS)):
         drops.rows += len(chunk)
-        drops.add(MALFORMED, (number for number, values in chunk if values is None))
-        good = [(number, *values) for number, values in chunk if values is not None]
+        drops.add(MALFORMED, (row[0] for row in chunk if len(row) == 1))
+        good = [row for row in chunk if len(row) > 1]
         if good:
             lines, *columns = zip(*good, strict=True)
             yield lines, columns
