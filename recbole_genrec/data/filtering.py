@@ -6,6 +6,8 @@ from recbole.utils import FeatureType
 
 from recbole_genrec.errors import InputError
 
+EVERY_NUMBER = [("[", 0.0, float("inf"), ")")]  # RecBole's default interval, parsed
+
 
 class FilteredDataset(Dataset):
     """RecBole's Dataset whose filters mean what they mean in RecBole, in its order of rows."""
@@ -72,7 +74,7 @@ class FilteredDataset(Dataset):
             self.uid_field: self._parse_intervals_str(self.config["user_inter_num_interval"]),
             self.iid_field: self._parse_intervals_str(self.config["item_inter_num_interval"]),
         }
-        allowed = {field: intervals for field, intervals in allowed.items() if intervals}
+        allowed = {f: found for f, found in allowed.items() if found and found != EVERY_NUMBER}
         banned: dict[str, list] = {field: [] for field in allowed}
         while True:
             kept = pd.Series(True, index=self.inter_feat.index)

@@ -271,6 +271,29 @@ class RepairedDataset(FilteredDataset):
                 self.logger.warning(f"There are no {name} samples.")
         return parts
 
+    def leave_one_out(self, group_by, leave_one_mode) -> list:
+        """Split off the last samples of each group; groups stand in order of their first sample."""
+        parts = {"valid_and_test": (1, 0), "valid_only": (0, None), "test_only": (None, 0)}
+        if group_by is None or leave_one_mode not in parts:
+            raise InputError(
+                f"eval_args: LS should be one of {', '.join(parts)}, found [{leave_one_mode}]"
+            )
+        group = self.inter_feat[group_by].numpy()
+        _, first, place, sizes = np.unique(
+            group, return_index=True, return_inverse=True, return_counts=True
+        )
+        order = np.argsort(first[place], kind="stable")
+        size = sizes[place][order]
+        starts = np.r_[True, np.diff(group[order]) != 0]
+        number = np.arange(len(order))
+        from_end = size - 1 - (number - np.maximum.accumulate(np.where(starts, number, 0)))
+        wanted = sum(part is not None for part in parts[leave_one_mode])
+        left_out = from_end < np.minimum(wanted, size - 1)  # one sample always stays for training
+        indices = [order[~left_out]]
+        indices += [order[left_out & (from_end == part)] for part in parts[leave_one_mode]]
+        self._drop_unused_col()
+        return [self.copy(rows(self.inter_feat, index)) for index in indices]
+
     def save(self) -> None:
         """Pickle the filtered data set into `checkpoint_dir`."""
         ensure_dir(self.config["checkpoint_dir"])
