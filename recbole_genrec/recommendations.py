@@ -6,6 +6,7 @@ import os
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from logging import getLogger
 
 import numpy as np
 import torch
@@ -124,15 +125,24 @@ def collect_recommendations(trainer, train_data, test_data) -> Recommendations |
 
     Args:
         trainer: its `recommended_items` [rows, K] follow the rows of the loader; None when the
-            evaluation ranked samples instead of all items, and then there are no lists to keep.
+            evaluation ranked samples instead of all items.
         train_data: RecBole's loader of the training part, where popularity is counted.
         test_data: RecBole's full-ranking loader.
+
+    Returns:
+        the lists, or None if the trainer has none for every row.
     """
     lists = getattr(trainer, "recommended_items", None)  # trainers of decision trees rank nothing
     if lists is None:
         return None
     dataset = test_data.dataset
     users, targets, rows = _test_cases(test_data)
+    if len(lists) != rows.max() + 1:
+        getLogger().warning(
+            f"The evaluation has left lists for {len(lists)} of {rows.max() + 1} rows, as happens "
+            "on several devices: no recommendations are kept."
+        )
+        return None
     # the first item of a user is no target: inter_matrix counts it too, item_counter may not
     counts = train_data.dataset.inter_matrix(form="csr")
     return Recommendations(

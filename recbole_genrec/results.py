@@ -99,8 +99,8 @@ class RunRecorder:
     def record_fit(self, trainer) -> None:
         """Note what training has done; called right after `trainer.fit`.
 
-        Reads `train_loss_dict`, `valid_results` (of each validated epoch) and `best_epoch`, which
-        trainers without epochs lack.
+        Reads `train_loss_dict`, `valid_results` (of each validated epoch), `best_epoch` and `step`,
+        which trainers without epochs lack.
         """
         self._lap("training")
         losses = getattr(trainer, "train_loss_dict", {})
@@ -108,6 +108,7 @@ class RunRecorder:
         best = getattr(trainer, "best_epoch", None)
         self.result |= {
             "epochs_trained": len(losses),
+            "steps": getattr(trainer, "step", 0),
             "best_epoch": best,
             "valid_metric": self._config["valid_metric"].lower(),
             "valid_result": valid.get(best),

@@ -84,6 +84,7 @@ def write_run(
         "parameters": 1000 * len(model),
         "tokenizer_report": None,
         "epochs_trained": 4,
+        "steps": 400,
         "best_epoch": 3,
         "valid_metric": "ndcg@10",
         "valid_result": valid[-1],

@@ -79,6 +79,7 @@ def test_a_run_leaves_its_settings_metrics_and_lists(model, tmp_path):
     assert (result["model"], result["dataset"], result["seed"]) == (model, NAME, 7)
     assert result["config"]["metrics"] == ["Recall", "NDCG"]
     assert len(result["learning_curve"]) == result["epochs_trained"] > 0
+    assert result["steps"] % result["epochs_trained"] == 0 < result["steps"]
     assert result["valid_result"]["ndcg@5"] == max(
         epoch["valid"]["ndcg@5"] for epoch in result["learning_curve"]
     )

@@ -115,6 +115,7 @@ def _summary(
         "minutes": spread([result["seconds"]["training"] / 60 for result in results]),
         "peak_memory": max(result["peak_memory"] for result in results),
         "epochs": spread([result["epochs_trained"] for result in results]),
+        "steps": spread([result["steps"] for result in results]),
         "device": _device(results[0]),
         "learning_curves": [
             {"seed": result["seed"], "epochs": result["learning_curve"]} for result in results
@@ -161,7 +162,10 @@ def _notes(models: Sequence[Model], base: Model, paired: bool) -> list[str]:
             f"seeds: {len(others)} comparison{'s' * (len(others) > 1)} at p < 0.05 "
             f"need {seeds_needed(len(others))} each."
         )
-    devices = sorted({_device(result) for model in models for result in model.results})
+    selections = sorted({result["valid_metric"] for m in models for result in m.results})
+    if len(selections) > 1:
+        notes.append(f"Epochs were chosen by different metrics: {', '.join(selections)}.")
+    devices = sorted({_device(result) for m in models for result in m.results})
     if len(devices) > 1:
         notes.append(f"Minutes and memory are of different hardware: {'; '.join(devices)}.")
     return notes

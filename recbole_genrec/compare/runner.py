@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -96,8 +97,8 @@ def _run_in_own_process(run: Run) -> str | None:
     process.start()
     try:
         process.join()
-    except KeyboardInterrupt:  # a terminal interrupts both; the run needs a moment for its record
-        process.join(timeout=10)
+    except KeyboardInterrupt:  # from a terminal the run has been interrupted too
+        process.join(timeout=5)
         process.terminate()
         process.join()
         raise
@@ -107,6 +108,8 @@ def _run_in_own_process(run: Run) -> str | None:
 def _run(model: str, dataset: str, files: list[str], settings: dict[str, Any]) -> None:
     from recbole_genrec.quick_start import run_recbole_genrec
 
+    # an exception, unlike the signal, gets into the record of the run
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped by a signal"))
     try:
         run_recbole_genrec(model, dataset, files, settings)
     except InputError as error:

@@ -44,3 +44,19 @@ def conclusion(comparison: Mapping[str, Any]) -> str:
     users = OVER_USERS[test["users_verdict"]].format(p=p_text(test["permutation_holm"]))
     seeds = OVER_SEEDS[test["seeds_verdict"]].format(p=p_text(test["seeds_holm"]))
     return f"{found}; {gap}. {users[0].upper()}{users[1:]}; {seeds}."
+
+
+def circumstances(comparison: Mapping[str, Any]) -> list[str]:
+    """What the figures are of: models, test cases, seeds, selection, reference, hardware."""
+    models, key = comparison["models"], comparison["selection_metric"]
+    metric = next(metric["name"] for metric in comparison["metrics"] if metric["key"] == key)
+    cases = " or ".join(f"{number:,}" for number in comparison["test_cases"])
+    seeds = sorted({seed for model in models for seed in model["seeds"]})
+    return [
+        f"{len(models)} model{'s' * (len(models) > 1)}",
+        *([f"{cases} test cases"] if cases else []),
+        f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}",
+        f"epochs chosen by validation {metric}",
+        f"reference {comparison['reference']}",
+        *sorted({model["device"] for model in models}),
+    ]

@@ -15,7 +15,7 @@ from markupsafe import Markup
 from recbole_genrec import __version__
 from recbole_genrec.report import charts
 from recbole_genrec.report.charts import Series, Style
-from recbole_genrec.report.conclusion import conclusion
+from recbole_genrec.report.conclusion import circumstances, conclusion
 from recbole_genrec.report.tables import (
     Cell,
     Table,
@@ -73,7 +73,7 @@ def html_report(comparison: Mapping[str, Any]) -> str:
     selection = comparison["selection_metric"]
     return environment.get_template("page.html").render(
         title=f"Comparison on {comparison['dataset']}",
-        facts=_facts(comparison),
+        facts=circumstances(comparison),
         conclusion=conclusion(comparison),
         contents=[*contents, ("runs", "Runs")],
         comparison=comparison,
@@ -103,17 +103,6 @@ class _Marks(dict):
 
     def __missing__(self, name: str) -> str:
         return ""
-
-
-def _facts(comparison: Mapping[str, Any]) -> list[str]:
-    models = comparison["models"]
-    cases = " or ".join(f"{number:,}" for number in comparison["test_cases"])
-    seeds = sorted({seed for model in models for seed in model["seeds"]})
-    facts = [f"{len(models)} model{'s' * (len(models) > 1)}"]
-    facts += [f"{cases} test cases"] if cases else []
-    facts.append(f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}")
-    facts.append(f"epochs chosen by validation {_metric_name(comparison)}")
-    return [*facts, f"reference {comparison['reference']}"]
 
 
 def _metric_name(comparison: Mapping[str, Any]) -> str:
@@ -334,19 +323,21 @@ def _runs_table(models: Sequence[Mapping[str, Any]]) -> Table:
             model["folders"],
             model["minutes"]["values"],
             model["epochs"]["values"],
+            model["steps"]["values"],
             strict=True,
         )
-        for seed, folder, minutes, epochs in figures:
+        for seed, folder, minutes, epochs, steps in figures:
             rows.append(
                 [
                     Cell(model["name"], model["name"]),
                     Cell(str(seed), seed),
                     Cell(f"{epochs:.0f}", epochs),
+                    Cell(f"{steps:,.0f}", steps),
                     Cell(f"{minutes:.1f}", minutes),
                     Cell(model["device"], model["device"]),
                     Cell(folder, folder),
                 ]
             )
     return Table(
-        "Finished runs", ["Model", "Seed", "Epochs", "Minutes", "Hardware", "Folder"], rows
+        "Finished runs", ["Model", "Seed", "Epochs", "Steps", "Minutes", "Hardware", "Folder"], rows
     )

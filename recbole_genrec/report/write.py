@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from recbole_genrec.compare.runs import COMPARISON
-from recbole_genrec.report.conclusion import conclusion
+from recbole_genrec.report.conclusion import circumstances, conclusion
 from recbole_genrec.report.page import html_report
 from recbole_genrec.report.tables import (
     gains_table,
@@ -65,7 +65,7 @@ def write_report(comparison: Mapping[str, Any], root: str | os.PathLike) -> Path
 
 
 def report_text(comparison: Mapping[str, Any], form: str) -> str:
-    """The tables in a form of `tables.MARKS`, then the conclusion and what a reader has to know."""
+    """The tables in a form of `tables.MARKS`, then conclusion, circumstances and notes."""
     tables = [results_table(comparison)]
     if len(comparison["models"]) > 1:
         tables += [gains_table(comparison), significance_table(comparison)]
@@ -78,7 +78,7 @@ def report_text(comparison: Mapping[str, Any], form: str) -> str:
         ),
     ]
     prefix = {"latex": "% ", "markdown": "- "}.get(form, "* ")
-    lines = [conclusion(comparison), *notes]
+    lines = [conclusion(comparison), "; ".join(circumstances(comparison)), *notes]
     parts.append("\n".join(prefix + " ".join(line.split()) for line in lines))
     return "\n\n".join(parts) + "\n"
 
