@@ -20,8 +20,7 @@ for _alias, _type in {
 
 def _update(self: scipy.sparse.dok_matrix, entries: dict[tuple[int, int], float]) -> None:
     """Set many entries at once, as `dok_matrix._update` did up to scipy 1.12."""
-    for index, value in entries.items():
-        self[index] = value
+    self._dict.update(entries)  # entry by entry through the public interface takes seconds
 
 
 # The adjacency matrices of LightGCN, NGCF, NCL, SpectralCF and GCMC are built with it.
