@@ -86,6 +86,7 @@ def teacher_config(config, checkpoint_dir: str | Path) -> Config:
     }
     settings = {
         **{key: config[key] for key in shared if key in config},
+        "history_attention": "bidirectional",  # one sample per prefix: what RecBole's models expect
         **own,
         **config["teacher_config"],
         "data_path": str(Path(config["data_path"]).parent),  # RecBole appends the data set's name

@@ -73,7 +73,8 @@ def test_the_trained_teacher_is_the_model_that_the_runner_trains(toy, trainings,
 
 def test_a_teacher_is_trained_once_for_the_same_settings_and_data(toy, trainings):
     first = run_teacher_stage(*toy())
-    again = run_teacher_stage(*toy(epochs=7, learning_rate=0.5, joint_tokenizer_learning_rate=0))
+    of_the_student = {"epochs": 7, "learning_rate": 0.5, "history_attention": "causal"}
+    again = run_teacher_stage(*toy(**of_the_student))
     assert trainings == [0, 1]
     assert torch.equal(first, again)
     run_teacher_stage(*toy(teacher_learning_rate=0.01))
