@@ -59,14 +59,19 @@ class Config(RecBoleConfig):
     ):
         try:
             super().__init__(model, dataset, config_file_list, config_dict)
-        except (ValueError, TypeError, NotImplementedError) as error:  # RecBole's own checks
+        except (ValueError, NotImplementedError) as error:  # RecBole's own checks
             raise InputError(str(error)) from error
+        self.as_dict()  # refuses what no checkpoint could hold
         check_values(self)
         check_dataset(self)
 
     def as_dict(self) -> dict[str, Any]:
-        """All settings as plain values, so that they can be stored in a checkpoint or as JSON."""
-        return {key: _plain(value) for key, value in self.final_config_dict.items()}
+        """All settings as plain values, so that they can be stored in a checkpoint or as JSON.
+
+        Raises:
+            InputError: naming the key whose value has no plain form.
+        """
+        return {key: _plain(key, value) for key, value in self.final_config_dict.items()}
 
     # ---- reading: the hooks of RecBole's constructor, in the order in which it calls them
 
@@ -191,15 +196,15 @@ def _checked_eval_args(value: Any) -> dict[str, Any]:
     return value
 
 
-def _plain(value: Any) -> Any:
+def _plain(key: str, value: Any) -> Any:
     if isinstance(value, Enum):
         return value.name
     if isinstance(value, dict):
-        return {key: _plain(entry) for key, entry in value.items()}
+        return {name: _plain(key, entry) for name, entry in value.items()}
     if isinstance(value, (list, tuple, set)):
-        return [_plain(entry) for entry in value]
+        return [_plain(key, entry) for entry in value]
     if isinstance(value, (torch.device, Path)):
         return str(value)
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
-    raise TypeError(f"a setting should be a plain value, found {type(value).__name__} [{value}]")
+    raise InputError(f"{key} should be a plain value, found {type(value).__name__} [{value}]")

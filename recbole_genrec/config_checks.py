@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from recbole.evaluator import metric_types
-from recbole.utils import argument_list
+from recbole.utils import EvaluatorType, argument_list
 
 from recbole_genrec.errors import InputError
 from recbole_genrec.registry import nearest
@@ -84,12 +84,18 @@ def check_metrics(settings: Mapping[str, Any]) -> None:
             raise InputError(f"there is no metric named [{metric}]{nearest(metric, metric_types)}")
     if not topk or not all(_is_count(k) for k in topk):
         raise InputError(f"topk should be a positive integer or a list of them, found [{topk}]")
-    name, at, k = str(settings["valid_metric"]).partition("@")
-    computed = [metric.lower() for metric in metrics]
-    if name.lower() not in computed or (at and k not in map(str, topk)):
+    if len({metric_types[metric.lower()] for metric in metrics}) > 1:
+        raise InputError(f"metrics: ranking and value metrics cannot be mixed, found {metrics}")
+    computed = []
+    for metric in metrics:
+        of_lists = (
+            metric_types[metric.lower()] == EvaluatorType.RANKING and metric.lower() != "gauc"
+        )
+        computed += [f"{metric}@{k}" for k in topk] if of_lists else [metric]
+    if settings["valid_metric"].lower() not in [name.lower() for name in computed]:
         raise InputError(
-            f"valid_metric [{settings['valid_metric']}] is not among those computed: "
-            f"metrics {metrics} at topk {topk}"
+            f"valid_metric [{settings['valid_metric']}] should be one of those computed: "
+            f"{', '.join(computed)} (metrics, topk)"
         )
 
 

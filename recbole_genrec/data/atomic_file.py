@@ -10,6 +10,7 @@ from recbole.utils import FeatureType
 
 from recbole_genrec.errors import InputError
 
+ENCODING = "utf-8-sig"  # UTF-8, with or without a byte order mark
 FLOAT_MISSING = ["", "nan", "NaN", "NA", "N/A", "null", "NULL", "None"]
 
 
@@ -21,7 +22,7 @@ def read_header(
     Raises:
         InputError: naming the file and the header cell that is not `name:type`.
     """
-    with open(path, encoding=encoding) as file:
+    with open(path, encoding=encoding or ENCODING, errors="replace") as file:
         cells = file.readline().rstrip("\r\n").split(separator)
     types = {kind.value: kind for kind in FeatureType}
     columns = {}
@@ -61,8 +62,8 @@ def read_atomic_file(
             keep_default_na=False,
             quoting=csv.QUOTE_NONE,
             engine="c" if len(separator) == 1 else "python",
-            encoding=encoding,
+            encoding=encoding or ENCODING,
             index_col=False,
         )
-    except (ValueError, UnicodeDecodeError) as error:
+    except ValueError as error:  # also what cannot be parsed or decoded
         raise InputError(f"{path}: {error}") from error

@@ -8,6 +8,7 @@ import os
 import pickle
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
@@ -34,20 +35,28 @@ class RepairedDataset(FilteredDataset):
         if self.config["local_rank"] == 0:
             url = self._get_download_url("url")
             self.logger.info(f"Prepare to download dataset [{self.dataset_name}] from [{url}].")
-            if not decide_download(url):
-                raise InputError(f"there is no folder {self.dataset_path}; download refused")
-            target = Path(self.dataset_path)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with TemporaryDirectory(dir=target.parent) as temporary:
-                folder = Path(temporary) / target.name
-                archive = Path(download_url(url, str(folder)))
-                extract_zip(str(archive), str(folder))
-                archive.unlink()
-                rename_atomic_files(str(folder), archive.stem, self.dataset_name)
-                os.replace(folder, target)
+            try:
+                self._download_into(Path(self.dataset_path), url)
+            except (OSError, BadZipFile) as error:
+                raise InputError(
+                    f"there is no folder {self.dataset_path}, and the download of [{url}] failed: "
+                    f"{error}"
+                ) from error
             self.logger.info("Downloading done.")
         if torch.distributed.is_initialized():
             torch.distributed.barrier()
+
+    def _download_into(self, target: Path, url: str) -> None:
+        if not decide_download(url):
+            raise InputError(f"there is no folder {target}, and its download was declined")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=target.parent) as temporary:
+            folder = Path(temporary) / target.name
+            archive = Path(download_url(url, str(folder)))
+            extract_zip(str(archive), str(folder))
+            archive.unlink()
+            rename_atomic_files(str(folder), archive.stem, self.dataset_name)
+            os.replace(folder, target)
 
     def _load_inter_feat(self, token, dataset_path) -> None:
         parts = self.benchmark_filename_list or []
@@ -124,14 +133,14 @@ class RepairedDataset(FilteredDataset):
         if ftype == FeatureType.FLOAT_SEQ:
             dtype = np.float64
         try:
-            rows = [
+            sequences = [
                 np.array([word for word in cell.split(separator) if word], dtype=dtype)[:longest]
                 for cell in cells.fillna("")
             ]
         except ValueError as error:
             raise InputError(f"{filepath}: column [{field}] of type float_seq: {error}") from error
-        self.field2seqlen[field] = max(map(len, rows), default=0)
-        return rows
+        self.field2seqlen[field] = max(map(len, sequences), default=0)
+        return sequences
 
     # ---- ids, missing values and numbers
 

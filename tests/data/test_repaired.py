@@ -142,6 +142,14 @@ def test_first_of_equal_times_is_kept_when_duplicates_go(tmp_path):
     assert sorted(dataset.inter_feat["place"]) == sorted(first.values())
 
 
+def test_a_byte_order_mark_is_no_part_of_a_name(tmp_path):
+    data_path = write_toy(tmp_path)
+    file = data_path / "toy" / "toy.inter"
+    expected = RepairedDataset(general(data_path)).inter_num
+    file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())
+    assert RepairedDataset(general(data_path)).inter_num == expected
+
+
 def test_quotation_marks_and_the_token_na_are_text(tmp_path):
     write_table(
         tmp_path / "toy" / "toy.inter",
@@ -187,6 +195,8 @@ def test_no_deprecated_pandas_and_no_read_only_memory(tmp_path):
         ("no file", {}, r"there is no file .*toy\.inter"),
         ("header", {}, r"toy\.inter: expected a header of cells name:type .* found \[item_id\]"),
         ("number", {}, r"toy\.inter: .*abc"),
+        ("encoding", {}, r"toy\.inter: 'utf-8' codec can't decode"),
+        ("columns", {}, r"toy\.inter: .*Expected 4 fields"),
         ("none", {"item_inter_num_interval": "[999,inf)"}, r"\[toy\]: nothing is left of"),
         ("none", {"val_interval": {"stars": "[1,2]"}}, r"val_interval: .*\[stars\]"),
     ],
@@ -198,6 +208,10 @@ def test_bad_files_and_columns_are_named(tmp_path, change, settings, message):
         file.unlink()
     elif change == "header":
         file.write_text(file.read_text().replace("item_id:token", "item_id", 1))
+    elif change == "encoding":
+        file.write_bytes(file.read_bytes() + b"u\t\xe9\t1\t1\n")
+    elif change == "columns":
+        file.write_text(file.read_text() + "u\ti\t1\t1\t1\n")
     elif change == "number":
         write_table(
             file,
@@ -231,7 +245,10 @@ def test_download_fills_the_folder_only_when_complete(tmp_path, monkeypatch):
     monkeypatch.setattr(RepairedDataset, "_get_download_url", lambda *_: archive.as_uri())
     target = tmp_path / "dataset"
 
-    with monkeypatch.context() as broken, pytest.raises(OSError, match="disk"):
+    with (
+        monkeypatch.context() as broken,
+        pytest.raises(InputError, match=r"toy, and the download of \[file.* failed: disk full"),
+    ):
         broken.setattr("recbole_genrec.data.repaired.extract_zip", _full_disk)
         RepairedDataset(general(target))
     assert list(target.iterdir()) == []
