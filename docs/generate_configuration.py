@@ -13,7 +13,14 @@ OUTPUT = Path(__file__).parent / "configuration.md"
 LINE = re.compile(
     r"(?P<key>[A-Za-z_]\w*):(?P<value>.*?)\s*#\s+\((?P<kind>.+?)\)\s+(?P<meaning>\S.*)"
 )
-TYPES = {"bool": bool, "int": int, "float": float, "str": str, "list": list, "dict": dict}
+TYPES = {
+    "bool": {bool},
+    "int": {int},
+    "float": {float, int},
+    "str": {str},
+    "list": {list},
+    "dict": {dict},
+}
 
 HEAD = """\
 # Configuration
@@ -60,7 +67,7 @@ def read_keys(path: Path) -> list[Key]:
 def check_type(name: str, value: Any, kind: str) -> None:
     """Refuse a value that is not of the type in its comment; `~` is of every type."""
     names = [alternative.split()[0] for alternative in kind.split(" or ")]
-    if value is not None and type(value) not in [TYPES.get(name) for name in names]:
+    if value is not None and not any(type(value) in TYPES.get(name, ()) for name in names):
         raise ValueError(f"{name}: expected ({kind}), found [{value!r}]")
 
 
