@@ -160,6 +160,9 @@ def test_runs_that_are_not_finished_are_listed_and_do_not_count(tmp_path):
     assert failed["Big"] == "out of memory" and "still at work" in failed["Slow"]
     with pytest.raises(InputError, match="nothing to compare.*out of memory"):
         compare([tmp_path / "x"])
+    again = {"fingerprint": load_result(tmp_path / "x")["fingerprint"]}
+    write_run(tmp_path / "z", "Big", 1, made_up_recommendations(users=300), **again)
+    assert [run["model"] for run in compare([tmp_path])["failed"]] == ["Slow"]
 
 
 def test_runs_on_other_targets_are_not_paired(tmp_path):

@@ -173,4 +173,5 @@ def _notes(models: Sequence[Model], base: Model, paired: bool) -> list[str]:
 
 def _device(result: Mapping[str, Any]) -> str:
     hardware = result["hardware"]
-    return hardware.get("gpu") or f"{hardware['processor']}, {hardware['threads']} threads"
+    threads = hardware["threads"]
+    return hardware.get("gpu") or f"{hardware['processor']}, {threads} thread{'s' * (threads > 1)}"

@@ -62,13 +62,10 @@ def read_models(folders: Iterable[str | os.PathLike]) -> tuple[list[Model], list
     Raises:
         InputError: if no run is finished, or if they are not on one data set.
     """
-    finished, failed = [], []
-    for folder in _run_folders(folders):
-        result = load_result(folder)
-        if result["status"] == "finished":
-            finished.append(load_finished(folder))
-        else:
-            failed.append(failure(result))
+    results = [load_result(folder) for folder in _run_folders(folders)]
+    finished = [load_finished(r["folder"]) for r in results if r["status"] == "finished"]
+    done = {result["fingerprint"] for result, _ in finished}  # also at a later attempt
+    failed = [failure(r) for r in results if r["fingerprint"] not in done]
     if not finished:
         said = "; ".join(f"{run['folder']}: {run['error']}" for run in failed) or "no run"
         raise InputError(f"nothing to compare: expected finished runs, found {said}")

@@ -71,24 +71,27 @@ def line_chart(
     x_low, x_high = min(xs) - pad, max(xs) + pad
     plot = _Plot(x_low, x_high if x_high > x_low else x_low + 1, y_ticks[0], y_ticks[-1])
     if x_names:
-        x_ticks = [(place, name) for place, name in enumerate(x_names)]
+        x_ticks = list(enumerate(x_names))
     else:
-        x_ticks = [
-            (tick, _number(tick)) for tick in ticks(x_low, x_high) if x_low <= tick <= x_high
-        ]
+        whole = all(x == int(x) for x in xs)  # such as epochs: no ticks between them
+        found = [tick for tick in ticks(x_low, x_high) if x_low <= tick <= x_high]
+        x_ticks = [(tick, _number(tick)) for tick in found if not whole or tick == int(tick)]
     parts = [plot.axes(x_ticks, y_ticks, x_label, y_label)]
     parts += [_line(line, plot) for line in series]
     return _svg(f"{y_label} by {x_label}", parts)
 
 
 def bar_chart(
-    names: Sequence[str], series: Sequence[tuple[str, Sequence[float], Style]], y_label: str
+    names: Sequence[str],
+    series: Sequence[tuple[str, Sequence[float], Style]],
+    x_label: str,
+    y_label: str,
 ) -> str:
     """Groups of bars: for each of `names` one bar per series (name, values, style)."""
     highest = max((value for _, values, _ in series for value in values), default=0.0)
     y_ticks = ticks(0.0, highest)
     plot = _Plot(-0.5, len(names) - 0.5, 0.0, y_ticks[-1])
-    parts = [plot.axes(list(enumerate(names)), y_ticks, "", y_label)]
+    parts = [plot.axes(list(enumerate(names)), y_ticks, x_label, y_label)]
     width = 0.8 / len(series)
     for number, (name, values, style) in enumerate(series):
         for group, value in enumerate(values):

@@ -134,9 +134,7 @@ def _learning_curves(comparison: Mapping[str, Any], styles: Mapping[str, Style])
         svg = charts.line_chart(valid, "epoch", f"validation {name}")
         figures.append(Figure(f"Validation {name}", text, Markup(svg), _legend(styles)))
     if loss:
-        text = (
-            "Losses of different models are of different kinds, hence relative to the first epoch."
-        )
+        text = "Relative to the first epoch, because losses of models differ in kind."
         svg = charts.line_chart(loss, "epoch", "training loss / that of the first epoch")
         figures.append(Figure("Training loss", text, Markup(svg), _legend(styles)))
     return Section("curves", "Learning curves", figures)
@@ -167,7 +165,7 @@ def _where(comparison: Mapping[str, Any], styles: Mapping[str, Style]) -> Sectio
             for model, half in halves.items()
         ]
         text = "Targets ranked by their interactions in training; the upper half is the head."
-        svg = charts.bar_chart(["head items", "tail items"], series, name)
+        svg = charts.bar_chart(["head", "tail"], series, "half of the targets", name)
         figures.append(Figure("Head and tail", text, Markup(svg), _legend(used)))
     groups = next(iter(analyses.values()))["history_length"]
     if all(len(a["history_length"]) == len(groups) for a in analyses.values()):

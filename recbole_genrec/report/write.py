@@ -50,14 +50,14 @@ def write_report(comparison: Mapping[str, Any], root: str | os.PathLike) -> Path
         the folder, with `comparison.json`, `report.html`, `tables.md`, `tables.tex` and
         `results.csv`.
     """
-    folder = _new_folder(Path(root), f"comparison-{comparison['dataset']}")
-    write_json(folder / COMPARISON, comparison)
     texts = {
         "report.html": html_report(comparison),
         "tables.md": report_text(comparison, "markdown"),
         "tables.tex": report_text(comparison, "latex"),
         "results.csv": to_csv(results_table(comparison)),
     }
+    folder = _new_folder(Path(root), f"comparison-{comparison['dataset']}")
+    write_json(folder / COMPARISON, comparison)
     for name, text in texts.items():
         with replacing(folder / name) as temporary:
             temporary.write_text(text, encoding="utf-8")

@@ -35,9 +35,15 @@ def test_line_goes_through_its_points(from_zero):
     assert len([p for p in svg.iter("path") if p.get("class") == "best"]) == 1
 
 
+def test_epochs_are_whole():
+    svg = parse(line_chart([Series("A", [(0, 0.1), (1, 0.2)], Style.of(0))], "epoch", "y"))
+    names = [text.text for text in svg.iter("text") if text.get("class") == "mid"]
+    assert names == ["0", "1"]
+
+
 def test_bars_are_as_high_as_their_values():
     series = [("A & B", [0.2, 0.4], Style.of(0)), ("C", [0.0, 0.1], Style.of(1))]
-    svg = parse(bar_chart(["head", "tail"], series, "y"))
+    svg = parse(bar_chart(["head", "tail"], series, "x", "y"))
     _, unit = scale(svg)
     bars = {rect.find("title").text: float(rect.get("height")) for rect in svg.iter("rect")}
     expected = {"A & B, head": 0.2, "A & B, tail": 0.4, "C, head": 0.0, "C, tail": 0.1}
@@ -55,7 +61,7 @@ def test_long_curves_have_few_markers_and_always_the_best():
 def test_chart_of_one_point_or_of_zeros():
     assert "NaN" not in line_chart([Series("A", [(3, 0.0)], Style.of(0))], "x", "y")
     assert line_chart([], "x", "y") == ""
-    parse(bar_chart(["head"], [("A", [0.0], Style.of(0))], "y"))
+    parse(bar_chart(["head"], [("A", [0.0], Style.of(0))], "x", "y"))
 
 
 def test_codebook_picture_has_one_mark_per_code():
