@@ -1,0 +1,71 @@
+"""Semantic IDs on the page: the quality of their tokenizer and a picture of every codebook."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from markupsafe import Markup
+
+from recbole_genrec.report import charts
+from recbole_genrec.report.tables import Cell, Table
+
+MOST_CODES = 4096  # codes of a level that are drawn one by one
+
+
+def codebooks(models: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Quality and usage of the codes; models with the same IDs share an entry."""
+    by_usage: dict[str, list[Mapping[str, Any]]] = {}
+    for model in models:
+        usage = (model["analysis"] or {}).get("code_usage")
+        if usage:
+            by_usage.setdefault(json.dumps(usage), []).append(model)
+    books = []
+    for usage, sharing in by_usage.items():
+        report = sharing[0]["tokenizer_report"] or {}
+        levels = []
+        sizes = report.get("codebook_sizes", [])
+        for number, counts in enumerate(json.loads(usage)):
+            size = sizes[number] if number < len(sizes) else 0
+            counts = counts + [0] * (size - len(counts))
+            name = f"Level {number + 1}: {sum(c > 0 for c in counts)} of {len(counts)} codes used"
+            drawn = len(counts) <= MOST_CODES
+            levels.append((name, Markup(charts.grid_picture(counts, name)) if drawn else ""))
+        names = ", ".join(model["name"] for model in sharing)
+        books.append({"title": names, "levels": levels, **_tokenizer_quality(report)})
+    return books
+
+
+LEVEL_COLUMNS = (  # key of a level in the quality report, heading, format
+    ("codes", "Codes", ",d"),
+    ("used", "Used", ",d"),
+    ("entropy", "Entropy", ".3f"),
+    ("filtered", "Items filtered", ".1%"),
+    ("purity_gain", "Purity gain", ".3f"),
+    ("dispersion_drop", "Fall of dispersion", ".4f"),
+    ("cosine", "Cosine within prefix", ".3f"),
+)
+
+
+def _tokenizer_quality(report: Mapping[str, Any]) -> dict[str, Any]:
+    if not report:
+        return {"text": "", "verdict": [], "table": None}
+    columns = [c for c in LEVEL_COLUMNS if c[0] in report["levels"][0]]
+    rows = [
+        [Cell(str(number), number), *(_figure_cell(level[key], form) for key, _, form in columns)]
+        for number, level in enumerate(report["levels"], 1)
+    ]
+    text = (
+        f"{report['num_items']:,} items. Before collision handling {report['distinct_ids']:,} "
+        f"distinct IDs, {report['collision_rate']:.1%} collisions, at most "
+        f"{report['largest_bucket']:,} items with one ID."
+    )
+    if "tokenizer" in report:
+        text = f"{report['tokenizer']['name']}, {text}"
+    headings = ["Level", *(heading for _, heading, _ in columns)]
+    return {"text": text, "verdict": report["verdict"], "table": Table("Levels", headings, rows)}
+
+
+def _figure_cell(value: float | None, form: str) -> Cell:
+    return Cell("–" if value is None else format(value, form), value)
