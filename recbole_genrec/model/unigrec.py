@@ -78,9 +78,9 @@ class UniGRec(TIGER):
         embeddings = stage.item_embeddings
         if embeddings is None:  # restored from a checkpoint, which will bring them
             embeddings = torch.zeros(self.n_items, self.tokenizer.dim)
-        self.register_buffer("item_embeddings", torch.as_tensor(embeddings, dtype=torch.float32))
-        pretrained = stage.semantic_ids.codes.clone()  # [n_items, L + 1]
-        self.register_buffer("pretrained_codes", pretrained)
+        # copies: loading weights must not write into the stage or the file behind it
+        self.register_buffer("item_embeddings", embeddings.to(torch.float32, copy=True))
+        self.register_buffer("pretrained_codes", stage.semantic_ids.codes.clone())
         self.seed = config["seed"]
 
         self.learning_rates = {
@@ -118,6 +118,7 @@ class UniGRec(TIGER):
     def all_soft_items(self) -> Tensor:
         """Soft token embeddings `[n_items, L * d_model]`, kept until a weight changes."""
         sources = [self.item_embeddings, self.t5.embedding.weight, *self.tokenizer.parameters()]
+        sources += self.tokenizer.buffers()
         state = [(source.data_ptr(), source._version) for source in sources]
         if self._soft_items is None or self._soft_items[0] != state:
             chunks = self.item_embeddings.split(CHUNK)
@@ -147,6 +148,7 @@ class UniGRec(TIGER):
 
     def calculate_loss(self, interaction: Interaction) -> tuple[Tensor, ...]:
         """The weighted terms of Eq. 22, of which there are fewer while the distillation waits."""
+        self._soft_items = None  # fused optimisers change weights without counting a version
         items, item_lengths = self.history_items(interaction)
         targets, sequence, visible = self.targets(interaction)
         labels = self.item_tokens[targets]  # [n_targets, L + 1]
@@ -170,22 +172,16 @@ class UniGRec(TIGER):
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """What is trained at which learning rate, for the optimiser."""
-        modules = {
+        parts = {
             "recommender": [self.t5, self.loss],
             "tokenizer": [self.tokenizer],
-            "distillation": [self.distillation],
+            "distillation": [] if self.distillation is None else [self.distillation],
         }
         groups = []
-        for name, members in modules.items():
-            parameters = [
-                parameter
-                for module in members
-                if module is not None
-                for parameter in module.parameters()
-                if parameter.requires_grad
-            ]
+        for part, modules in parts.items():
+            parameters = [p for module in modules for p in module.parameters() if p.requires_grad]
             if parameters:
-                groups.append({"params": parameters, "lr": self.learning_rates[name]})
+                groups.append({"params": parameters, "lr": self.learning_rates[part]})
         return groups
 
     @property

@@ -258,7 +258,7 @@ def test_the_item_table_follows_the_weights():
     model, interaction = unigrec(), histories()
     first = model.history(interaction)[0]
     assert model.all_soft_items() is model.all_soft_items()
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.1, fused=True)
     sum(model.train().calculate_loss(interaction)).backward()
     optimizer.step()
     second = model.eval().history(interaction)[0]
