@@ -178,7 +178,7 @@ def test_needed_columns_are_loaded_by_default(tmp_path):
         ({"topk": []}, r"topk should be"),
         ({"topk": "five"}, r"topk should be"),
         ({"metrics": ["Recal"]}, r"no metric named \[Recal\]; did you mean \[recall\]"),
-        ({"valid_metric": "MRR@7"}, r"valid_metric \[MRR@7\] .* Recall@10, MRR@10, NDCG@10"),
+        ({"valid_metric": "MRR@7"}, r"valid_metric \[MRR@7\] .* Recall@10, MRR@5, MRR@10, NDCG@5, NDCG@10"),
         ({"valid_metric": "NDCG"}, r"valid_metric \[NDCG\] should be one of"),
         ({"metrics": ["AUC", "Hit"]}, r"metrics: ranking and value metrics cannot be mixed"),
         ({"hidden_size": torch.nn.Linear(1, 1)}, r"hidden_size should be a plain value"),
