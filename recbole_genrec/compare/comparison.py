@@ -118,7 +118,8 @@ def _summary(
         "steps": spread([result["steps"] for result in results]),
         "device": _device(results[0]),
         "learning_curves": [
-            {"seed": result["seed"], "epochs": result["learning_curve"]} for result in results
+            {"epochs": result["learning_curve"], **{k: result[k] for k in ("seed", "best_epoch")}}
+            for result in results
         ],
         "analysis": average([analyse(run, topk) for run in model.lists])
         if model.lists and topk

@@ -44,7 +44,7 @@ def learning_curves(comparison: Mapping[str, Any], styles: Mapping[str, Style]) 
             label = f"{name}, seed {curve['seed']}"
             losses = [(e["epoch"], e["train_loss"]) for e in epochs if e["train_loss"] is not None]
             scores = [(e["epoch"], e["valid"][selection]) for e in epochs if _has(e, selection)]
-            best = max(range(len(scores)), key=lambda n: scores[n][1]) if scores else None
+            best = next((n for n, (e, _) in enumerate(scores) if e == curve["best_epoch"]), None)
             loss += [Series(label, _relative(losses), styles[name])] if len(losses) > 1 else []
             valid += [Series(label, scores, styles[name], best)] if scores else []
     figures = []
