@@ -146,6 +146,8 @@ class Config(RecBoleConfig):
             settings["train_neg_sample_args"] = None  # cross-entropy has no use for negatives
         if "load_col" not in given and isinstance(settings["load_col"], dict):
             self._load_needed_columns(settings)
+        if "valid_metric" not in given and settings["metrics"] == ["AUC", "LogLoss"]:
+            settings["valid_metric"] = "AUC"  # models of clicks, which rank no items
         check_metrics(settings)
         super()._set_default_parameters()
 

@@ -88,10 +88,8 @@ def check_metrics(settings: Mapping[str, Any]) -> None:
         raise InputError(f"metrics: ranking and value metrics cannot be mixed, found {metrics}")
     computed = []
     for metric in metrics:
-        of_lists = (
-            metric_types[metric.lower()] == EvaluatorType.RANKING and metric.lower() != "gauc"
-        )
-        computed += [f"{metric}@{k}" for k in topk] if of_lists else [metric]
+        whole = metric_types[metric.lower()] == EvaluatorType.VALUE or metric.lower() == "gauc"
+        computed += [metric] if whole else [f"{metric}@{k}" for k in topk]
     if settings["valid_metric"].lower() not in [name.lower() for name in computed]:
         raise InputError(
             f"valid_metric [{settings['valid_metric']}] should be one of those computed: "

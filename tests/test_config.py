@@ -156,6 +156,12 @@ def test_cross_entropy_needs_no_word_about_negatives():
         config("SASRec", train_neg_sample_args={"distribution": "uniform"})
 
 
+@pytest.mark.parametrize("model", ["FM", "DIN", "KGAT", "CDAE", "Pop"])
+def test_models_of_every_kind_have_a_valid_configuration(model):
+    made = config(model)
+    assert made["valid_metric"] == ("AUC" if model in ("FM", "DIN") else "NDCG@10")
+
+
 def test_needed_columns_are_loaded_by_default(tmp_path):
     (tmp_path / "own").mkdir()
     settings = {"data_path": str(tmp_path), "USER_ID_FIELD": "who", "TIME_FIELD": "when"}
@@ -178,7 +184,10 @@ def test_needed_columns_are_loaded_by_default(tmp_path):
         ({"topk": []}, r"topk should be"),
         ({"topk": "five"}, r"topk should be"),
         ({"metrics": ["Recal"]}, r"no metric named \[Recal\]; did you mean \[recall\]"),
-        ({"valid_metric": "MRR@7"}, r"valid_metric \[MRR@7\] .* Recall@10, MRR@5, MRR@10, NDCG@5, NDCG@10"),
+        (
+            {"valid_metric": "MRR@7"},
+            r"valid_metric \[MRR@7\] .* Recall@10, MRR@5, MRR@10, NDCG@5, NDCG@10",
+        ),
         ({"valid_metric": "NDCG"}, r"valid_metric \[NDCG\] should be one of"),
         ({"metrics": ["AUC", "Hit"]}, r"metrics: ranking and value metrics cannot be mixed"),
         ({"hidden_size": torch.nn.Linear(1, 1)}, r"hidden_size should be a plain value"),
