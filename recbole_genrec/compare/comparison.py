@@ -65,7 +65,7 @@ def compare(folders: Iterable[str | os.PathLike], reference: str | None = None) 
             "metrics": list(metrics.values()),
             "selection_metric": selection,
             "reference": base.name,
-            "models": [_summary(model, base, metrics, topk) for model in models],
+            "models": [_summary(model, metrics, topk) for model in models],
             "tests": measure_against(base, models, metrics, paired),
             "overlap": _overlaps(lists, topk[-1]) if paired and topk else [],
             "examples": pick_examples(lists, config) if paired and lists else [],
@@ -93,9 +93,7 @@ def _common_metrics(results: Sequence[Mapping[str, Any]]) -> dict[str, dict[str,
     return metrics
 
 
-def _summary(
-    model: Model, base: Model, metrics: Mapping[str, Any], topk: Sequence[int]
-) -> dict[str, Any]:
+def _summary(model: Model, metrics: Mapping[str, Any], topk: Sequence[int]) -> dict[str, Any]:
     """The figures of one model: means and standard deviations over its seeds."""
     results = model.results
     return {
