@@ -122,10 +122,8 @@ class Config(RecBoleConfig):
             read_properties(root / "dataset" / f"{dataset}.yaml"),
             *(read_properties(root / "model" / f"{name}-{dataset}.yaml") for name in names),
         ]
-        if (
-            getattr(model_class, "needs_semantic_ids", False)
-            or "tokenizer" in self.external_config_dict
-        ):
+        needs_semantic_ids = getattr(model_class, "needs_semantic_ids", False)
+        if needs_semantic_ids or "tokenizer" in self.external_config_dict:
             common = read_properties(root / "tokenizer" / "common.yaml")
             chosen = ChainMap(self.external_config_dict, *reversed(layers), common)["tokenizer"]
             layers = [common, read_properties(root / "tokenizer" / f"{chosen}.yaml"), *layers]
@@ -138,11 +136,8 @@ class Config(RecBoleConfig):
     def _set_default_parameters(self) -> None:
         settings, given = self.final_config_dict, self.external_config_dict
         sequential = settings["MODEL_TYPE"] == ModelType.SEQUENTIAL
-        if (
-            sequential
-            and settings.get("loss_type") == "CE"
-            and "train_neg_sample_args" not in given
-        ):
+        cross_entropy = sequential and settings.get("loss_type") == "CE"
+        if cross_entropy and "train_neg_sample_args" not in given:
             settings["train_neg_sample_args"] = None  # cross-entropy has no use for negatives
         if "load_col" not in given and isinstance(settings["load_col"], dict):
             self._load_needed_columns(settings)
@@ -171,9 +166,7 @@ class Config(RecBoleConfig):
         self.final_config_dict["gpu_id"] = gpu_id
         visible = os.environ.get("CUDA_VISIBLE_DEVICES")
         super()._init_device()
-        if (
-            self.final_config_dict["device"].type == "cpu"
-        ):  # then the variable is not ours to change
+        if self.final_config_dict["device"].type == "cpu":  # the variable is not ours to change
             os.environ.pop("CUDA_VISIBLE_DEVICES")
             if visible is not None:
                 os.environ["CUDA_VISIBLE_DEVICES"] = visible

@@ -97,5 +97,5 @@ def new_trainer(run: SimpleNamespace):
     """A fresh model with its trainer, on prepared data."""
     config = run.config
     init_seed(config["seed"], config["reproducibility"])
-    model = get_model(config["model"])(config, run.train.dataset).to(config["device"])
+    model = get_model(config["model"])(config, run.train._dataset).to(config["device"])
     return get_trainer(config["MODEL_TYPE"], config["model"])(config, model)

@@ -22,7 +22,8 @@ def data_preparation(config: Config, dataset: Dataset) -> tuple:
     vars(dataset).update(stages)
     for loader in loaders:
         vars(loader._dataset).update(stages)
-        if loader.generator is None:  # saving took it away: this run would shuffle unlike a reload
+        if config["save_dataloaders"] and loader.generator is None:
+            # Saving took it away: this run would not shuffle as one that reads the file.
             loader.generator = torch.Generator().manual_seed(config["seed"])
             loader.sampler.generator = loader.generator
     return loaders
