@@ -247,7 +247,7 @@ class RepairedDataset(FilteredDataset):
             dtype = torch.float32 if "float" in ftype.value else torch.int64
             if ftype in SEQUENCES:
                 parts = zip(*data[field], strict=True) if numerical else [data[field]]
-                padded = [pad(list(rows), width, dtype) for rows in parts]
+                padded = [pad(list(part), width, dtype) for part in parts]
                 columns[field] = torch.stack(padded, dim=-1) if numerical else padded[0]
             else:
                 values = data[field].tolist() if numerical else data[field].to_numpy()
@@ -270,6 +270,12 @@ class RepairedDataset(FilteredDataset):
 
     def build(self) -> list:
         parts = super().build()
+        if len(parts) != 3:
+            raise InputError(
+                f"data set [{self.dataset_name}]: expected three parts, for training, validation "
+                f"and test, found {len(parts)} (eval_args {self.config['eval_args']}, "
+                f"benchmark_filename {self.benchmark_filename_list})"
+            )
         if len(parts[0]) == 0:
             raise InputError(
                 f"data set [{self.dataset_name}]: no training sample is left after filtering and "

@@ -49,6 +49,11 @@ def test_nothing_to_train_on_is_said(tmp_path):
         prepare(toy_config("SASRec", data_path))
 
 
+def test_a_split_has_three_parts(tmp_path):
+    with pytest.raises(InputError, match=r"expected three parts, .* found 2 "):
+        prepare(toy_config("BPR", write_toy(tmp_path), eval_args={"split": {"RS": [0.8, 0.2]}}))
+
+
 def test_workers_gather_histories_too(tmp_path):
     data_path = write_toy(tmp_path)
     alone = batches(prepare(toy_config("SASRec", data_path)))
