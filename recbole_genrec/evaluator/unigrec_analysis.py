@@ -3,6 +3,9 @@
 Reference: UniGRec (arXiv 2601.17438), Section 4.4.1 and 4.5.
 
     python -m recbole_genrec.evaluator.unigrec_analysis saved/UniGRec-ml-100k-1a2b3c4d.pth analysis
+
+With `--collisions` the tokenizer of each checkpoint is trained once more as in its own stage, to
+see how the collisions fall.
 """
 
 from __future__ import annotations
@@ -18,7 +21,9 @@ import torch
 from torch import Tensor
 
 from recbole_genrec.errors import InputError
+from recbole_genrec.model.soft_identifiers import change_rate, collision_rate
 from recbole_genrec.tokenizer.formats import replacing
+from recbole_genrec.tokenizer.soft_rqvae import SoftRQVAE
 from recbole_genrec.trainer.checkpoint import load_checkpoint
 
 
@@ -76,10 +81,53 @@ def identifier_changes(before: Tensor, after: Tensor) -> dict[str, Any]:
         for row in changed.tolist()
     )
     return {
-        "change_rate": changed.double().mean(dim=0).tolist(),
+        "change_rate": change_rate(before, after),
         "patterns": {name: count / len(changed) for name, count in patterns.most_common()},
         "at_most_one": float((changed.sum(dim=1) <= 1).double().mean()),
     }
+
+
+class _WatchedSoftRQVAE(SoftRQVAE):
+    """Notes the collision rate of `watched` items while `fit` goes on."""
+
+    def watch(self, embeddings: Tensor, points: int) -> None:
+        self.watched, self.points = embeddings, points
+        self.curve: list[dict[str, float]] = []
+
+    def note(self, progress: float) -> None:
+        rate = collision_rate(self.encode(self.watched))
+        self.curve.append({"progress": progress, "collision_rate": rate})
+
+    def loss(self, embeddings: Tensor, progress: float) -> Tensor:
+        loss = super().loss(embeddings, progress)  # sets the temperature
+        if progress >= len(self.curve) / self.points:
+            self.note(progress)
+        return loss
+
+
+def pretraining_collisions(path: str | Path, points: int = 30) -> list[dict[str, float]]:
+    """Collision rate over the tokenizer's own stage (Figure 3), by training it once more.
+
+    Args:
+        path: a checkpoint of UniGRec, which has the settings and the item embeddings.
+        points: how often the rate is taken.
+
+    Returns:
+        `progress`, the share of all steps, and `collision_rate` of each point and of the end.
+
+    Raises:
+        InputError: if the checkpoint is not one of UniGRec.
+    """
+    checkpoint = load_checkpoint(path)
+    embeddings = checkpoint["state_dict"].get("item_embeddings")
+    if embeddings is None:
+        raise InputError(f"[{path}] has no item embeddings: expected a checkpoint of UniGRec")
+    settings = checkpoint["extra"]["tokenizer_stage"]["settings"]
+    tokenizer = _WatchedSoftRQVAE(settings, embeddings.shape[1])
+    tokenizer.to("cuda" if torch.cuda.is_available() else "cpu")
+    tokenizer.watch(embeddings[1:], points)
+    tokenizer.fit(embeddings[1:]).note(1.0)
+    return tokenizer.curve
 
 
 def analyse_checkpoint(path: str | Path) -> dict[str, Any]:
@@ -109,17 +157,24 @@ def analyse_checkpoint(path: str | Path) -> dict[str, Any]:
     return analysis
 
 
-def write_analysis(paths: dict[str, str | Path], folder: str | Path) -> dict[str, Any]:
+def write_analysis(
+    paths: dict[str, str | Path], folder: str | Path, collisions: bool = False
+) -> dict[str, Any]:
     """Analyse checkpoints and write `analysis.json`, `codebooks.png` and `identifiers.png`.
 
     Args:
         paths: checkpoints by the names that they have in the pictures, e.g. TIGER and UniGRec.
         folder: is made if it does not exist.
+        collisions: whether to train the tokenizers again, which adds `pretraining` (see
+            `pretraining_collisions`) and `collisions.png`.
 
     Raises:
         InputError: for a checkpoint that cannot be analysed.
     """
     analyses = {name: analyse_checkpoint(path) for name, path in paths.items()}
+    if collisions:
+        for name, path in paths.items():
+            analyses[name]["pretraining"] = pretraining_collisions(path)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     with replacing(folder / "analysis.json") as temporary:
@@ -128,6 +183,8 @@ def write_analysis(paths: dict[str, str | Path], folder: str | Path) -> dict[str
     changed = {name: a["identifiers"] for name, a in analyses.items() if "identifiers" in a}
     if changed:
         plot_identifiers(changed, folder / "identifiers.png")
+    if collisions:
+        plot_collisions(analyses, folder / "collisions.png")
     return analyses
 
 
@@ -155,6 +212,18 @@ def plot_identifiers(changes: dict[str, dict[str, Any]], path: str | Path) -> No
     _save(figure, path)
 
 
+def plot_collisions(analyses: dict[str, dict[str, Any]], path: str | Path) -> None:
+    """Figure 3: collision rate over the tokenizer's own stage, and over joint training."""
+    figure, [[left, right]] = _figure(1, 2)
+    for axes, key, x in ((left, "pretraining", "progress"), (right, "joint_training", "epoch")):
+        for name, analysis in analyses.items():
+            points = [(point[x], point["collision_rate"]) for point in analysis[key]]
+            axes.plot([place for place, _ in points], [rate for _, rate in points], label=name)
+        axes.set(title=key.replace("_", " "), xlabel=x, ylabel="collision rate", ylim=(0, None))
+        axes.legend()
+    _save(figure, path)
+
+
 def _figure(rows: int, columns: int):
     try:
         from matplotlib.figure import Figure
@@ -173,8 +242,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Analyse codebooks and identifiers.")
     parser.add_argument("checkpoints", nargs="+", type=Path)
     parser.add_argument("folder", type=Path)
+    parser.add_argument("--collisions", action="store_true", help="train the tokenizers again")
     given = parser.parse_args()
-    write_analysis({path.stem: path for path in given.checkpoints}, given.folder)
+    paths = {path.stem: path for path in given.checkpoints}
+    write_analysis(paths, given.folder, given.collisions)
 
 
 if __name__ == "__main__":

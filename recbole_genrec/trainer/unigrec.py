@@ -30,6 +30,7 @@ class UniGRecTrainer(GenRecTrainer):
         if not self.finetuning:
             self.logger.info("Joint training of tokenizer and recommender")
             result = super().fit(train_data, valid_data, verbose, saved, **options)
+            self.logger.info(f"Joint training: best valid {result[1]}")
             if self.finetune_epochs and saved:
                 load_weights(
                     self.model,

@@ -15,8 +15,10 @@ from recbole_genrec.evaluator.unigrec_analysis import (
     principal_axes,
     write_analysis,
 )
+from recbole_genrec.model.soft_identifiers import collision_rate
+from recbole_genrec.tokenizer.soft_rqvae import SoftRQVAE
 from recbole_genrec.trainer.checkpoint import save_checkpoint
-from tests.model.unigrec_cases import SIZES, unigrec
+from tests.model.unigrec_cases import SIZES, TOKENIZER, unigrec
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -77,6 +79,21 @@ def test_numbers_and_pictures_of_checkpoints(tmp_path):
     assert analysis["identifiers"] == expected
     assert expected["change_rate"][0] > 0
     assert analysis["joint_training"] == model.identifier_history
+
+
+def test_collisions_over_both_stages(tmp_path):
+    model = unigrec()
+    tokenizer = SoftRQVAE(TOKENIZER, model.tokenizer.dim)
+    codes = tokenizer.fit(model.item_embeddings[1:]).encode(model.item_embeddings[1:])
+    model.on_epoch_end(0)
+    path = checkpoint_of(model, tmp_path / "UniGRec.pth")
+    analyses = write_analysis({"UniGRec": path}, tmp_path / "analysis", collisions=True)
+    assert (tmp_path / "analysis" / "collisions.png").read_bytes().startswith(PNG)
+    curve = analyses["UniGRec"]["pretraining"]
+    progress = [point["progress"] for point in curve]
+    assert progress == sorted(progress)
+    assert (progress[0], progress[-1]) == (0, 1)
+    assert curve[-1]["collision_rate"] == collision_rate(codes)  # the same training again
 
 
 def test_a_checkpoint_without_codebooks_is_refused(tmp_path):
