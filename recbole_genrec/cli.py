@@ -87,6 +87,36 @@ def tokenize(arguments: Sequence[str] | None = None) -> None:
     _execute(command)
 
 
+def tune(arguments: Sequence[str] | None = None) -> None:
+    """search for hyper-parameters: --model=M --dataset=D --params_file=F [--algo=bayes]"""
+    parser = _parser("tune", tune.__doc__)
+    option = parser.add_argument
+    option("-m", "--model", help="model of this package or of RecBole")
+    option("--params_file", required=True, help="hyper-parameters in RecBole's form")
+    option("--algo", default="exhaustive", help="exhaustive, random or bayes")
+    option("--max_evals", type=int, help="number of trials")
+    option("--workers", type=int, default=1, help="trials at the same time")
+    option("--pruning", default="median", help="median, or none to finish every trial")
+    known, settings = _parse_settings(parser, arguments)
+
+    def command() -> None:
+        from recbole_genrec.tune import tune
+
+        tune(
+            known.model,
+            known.dataset,
+            known.params_file,
+            known.config_files,
+            settings,
+            known.algo,
+            known.max_evals,
+            known.workers,
+            known.pruning,
+        )
+
+    _execute(command)
+
+
 def recommend(arguments: Sequence[str] | None = None) -> None:
     """answer histories of items: --checkpoint=C [--input=histories.jsonl] [--top_k=10]"""
     parser = argparse.ArgumentParser(prog="recbole-genrec recommend", description=recommend.__doc__)
@@ -122,6 +152,7 @@ def prepare(arguments: Sequence[str] | None = None) -> None:
 
 COMMANDS = {
     "run": run,
+    "tune": tune,
     "tokenize": tokenize,
     "recommend": recommend,
     "compare": compare,
