@@ -4,7 +4,7 @@
 
 One step is forward, cross-entropy, backward and AdamW at dropout 0.1, on batches of random
 training samples of Amazon Beauty (random tokens); both sides get the same batches. The causal form
-takes whole users instead and counts every target it trains.
+takes as many whole users instead and counts every target it trains.
 """
 
 from __future__ import annotations
@@ -56,10 +56,10 @@ def prefix_batch(items: torch.Tensor, size: int) -> Batch:
     return Batch(random_tokens(int(lengths.sum())), lengths, random_tokens(size, LEVELS))
 
 
-def user_batch(per_user: torch.Tensor, targets: int) -> Batch:
+def user_batch(per_user: torch.Tensor, size: int) -> Batch:
     """Random users' windows of at most MAX_ITEMS history items, a target after every item."""
     windows = []
-    while sum(windows) < targets:
+    while len(windows) < size:
         left = int(per_user[torch.randint(len(per_user), ())]) - HELD_OUT - 1
         while left > 0:
             windows.append(min(left, MAX_ITEMS))

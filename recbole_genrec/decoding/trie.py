@@ -50,11 +50,7 @@ class ItemTrie:
         if not opens.all():
             raise ValueError(_duplicate_message(tokens, order, opens))
         self.item = (order + 1).int()  # [n_items - 1]
-        self._bound_branching()
-
-    def _bound_branching(self) -> None:
-        """Keeps the largest number of children at each level: the static width of a beam step."""
-        self.kmax = [int(ptr.diff().max()) for ptr in self.ptr]
+        self.kmax = _most_children(self.ptr)
 
     @property
     def num_levels(self) -> int:
@@ -71,11 +67,11 @@ class ItemTrie:
 
     def to(self, device: torch.device | str) -> ItemTrie:
         """The same trie on another device."""
-        return self._with(
-            [ptr.to(device) for ptr in self.ptr],
-            [token.to(device) for token in self.token],
-            self.item.to(device),
-        )
+        moved = object.__new__(ItemTrie)
+        moved.ptr = [ptr.to(device) for ptr in self.ptr]
+        moved.token = [token.to(device) for token in self.token]
+        moved.item, moved.kmax = self.item.to(device), self.kmax
+        return moved
 
     def children(self, level: int, nodes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The edges below the given nodes, as many columns as the level's widest node needs.
@@ -110,21 +106,20 @@ class ItemTrie:
                 f"allowed items must be a non-empty subset of the {self.num_items} items of the "
                 f"trie, got {len(item_ids)} items, unknown among them: {unknown[:5].tolist()}"
             )
-        item, ptrs, tokens = self.item[keep], [], []
+        subset = object.__new__(ItemTrie)
+        subset.item, subset.ptr, subset.token = self.item[keep], [], []
         for ptr, token in zip(reversed(self.ptr), reversed(self.token), strict=True):
             kept_before = torch.nn.functional.pad(keep.cumsum(0, dtype=torch.int32), (1, 0))[ptr]
-            tokens.insert(0, token[keep])
+            subset.token.insert(0, token[keep])
             keep = kept_before.diff() > 0  # nodes that keep a child are the kept edges one level up
-            ptrs.insert(0, torch.cat([kept_before[:-1][keep], kept_before[-1:]]))
-        return self._with(ptrs, tokens, item)
+            subset.ptr.insert(0, torch.cat([kept_before[:-1][keep], kept_before[-1:]]))
+        subset.kmax = _most_children(subset.ptr)
+        return subset
 
-    def _with(
-        self, ptr: list[torch.Tensor], token: list[torch.Tensor], item: torch.Tensor
-    ) -> ItemTrie:
-        trie = object.__new__(ItemTrie)
-        trie.ptr, trie.token, trie.item = ptr, token, item
-        trie._bound_branching()
-        return trie
+
+def _most_children(ptr: list[torch.Tensor]) -> list[int]:
+    """The largest number of children at each level: the static width of a beam step."""
+    return [int(level.diff().max()) for level in ptr]
 
 
 def _lexicographic_order(tokens: torch.Tensor) -> torch.Tensor:

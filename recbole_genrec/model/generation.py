@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -10,37 +11,37 @@ import torch.nn.functional as F
 from recbole_genrec.decoding.beam_search import beam_search
 from recbole_genrec.decoding.trie import ItemTrie
 from recbole_genrec.model.linear import linear, linear_add, linear_relu
-from recbole_genrec.model.packing import MASKED
+from recbole_genrec.model.packing import MASKED, check_lengths
+
+if TYPE_CHECKING:
+    from recbole_genrec.model.t5 import T5
 
 BEAMS_AT_ONCE = {"cpu": 960, "cuda": 32_768}  # activations that stay in the cache, or fill the GPU
 
 
 def generate(
-    t5, history: torch.Tensor, lengths: torch.Tensor, trie: ItemTrie, beam_size: int
+    t5: T5, history: torch.Tensor, lengths: torch.Tensor, trie: ItemTrie, beam_size: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Exact beam search by a T5 in evaluation mode; arguments and result as in `T5.generate`.
 
     Users go sorted by length in chunks, so that hardly a chunk needs padding.
     """
     device = history.device
+    check_lengths(lengths, history)
     lengths = lengths.cpu()
+    first = lengths.cumsum(0) - lengths
     order = lengths.argsort(stable=True)
-    start = lengths.cumsum(0) - lengths
-    shift = (start[order] - (lengths[order].cumsum(0) - lengths[order])).repeat_interleave(
-        lengths[order]
-    )
-    history = history[(torch.arange(len(shift)) + shift).to(device)]
     users = max(1, BEAMS_AT_ONCE.get(device.type, BEAMS_AT_ONCE["cuda"]) // beam_size)
-    chunks = lengths[order].split(users)
     decoder = Decoder.of(t5, trie.num_levels)
     found = []
-    for sizes, tokens in zip(
-        chunks, history.split([int(sizes.sum()) for sizes in chunks]), strict=True
-    ):
-        states = t5.encode(tokens, sizes).tokens()
+    for chunk in order.split(users):
+        sizes = lengths[chunk]
+        tokens = torch.arange(int(sizes.sum()))  # of the chunk, then of the history
+        tokens += (first[chunk] - sizes.cumsum(0) + sizes).repeat_interleave(sizes)
+        states = t5.encode(history[tokens.to(device)], sizes).tokens()
         with torch.autocast(device.type, enabled=False):
             step = BeamStep(decoder, states, sizes)
-            found.append(beam_search(step, trie, beam_size, len(sizes)))
+            found.append(beam_search(step, trie, beam_size, len(chunk)))
     back = order.argsort().to(device)
     ids, scores = (torch.cat(parts)[back] for parts in zip(*found, strict=True))
     return ids, scores
@@ -71,7 +72,8 @@ class Decoder:
     eps: float
 
     @classmethod
-    def of(cls, t5, levels: int) -> Decoder:
+    def of(cls, t5: T5, levels: int) -> Decoder:
+        """In the type that autocast asks for, else in that of the weights."""
         device = t5.embedding.weight.device
         dtype = t5.embedding.weight.dtype
         if torch.is_autocast_enabled(device.type):
@@ -124,11 +126,11 @@ class BeamStep:
         if int(lengths.min()) == width:
             states = states.view(self.batch, width, -1)
         else:
-            filled = (torch.arange(width) < lengths.unsqueeze(1)).to(states.device)
+            filled = torch.arange(width) < lengths.unsqueeze(1)
+            slots = filled.flatten().nonzero().flatten().to(states.device)
             padded = states.new_zeros(self.batch * width, states.shape[-1])
-            slots = filled.flatten().nonzero().flatten()
             states = padded.index_copy_(0, slots, states).view(self.batch, width, -1)
-            mask = states.new_zeros(filled.shape).masked_fill_(~filled, MASKED)
+            mask = torch.zeros(filled.shape).masked_fill_(~filled, MASKED).to(states)
             self.mask = mask.repeat_interleave(decoder.num_heads, 0).unsqueeze(1)
         self.memory = [self._memory(layer, states) for layer in decoder.layers]
         self.past = [[] for _ in decoder.layers]  # per layer and position [rows, 2, heads, d_kv]

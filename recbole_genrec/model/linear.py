@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.autograd.function import once_differentiable
 
 
 class Linear(nn.Linear):
@@ -63,6 +64,7 @@ class _OneDNNLinear(torch.autograd.Function):
         return _product(x, weight)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, grad: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor | None]:
         x, weight = ctx.saved_tensors
         grad_x = _product(grad, weight.t()) if ctx.needs_input_grad[0] else None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-MASKED = -1e9  # finite: a row in which everything is masked must not become NaN
+MASKED = -30_000.0  # finite in float16 too: a query without keys must not become NaN
 
 
 @dataclass
@@ -80,18 +80,24 @@ class Targets:
         return flat.view(-1, length, d)
 
 
+def check_lengths(lengths: torch.Tensor, history: torch.Tensor) -> None:
+    """Raises a ValueError unless the lengths [batch] divide history [total_tokens, d] up."""
+    if len(lengths) == 0 or int(lengths.min()) < 1:
+        raise ValueError(f"histories must hold at least one token, got lengths {lengths.tolist()}")
+    if int(lengths.sum()) != len(history):
+        raise ValueError(
+            f"the lengths of the histories add up to {int(lengths.sum())} tokens, but "
+            f"{len(history)} token embeddings were given"
+        )
+
+
 def pack(lengths: torch.Tensor) -> Packing:
     """Packs histories of the given lengths [batch] into rows as wide as the longest.
 
     Longest first, each history goes into the row with most room left (worst fit decreasing): the
     short ones fill the gaps evenly, so that rows also hold about equally many targets.
-
-    Raises:
-        ValueError: a history is empty.
     """
     lengths = lengths.cpu()
-    if len(lengths) == 0 or int(lengths.min()) < 1:
-        raise ValueError(f"histories must hold at least one token, got lengths {lengths.tolist()}")
     width = int(lengths.max())
     rows = [(-width, row) for row in range(-(-int(lengths.sum()) // width))]  # (-room, row) heap
     placed = []  # (history, row, start)
@@ -119,7 +125,12 @@ def place_targets(packing: Packing, sequence: torch.Tensor, visible: torch.Tenso
         packing: the packed histories.
         sequence: [n_targets] the history of each target.
         visible: [n_targets] how many of its first tokens the target may look at.
+
+    Raises:
+        ValueError: a target may look at nothing.
     """
+    if int(visible.min()) < 1:
+        raise ValueError(f"a target must see at least one token, got visible {visible.tolist()}")
     n_rows = packing.history.shape[0]
     row = packing.row[sequence]
     per_row = row.bincount(minlength=n_rows)

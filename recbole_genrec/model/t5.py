@@ -23,7 +23,7 @@ from recbole_genrec.model import t5_weights
 from recbole_genrec.model.dropout import dropout
 from recbole_genrec.model.generation import generate
 from recbole_genrec.model.linear import linear
-from recbole_genrec.model.packing import MASKED, Packing, pack, place_targets
+from recbole_genrec.model.packing import MASKED, Packing, check_lengths, pack, place_targets
 from recbole_genrec.model.t5_layers import Block, relative_bucket
 
 HISTORY_ATTENTION = ("bidirectional", "causal")
@@ -128,12 +128,8 @@ class T5(nn.Module):
 
     def encode(self, history: torch.Tensor, lengths: torch.Tensor) -> Encoded:
         """Encoder states of packed histories; arguments as in `forward`."""
+        check_lengths(lengths, history)
         packing = pack(lengths)
-        if len(packing.slot) != len(history):
-            raise ValueError(
-                f"the lengths of the histories add up to {len(packing.slot)} tokens, but "
-                f"{len(history)} token embeddings were given"
-            )
         there = packing.to(history.device)
         x = self._dropout(there.spread(history))  # [rows, width, d_model]
         mask = there.self_mask(self.tokens_per_item).unsqueeze(1)

@@ -1,4 +1,3 @@
-import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -53,9 +52,3 @@ def test_targets_see_the_visible_part_of_their_own_history_alone(lengths, data):
         assert packing.position[row, slots].tolist() == list(range(visible[target]))
     queries = torch.randn(n, 3, 2)
     assert torch.equal(targets.gather(targets.spread(queries), 3), queries)
-
-
-@pytest.mark.parametrize("lengths", [[], [3, 0, 2]])
-def test_an_empty_history_is_an_error(lengths):
-    with pytest.raises(ValueError, match="must hold at least one token"):
-        pack(torch.tensor(lengths, dtype=torch.long))

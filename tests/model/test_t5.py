@@ -148,8 +148,10 @@ def test_log_likelihood_sums_the_log_probabilities_of_the_targets():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"lengths": torch.tensor([3, 0, 6])}, "at least one token"),
+        ({"lengths": torch.tensor([3, 0, 6])}, r"at least one token, got lengths \[3, 0, 6\]"),
+        ({"lengths": torch.tensor([], dtype=torch.long)}, r"at least one token, got lengths \[\]"),
         ({"lengths": torch.tensor([3, 4, 6])}, "add up to 13 tokens, but 18 "),
+        ({"visible": torch.tensor([3, 0, 6])}, r"see at least one token, got visible \[3, 0, 6\]"),
         ({"decoder_input_ids": torch.zeros(2, 3, dtype=torch.long)}, "2 targets for 3 histories"),
     ],
 )

@@ -158,3 +158,9 @@ def test_autocast_decodes_in_bfloat16():
     assert scores.dtype == torch.float32
     error = (scores - exact.gather(1, ids - 1)).abs().max()
     assert 1e-6 < error < 0.3
+
+
+def test_lengths_that_do_not_fit_the_history_are_an_error():
+    t5, batch = make_t5(), make_batch([9, 3], 3)
+    with pytest.raises(ValueError, match="add up to 9 tokens, but 12 "):
+        t5.generate(batch.history, batch.lengths[:1], ItemTrie(TOKENS), 5)
