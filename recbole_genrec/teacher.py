@@ -88,7 +88,7 @@ def teacher_config(config, checkpoint_dir: str | Path) -> Config:
         **{key: config[key] for key in shared if key in config},
         "history_attention": "bidirectional",  # one sample per prefix: what RecBole's models expect
         **own,
-        **config["teacher_config"],
+        **(config["teacher_config"] or {}),
         "data_path": str(Path(config["data_path"]).parent),  # RecBole appends the data set's name
         "checkpoint_dir": str(checkpoint_dir),
     }
@@ -104,9 +104,7 @@ def train_teacher(config: Config) -> Path:
     checkpoint = Path(trainer.saved_model_file)
     if checkpoint.is_file():
         trainer.resume_checkpoint(checkpoint)
-    _, result = trainer.fit(
-        train_data, valid_data, show_progress=config["show_progress"]
-    )
+    _, result = trainer.fit(train_data, valid_data, show_progress=config["show_progress"])
     getLogger().info(f"Teacher {config['model']}: best valid {result}")
     return checkpoint
 

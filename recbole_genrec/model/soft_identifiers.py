@@ -10,7 +10,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from recbole_genrec.errors import InputError
 from recbole_genrec.tokenizer.collision import resolve_collisions
 from recbole_genrec.tokenizer.groups import group_rows, rank_in_group
 from recbole_genrec.tokenizer.semantic_ids import SemanticIDs
@@ -93,18 +92,3 @@ def collision_rate(codes: Tensor) -> float:
 def change_rate(before: Tensor, after: Tensor) -> list[float]:
     """Share of items whose code differs, for each level of codes `[n, L]`."""
     return (before != after).double().mean(dim=0).tolist()
-
-
-def check_soft_tokenizer(tokenizer: str | None, collision: str, sid_file: str | None) -> None:
-    """Raise an InputError unless the settings give soft codes and a dedicated token."""
-    if sid_file:
-        raise InputError(
-            f"sid_file: UniGRec trains the tokenizer and cannot use given semantic IDs ({sid_file})"
-        )
-    if tokenizer != "SoftRQVAE":
-        raise InputError(f"tokenizer: UniGRec needs SoftRQVAE, found {tokenizer}")
-    if collision != "append":
-        raise InputError(
-            f"collision: UniGRec tells items apart by a dedicated token, which needs append, "
-            f"found {collision}"
-        )

@@ -22,13 +22,13 @@ from torch.nn import functional as F
 from recbole_genrec.model.collaborative_distillation import CollaborativeDistillation
 from recbole_genrec.model.soft_identifiers import (
     change_rate,
-    check_soft_tokenizer,
     codes_of_tokens,
     collision_rate,
     follow_codes,
     soft_token_embeddings,
 )
 from recbole_genrec.model.tiger import TIGER, shift_right
+from recbole_genrec.model.unigrec_checks import check_unigrec
 from recbole_genrec.tokenizer.semantic_ids import SemanticIDs
 
 CHUNK = 16384  # items whose assignment probabilities are held at a time
@@ -66,10 +66,9 @@ class UniGRec(TIGER):
     @staticmethod
     def check_config(config) -> None:
         """Raises InputError for settings that cannot work, before any data are read."""
-        check_soft_tokenizer(config["tokenizer"], config["collision"], config["sid_file"])
+        check_unigrec(config)
 
     def __init__(self, config, dataset):
-        self.check_config(config)
         super().__init__(config, dataset)
         stage = self.tokenizer_stage
         # the stage may be shared with other models: this one trains its own tokenizer

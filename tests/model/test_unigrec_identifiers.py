@@ -1,12 +1,9 @@
 """Soft token embeddings and the rule by which hard identifiers follow the tokenizer."""
 
-import pytest
 import torch
 
-from recbole_genrec.errors import InputError
 from recbole_genrec.model.soft_identifiers import (
     change_rate,
-    check_soft_tokenizer,
     collision_rate,
     fill_dedicated,
     follow_codes,
@@ -103,16 +100,3 @@ def test_rates_of_hand_worked_codes():
     after = torch.tensor([[0, 1], [0, 0], [1, 0], [0, 0]])
     assert collision_rate(before) == 0.25
     assert change_rate(before, after) == [0.25, 0.5]
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        (("RQVAE", "append", None), "tokenizer: UniGRec needs SoftRQVAE, found RQVAE"),
-        (("SoftRQVAE", "reassign", None), "collision: .* needs append, found reassign"),
-        (("SoftRQVAE", "append", "ids.json"), r"sid_file: .* given semantic IDs \(ids.json\)"),
-    ],
-)
-def test_settings_without_soft_codes_are_refused(settings, message):
-    with pytest.raises(InputError, match=message):
-        check_soft_tokenizer(*settings)

@@ -1,0 +1,42 @@
+"""What can be known to be wrong with a configuration of UniGRec before any long work."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from recbole_genrec.errors import InputError
+from recbole_genrec.loss.settings import check_number
+
+NUMBERS = (  # none of which may be negative
+    "joint_tokenizer_learning_rate",
+    "distillation_learning_rate",
+    "reconstruction_weight",
+    "tokenizer_distillation_weight",
+    "recommender_distillation_weight",
+    "distillation_warmup_epochs",
+    "finetune_epochs",
+)
+
+
+def check_unigrec(config: Mapping[str, Any]) -> None:
+    """Raise an InputError that names the key and what was found, if a setting cannot work."""
+    if config["sid_file"]:
+        raise InputError(
+            "sid_file: UniGRec trains the tokenizer and cannot use given semantic IDs "
+            f"({config['sid_file']})"
+        )
+    if config["tokenizer"] != "SoftRQVAE":
+        raise InputError(f"tokenizer: UniGRec needs SoftRQVAE, found {config['tokenizer']}")
+    if config["collision"] != "append":
+        raise InputError(
+            "collision: UniGRec tells items apart by a dedicated token, which needs append, "
+            f"found {config['collision']}"
+        )
+    for key in NUMBERS:
+        check_number(key, config[key], low=0)
+    check_number("distillation_temperature", config["distillation_temperature"], low=0, open=True)
+    for key in ("teacher_checkpoint", "teacher_embedding_file", "teacher_embedding_ids"):
+        if config[key] and not Path(config[key]).expanduser().is_file():
+            raise InputError(f"{key}: there is no file {config[key]}")

@@ -1,0 +1,29 @@
+"""Settings of UniGRec that cannot work, with the messages that the user will read."""
+
+import pytest
+
+from recbole_genrec.config import Config
+from recbole_genrec.errors import InputError
+from recbole_genrec.model.unigrec import UniGRec
+
+
+def test_the_default_settings_pass():
+    UniGRec.check_config(Config("UniGRec", "ml-100k"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"tokenizer": "RQVAE"}, "tokenizer: UniGRec needs SoftRQVAE, found RQVAE"),
+        ({"collision": "reassign"}, "collision: .* needs append, found reassign"),
+        ({"sid_file": "ids.json"}, r"sid_file: .* given semantic IDs \(ids.json\)"),
+        ({"finetune_epochs": -1}, "finetune_epochs .* at least 0, found .?-1"),
+        ({"reconstruction_weight": "much"}, "reconstruction_weight .* found .?'?much"),
+        ({"distillation_temperature": 0}, "distillation_temperature .* above 0, found .?0"),
+        ({"teacher_checkpoint": "no.pth"}, "teacher_checkpoint: there is no file no.pth"),
+        ({"teacher_embedding_file": "no.npz"}, "teacher_embedding_file: there is no file no.npz"),
+    ],
+)
+def test_what_cannot_work_is_named(settings, message):
+    with pytest.raises(InputError, match=message):
+        UniGRec.check_config(Config("UniGRec", "ml-100k", config_dict=settings))
