@@ -112,10 +112,9 @@ def test_files_mean_what_they_mean_to_recbole(params, monkeypatch):
         elif kind == "quniform":
             assert (drawn.low, drawn.high, drawn.step) == tuple(values)
         else:
-            ends = (drawn.low, drawn.high)
-            assert (map(math.log, ends) if drawn.log else ends) == pytest.approx(values) or (
-                [math.log(end) for end in ends] == pytest.approx(values)
-            )
+            ends = [drawn.low, drawn.high]
+            ends = [math.log(end) for end in ends] if drawn.log else ends
+            assert ends == pytest.approx(values)
             assert drawn.log == (kind == "loguniform")
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from recbole_genrec import __version__
-from recbole_genrec.config import Config, properties_dir
+from recbole_genrec.config import Config, parse_value, properties_dir
 from recbole_genrec.config_checks import known_keys
 from recbole_genrec.errors import InputError
 from recbole_genrec.registry import get_model, nearest
@@ -47,8 +47,8 @@ class Sweep:
         InputError: for anything that cannot work.
     """
 
-    model: str
-    dataset: str
+    model: str | None
+    dataset: str | None
     params_file: str
     config_files: Sequence[str] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -115,9 +115,10 @@ class Sweep:
 
     def given(self, drawn: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """All that the user has set, with the values of a trial; what a config file can hold."""
+        values = self.values(drawn or {})
+        parsed = {k: parse_value(v) if isinstance(v, str) else v for k, v in values.items()}
         own = {"model": self.config["model"], "dataset": self.config["dataset"]}
-        config = self._config(self.values(drawn or {}))
-        return {**config.external_config_dict, **own}
+        return {**self.config.external_config_dict, **parsed, **own}
 
     def values(self, drawn: Mapping[str, Any]) -> dict[str, Any]:
         """The settings that belong to the values drawn for a trial."""
