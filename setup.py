@@ -38,7 +38,7 @@ RECBOLE = [
 TEXT = ["sentence-transformers>=3.0"]
 PLOT = ["matplotlib>=3.5"]
 PARQUET = ["pyarrow>=10.0"]
-TUNE = ["optuna>=4.0"]
+TUNE = ["optuna>=5.0"]
 
 setup(
     name="recbole-genrec",
