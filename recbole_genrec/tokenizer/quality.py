@@ -195,10 +195,14 @@ def verdict(report: dict, num_raw_levels: int) -> list[str]:
             f"({random:.3f}): these IDs carry no meaning"
         )
     if report.get("reconstruction_error", 0) > 0.9:
-        found.append(
-            f"the codes explain only {1 - report['reconstruction_error']:.0%} of the variance of "
-            "the embeddings"
-        )
+        explained = max(0, 1 - report["reconstruction_error"])
+        found.append(f"the codes explain only {explained:.0%} of the variance of the embeddings")
+    for number, top in enumerate(report.get("tokenizer", {}).get("top_probability", ()), 1):
+        if top < 0.5:
+            found.append(
+                f"level {number} gives its likeliest code a probability of only {top:.2f}, so hard "
+                "codes say less than soft ones; try a smaller tokenizer_uniformity_weight"
+            )
     return found or ["nothing to complain about"]
 
 

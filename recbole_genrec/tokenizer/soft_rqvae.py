@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from recbole_genrec.tokenizer.base import CHUNK, to_tensor
 from recbole_genrec.tokenizer.kmeans import relative_distances
 from recbole_genrec.tokenizer.rqvae import RQVAE
 
@@ -71,6 +72,10 @@ class SoftRQVAE(RQVAE):
     def _fit(self, embeddings: Tensor) -> None:
         super()._fit(embeddings)
         self.temperature.fill_(self.temperature_min)
+        with torch.no_grad():
+            levels = self.assignments(to_tensor(embeddings[:CHUNK], self.device))
+        # how near to hard codes the soft ones ended, per level
+        self.summary["top_probability"] = [round(p.amax(1).mean().item(), 3) for p in levels]
 
     def _encode(self, embeddings: Tensor) -> Tensor:
         return torch.stack([level.argmax(1) for level in self.assignments(embeddings)], 1)

@@ -214,6 +214,17 @@ def test_verdict_on_random_and_on_sound_ids(settings) -> None:
     assert verdicts["RQKMeans"] == ["nothing to complain about"]
 
 
+def test_verdict_on_assignments_that_stayed_soft(settings, embeddings: Tensor) -> None:
+    tokenizer = create_tokenizer(settings("SoftRQVAE", tokenizer_epochs=1), 24).fit(embeddings)
+    tokenizer.summary["top_probability"] = [0.9, 0.6, 0.2]
+    report = report_of(
+        tokenizer.encode(embeddings), [16, 8, 8], embeddings=embeddings, tokenizer=tokenizer
+    )
+    soft = [sentence for sentence in report["verdict"] if "likeliest" in sentence]
+    assert len(soft) == 1
+    assert soft[0].startswith("level 3 gives its likeliest code a probability of only 0.20")
+
+
 def test_codes_of_other_items_are_refused() -> None:
     ids = SemanticIDs(torch.tensor([[0], [0], [1]]), [2])
     with pytest.raises(ValueError, match="3 raw codes for 2 semantic IDs"):

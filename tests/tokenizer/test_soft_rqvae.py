@@ -147,5 +147,7 @@ def test_training_ends_at_the_lowest_temperature(settings, embeddings: Tensor) -
     assert float(tokenizer.temperature) == pytest.approx(0.01)
     tokenizer.fit(embeddings)
     assert float(tokenizer.temperature) == pytest.approx(0.001)
+    tops = [level.max(1).values.mean().item() for level in tokenizer.assignments(embeddings)]
+    assert tokenizer.summary["top_probability"] == pytest.approx(tops, abs=1e-3)
     assert "temperature" in tokenizer.state_dict()
     assert tokenizer.encode(embeddings).unique(dim=0).shape[0] >= 40
