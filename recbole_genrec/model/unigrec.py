@@ -146,7 +146,11 @@ class UniGRec(TIGER):
     # ---- training
 
     def calculate_loss(self, interaction: Interaction) -> tuple[Tensor, ...]:
-        """The weighted terms of Eq. 22, of which there are fewer while the distillation waits."""
+        """The weighted terms of Eq. 22 in its order.
+
+        Those of a distillation that waits or has no weight, and the reconstruction of a frozen
+        tokenizer, are left out.
+        """
         self._soft_items = None  # fused optimisers change weights without counting a version
         items, item_lengths = self.history_items(interaction)
         targets, sequence, visible = self.targets(interaction)

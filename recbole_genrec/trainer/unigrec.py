@@ -30,15 +30,12 @@ class UniGRecTrainer(GenRecTrainer):
         if not self.finetuning:
             self.logger.info("Joint training of tokenizer and recommender")
             result = super().fit(train_data, valid_data, verbose, saved, **options)
-            self.logger.info(f"Joint training: best valid {result[1]}")
-            if self.finetune_epochs and saved:
-                load_weights(
-                    self.model,
-                    load_checkpoint(self.saved_model_file, self.device),
-                    self.saved_model_file,
-                )
         if self.finetune_epochs:
             if not self.finetuning:
+                self.logger.info(f"Joint training: best valid {result[1]}")
+                if saved:  # go on from the best epoch
+                    file = self.saved_model_file
+                    load_weights(self.model, load_checkpoint(file, self.device), file)
                 self._begin_finetuning()
                 self.start_epoch = self.joint_epochs
             self.logger.info("Fine-tuning of the recommender with a frozen tokenizer")
