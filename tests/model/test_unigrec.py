@@ -200,6 +200,14 @@ def test_the_tokenizer_side_vanishes_where_history_and_teacher_say_the_same():
     assert model.calculate_loss(interaction)[2].item() > 0
 
 
+def test_the_recommender_side_vanishes_where_there_is_one_target_to_find():
+    model, interaction = unigrec().train(), histories()
+    model.on_epoch_start(1)
+    assert model.calculate_loss(interaction)[3].item() > 0
+    interaction["item_id"][:] = 7
+    assert model.calculate_loss(interaction)[3].item() == 0
+
+
 def test_a_frozen_tokenizer_gets_no_gradient_and_keeps_its_identifiers():
     model = unigrec(joint_tokenizer_learning_rate=0).train()
     losses = model.calculate_loss(histories())
