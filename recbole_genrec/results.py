@@ -106,6 +106,7 @@ class RunRecorder:
         losses = getattr(trainer, "train_loss_dict", {})
         valid = getattr(trainer, "valid_results", {})
         best = getattr(trainer, "best_epoch", None)
+        shares = getattr(trainer.model, "objective_weights", {})
         self.result |= {
             "epochs_trained": len(losses),
             "steps": getattr(trainer, "step", 0),
@@ -113,7 +114,12 @@ class RunRecorder:
             "valid_metric": self._config["valid_metric"].lower(),
             "valid_result": valid.get(best),
             "learning_curve": [
-                {"epoch": epoch, "train_loss": loss, "valid": valid.get(epoch)}
+                {
+                    "epoch": epoch,
+                    "train_loss": loss,
+                    "valid": valid.get(epoch),
+                    "objective_weights": shares.get(epoch),
+                }
                 for epoch, loss in losses.items()
             ],
         }

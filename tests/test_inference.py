@@ -166,3 +166,11 @@ def test_a_model_without_semantic_ids_cannot_answer(tmp_path):
 def test_a_checkpoint_loads_without_running_code(checkpoint):
     state = torch.load(checkpoint, weights_only=True)
     assert {"config", "state_dict", "extra"} <= state.keys()
+
+
+def test_the_record_of_a_run_holds_the_shares_of_the_objectives(tmp_path):
+    train(tmp_path, "TIGERTokenWeighted", curriculum_rate=0.5)
+    record = json.loads(next(tmp_path.glob("results_dir/*/result.json")).read_text())
+    first, second = (epoch["objective_weights"] for epoch in record["learning_curve"])
+    assert sum(first.values()) == pytest.approx(1) == sum(second.values())
+    assert 0 < first["frequency"] < second["frequency"] < 1

@@ -60,6 +60,7 @@ class TIGER(SequentialRecommender):
             tokens_per_item=self.tokens_per_item,
         )
         self.loss = build_loss(config, self._loss_context())
+        self.objective_weights: dict[int, dict[str, float]] = {}  # per epoch, of losses that mix
         self._trie: ItemTrie | None = None
         self.register_load_state_dict_post_hook(TIGER._forget_trie)
 
@@ -183,9 +184,24 @@ class TIGER(SequentialRecommender):
         self.n_items = len(self.item_tokens)
         self._forget_trie()
 
+    def on_epoch_end(self, epoch: int) -> None:
+        """Note the shares of the objectives where the loss mixes several."""
+        weights = self.loss.objective_weights()
+        if weights:
+            self.objective_weights[epoch] = weights
+            shares = ", ".join(f"{name} {share:.4f}" for name, share in weights.items())
+            self.logger.info(f"Objectives after epoch {epoch}: {shares}")
+
     def extra_checkpoint(self) -> dict[str, Any]:
         """What the checkpoint needs beside the weights to answer for raw item tokens."""
-        return {"tokenizer_stage": self.tokenizer_stage.state()}
+        return {
+            "tokenizer_stage": self.tokenizer_stage.state(),
+            "objective_weights": self.objective_weights,
+        }
+
+    def load_extra(self, extra: dict[str, Any]) -> None:
+        """Take over what `extra_checkpoint` has noted of training."""
+        self.objective_weights = dict(extra["objective_weights"])
 
 
 def shift_right(labels: Tensor) -> Tensor:

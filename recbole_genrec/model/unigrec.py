@@ -198,6 +198,7 @@ class UniGRec(TIGER):
         self.epoch = epoch
 
     def on_epoch_end(self, epoch: int) -> None:
+        super().on_epoch_end(epoch)
         if self.tokenizer_is_trained:
             self.follow_tokenizer(epoch)
 
@@ -240,6 +241,7 @@ class UniGRec(TIGER):
         return {**super().extra_checkpoint(), "identifier_history": self.identifier_history}
 
     def load_extra(self, extra: dict[str, Any]) -> None:
+        super().load_extra(extra)
         self.identifier_history = list(extra["identifier_history"])
 
     def _leave_out_distillation(self, state_dict: dict[str, Tensor], *_) -> None:
