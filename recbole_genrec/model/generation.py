@@ -27,8 +27,8 @@ def generate(
     Users go sorted by length in chunks, so that hardly a chunk needs padding.
     """
     device = history.device
-    check_lengths(lengths, history)
     lengths = lengths.cpu()
+    check_lengths(lengths, history)
     first = lengths.cumsum(0) - lengths
     order = lengths.argsort(stable=True)
     users = max(1, BEAMS_AT_ONCE.get(device.type, BEAMS_AT_ONCE["cuda"]) // beam_size)
@@ -168,10 +168,8 @@ class BeamStep:
 
     def _cross_attention(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
         heads = self.decoder.num_heads
-        q = q.view(self.batch, -1, heads, v.shape[-1]).transpose(
-            1, 2
-        )  # [batch, heads, beams, d_kv]
-        q = q.flatten(0, 1)
+        q = q.view(self.batch, -1, heads, v.shape[-1]).transpose(1, 2)
+        q = q.flatten(0, 1)  # [batch * heads, beams, d_kv]
         scores = torch.bmm(q, k) if self.mask is None else torch.baddbmm(self.mask, q, k)
         out = torch.bmm(scores.softmax(-1), v).unflatten(0, (self.batch, heads))
         return out.transpose(1, 2).reshape(-1, heads * v.shape[-1])
@@ -181,14 +179,12 @@ class BeamStep:
         heads = self.decoder.num_heads
         qkv = linear(x, layer.qkv).view(len(x), 3, heads, -1)
         q, own = qkv[:, 0], qkv[:, 1:]
-        seen = [kv.index_select(0, rows) for kv, rows in zip(past, self.ancestors, strict=True)] + [
-            own
-        ]
+        seen = [kv.index_select(0, rows) for kv, rows in zip(past, self.ancestors, strict=True)]
+        seen.append(own)  # each [rows, 2, heads, d_kv], the earliest level first
         past.append(own)
-        scores = torch.stack(
-            [torch.linalg.vecdot(q, kv[:, 0]) for kv in seen], 1
-        )  # [rows, levels, heads]
-        weights = (scores + self.decoder.bias[: len(seen)].flip(0)).softmax(1).unsqueeze(-1)
+        scores = torch.stack([torch.linalg.vecdot(q, kv[:, 0]) for kv in seen], 1)
+        scores += self.decoder.bias[: len(seen)].flip(0)  # [rows, levels, heads]
+        weights = scores.softmax(1).unsqueeze(-1)
         out = seen[0][:, 1] * weights[:, 0]
         for i, kv in enumerate(seen[1:], 1):
             out.addcmul_(kv[:, 1], weights[:, i])

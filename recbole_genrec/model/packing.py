@@ -92,12 +92,11 @@ def check_lengths(lengths: torch.Tensor, history: torch.Tensor) -> None:
 
 
 def pack(lengths: torch.Tensor) -> Packing:
-    """Packs histories of the given lengths [batch] into rows as wide as the longest.
+    """Packs histories of the given lengths [batch], on the host, into rows as wide as the longest.
 
     Longest first, each history goes into the row with most room left (worst fit decreasing): the
     short ones fill the gaps evenly, so that rows also hold about equally many targets.
     """
-    lengths = lengths.cpu()
     width = int(lengths.max())
     rows = [(-width, row) for row in range(-(-int(lengths.sum()) // width))]  # (-room, row) heap
     placed = []  # (history, row, start)

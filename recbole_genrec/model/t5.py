@@ -80,9 +80,7 @@ class T5(nn.Module):
         if history_attention == "causal" and tokens_per_item is None:
             raise ValueError("history_attention 'causal' needs tokens_per_item")
         given = locals()
-        self.options = {
-            name: given[name] for name in t5_weights.SHARED_OPTIONS
-        }  # named as in `transformers`
+        self.options = {name: given[name] for name in t5_weights.SHARED_OPTIONS}
         self.d_model, self.dropout_rate = d_model, dropout_rate
         self.tokens_per_item = tokens_per_item if history_attention == "causal" else None
         self.buckets = (relative_attention_num_buckets, relative_attention_max_distance)
@@ -122,12 +120,14 @@ class T5(nn.Module):
             [n_targets, L, vocab_size].
 
         Raises:
-            ValueError: a history is empty, or the lengths do not add up to the history's tokens.
+            ValueError: a history is empty, the lengths do not add up to the history's tokens, there
+                is not one sequence per target, or a target sees nothing.
         """
         return self.decode(self.encode(history, lengths), decoder_input_ids, sequence, visible)
 
     def encode(self, history: torch.Tensor, lengths: torch.Tensor) -> Encoded:
         """Encoder states of packed histories; arguments as in `forward`."""
+        lengths = lengths.cpu()
         check_lengths(lengths, history)
         packing = pack(lengths)
         there = packing.to(history.device)

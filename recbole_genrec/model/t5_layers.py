@@ -10,6 +10,7 @@ from torch import nn
 
 from recbole_genrec.model.dropout import dropout
 from recbole_genrec.model.linear import Linear, linear
+from recbole_genrec.model.packing import Targets
 
 
 class Block(nn.Module):
@@ -36,8 +37,10 @@ class Block(nn.Module):
         self.wi = Linear(d_model, d_ff, std=d_model**-0.5)
         self.wo = Linear(d_ff, d_model, std=d_ff**-0.5)
 
-    def forward(self, x: torch.Tensor, bias: torch.Tensor, memory: tuple | None = None):
-        """x [n, length, d_model]; memory = (states, cross bias, targets) in the decoder."""
+    def forward(
+        self, x: torch.Tensor, bias: torch.Tensor, memory: tuple | None = None
+    ) -> torch.Tensor:
+        """x [n, length, d_model]; in the decoder memory = (states, their bias, targets)."""
         x = x + self._dropout(self.self_attention(self.self_norm(x), bias))
         if memory is not None:
             x = x + self._dropout(self.cross_attention.cross(self.cross_norm(x), *memory))
@@ -61,18 +64,25 @@ class Attention(nn.Module):
             self.qkv.weight[: self.inner] *= d_kv**-0.5
 
     def forward(self, x: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
-        """x [n, length, d_model], bias [n or 1, heads, length, length]."""
+        """x [n, length, d_model], bias [n * heads, length, length]."""
         q, k, v = self.qkv(x).split(self.inner, -1)
         return self.o(self._attend(q, k, v, bias))
 
-    def cross(self, x: torch.Tensor, states: torch.Tensor, bias: torch.Tensor, targets):
-        """x [n_targets, L, d_model] attends to the packed states of its history."""
+    def cross(
+        self, x: torch.Tensor, states: torch.Tensor, bias: torch.Tensor, targets: Targets
+    ) -> torch.Tensor:
+        """x [n_targets, L, d_model] attends to the states [rows, width, d_model] of its history.
+
+        bias [rows * heads, per_row * L, width].
+        """
         w_q, w_kv = self.qkv.weight.split([self.inner, 2 * self.inner])
         k, v = linear(states, w_kv).split(self.inner, -1)  # [rows, width, inner]
         q = targets.spread(linear(x, w_q))  # [rows, per_row * L, inner]
         return self.o(targets.gather(self._attend(q, k, v, bias), x.shape[1]))
 
-    def _attend(self, q, k, v, bias: torch.Tensor) -> torch.Tensor:
+    def _attend(
+        self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, bias: torch.Tensor
+    ) -> torch.Tensor:
         n = len(q)
         q, k, v = (self._split_heads(t) for t in (q, k, v))  # [n * heads, length, d_kv]
         weights = torch.baddbmm(bias, q, k.transpose(1, 2)).softmax(-1)
