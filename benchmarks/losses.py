@@ -1,6 +1,6 @@
 """Losses: what a training step costs with each of them, beside plain cross-entropy.
 
-    python benchmarks/losses.py [--threads 2] [--batch 256] [--data amazon-beauty.inter]
+    python -m benchmarks.losses [--threads 2] [--batch 256] [--data amazon-beauty.inter]
 
 One step is forward, loss, backward and AdamW at dropout 0.1 on our packed T5, on batches of random
 training samples of Amazon Beauty; all losses get the same batches. Each has its own copy of the
@@ -14,7 +14,8 @@ import itertools
 
 import torch
 import torch.nn.functional as F
-from workload import (
+
+from benchmarks.workload import (
     CODES,
     LEVELS,
     MODEL,
@@ -26,7 +27,6 @@ from workload import (
     table,
     training_items,
 )
-
 from recbole_genrec.loss import LOSSES, LossContext, build_loss
 from recbole_genrec.model.t5 import T5
 

@@ -1,9 +1,9 @@
 """Evaluate TIGER over a synthetic catalogue and print time and peak memory.
 
-    python benchmarks/million_items.py --items 1000000
+    python -m benchmarks.million_items --items 1000000
 
-The whole way of a run: atomic files, imported semantic IDs, data loaders, exact beam search over all
-items, RecBole's metrics. The model is untrained; only cost is measured.
+The whole way of a run: atomic files, imported semantic IDs, data loaders, exact beam search over
+all items, RecBole's metrics. The model is untrained; only cost is measured.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Tokenizers: training time beside a DataLoader loop, k-means beside faiss.
 
-    python benchmarks/tokenizers.py [--threads 2] [--rounds 5] [--items 12101 1000000]
+    python -m benchmarks.item_tokenizers [--threads 2] [--rounds 5] [--items 12101 1000000]
 
 RQVAE: one epoch of the same network, loss and batch size, ours (items resident, batches by index,
 fused AdamW, no synchronisation per step) beside a plain loop (DataLoader over single items, default
