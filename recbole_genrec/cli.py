@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from recbole_genrec import __version__
-from recbole_genrec.errors import InputError
+from recbole_genrec.errors import InputError, RunError
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -202,7 +202,8 @@ def _execute(command: Callable[[], None]) -> None:
     """Run a command; what the user can mend ends in one line instead of a traceback."""
     try:
         command()
-    except InputError as error:
+    except (InputError, RunError) as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
-        sys.exit("interrupted")
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)  # as shells do

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from logging import getLogger
+from pathlib import Path
 from typing import Any
 
 from recbole.utils import get_environment, init_logger, init_seed, set_color
 
 from recbole_genrec.config import Config
 from recbole_genrec.data.loaders import data_preparation
+from recbole_genrec.errors import InputError
 from recbole_genrec.registry import create_dataset, get_model, get_trainer
 from recbole_genrec.results import RunRecorder, recorded_run
 from recbole_genrec.tokenizer_stage import run_tokenizer_stage
+from recbole_genrec.trainer.faults import check_writable
 
 
 def run_recbole_genrec(
@@ -39,14 +42,31 @@ def run_recbole_genrec(
         `test_result`.
 
     Raises:
-        ValueError: for a setting or an input file that cannot work, before training starts.
+        InputError: for a setting or a file that cannot work, before training starts; and when
+            training comes to NaN.
+        RunError: when the disk is full or there is not enough memory.
     """
     config = Config(model, dataset, config_file_list, config_dict)
+    _check_files(config)
     init_seed(config["seed"], config["reproducibility"])
     init_logger(config)
     getLogger().info(config)
     with recorded_run(config) as run:
         return _train_and_test(config, run, saved)
+
+
+def _check_files(config: Config) -> None:
+    """Find out before long work whether its result can be kept, and what it goes on from is there.
+
+    Raises:
+        InputError: naming the setting and the file.
+    """
+    check_writable("checkpoint_dir", config["checkpoint_dir"])
+    check_writable("results_dir", config["results_dir"])
+    check_writable("the current folder, with log and log_tensorboard,", Path.cwd())
+    resume = config["resume"]
+    if resume not in (None, "auto") and not Path(resume).is_file():
+        raise InputError(f"resume should be auto or a checkpoint, found no file [{resume}]")
 
 
 def _train_and_test(config: Config, run: RunRecorder, saved: bool) -> dict[str, Any]:
@@ -58,6 +78,10 @@ def _train_and_test(config: Config, run: RunRecorder, saved: bool) -> dict[str, 
     run.record_preparation(model, train_data)
 
     trainer = get_trainer(config["MODEL_TYPE"], config["model"])(config, model)
+    if config["resume"] is not None:
+        if not hasattr(trainer, "resume"):
+            raise InputError(f"resume: {config['model']} is trained at once, without checkpoints")
+        trainer.resume(config["resume"])
     best_valid_score, best_valid_result = trainer.fit(
         train_data, valid_data, saved=saved, show_progress=config["show_progress"]
     )

@@ -101,12 +101,11 @@ def train_teacher(config: Config) -> Path:
     train_data, valid_data, _ = data_preparation(config, create_dataset(config))
     model = get_model(config["model"])(config, train_data.dataset).to(config["device"])
     trainer = get_trainer(config["MODEL_TYPE"], config["model"])(config, model)
-    checkpoint = Path(trainer.saved_model_file)
-    if checkpoint.is_file():
-        trainer.resume_checkpoint(checkpoint)
+    trainer.resume("auto")
     _, result = trainer.fit(train_data, valid_data, show_progress=config["show_progress"])
     getLogger().info(f"Teacher {config['model']}: best valid {result}")
-    return checkpoint
+    Path(trainer.last_model_file).unlink(missing_ok=True)
+    return Path(trainer.saved_model_file)
 
 
 def _trained_teacher(config, dataset) -> Path:

@@ -1,6 +1,7 @@
 """Checkpoints: one file of tensors and plain values, which no loading can make run code."""
 
 import os
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -8,21 +9,45 @@ import numpy as np
 import scipy.sparse
 import torch
 
-from recbole_genrec.errors import InputError
+from recbole_genrec.errors import InputError, RunError
 
 _ARRAY, _SPARSE = "__numpy__", "__scipy__"
 
 
 def save_checkpoint(state: dict[str, Any], path: str | Path) -> None:
-    """Write `state` so that `path` always holds a whole checkpoint: the old one or this one."""
+    """Write `state` so that `path` always holds a whole checkpoint: the old one or this one.
+
+    Raises:
+        RunError: when it cannot be written.
+    """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f"{path.name}.{socket.gethostname()}.{os.getpid()}.tmp")
     try:
-        torch.save(to_plain(state), temporary)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(temporary, "wb") as file:
+            torch.save(to_plain(state), file)
         os.replace(temporary, path)
+    except (OSError, RuntimeError) as error:
+        cause = error if isinstance(error, OSError) else error.__context__
+        if not isinstance(cause, OSError):  # torch fails at a full disk in its own way
+            raise
+        raise RunError(
+            f"[{path}] could not be written: {cause.strerror or cause}. What was saved before is "
+            "still there; make room, or choose another folder as checkpoint_dir"
+        ) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what killed processes of this machine were writing into `folder`."""
+    for path in folder.glob(f"*.pth.{socket.gethostname()}.*.tmp"):
+        try:
+            os.kill(int(path.suffixes[-2][1:]), 0)
+        except ProcessLookupError:
+            path.unlink(missing_ok=True)
+        except (ValueError, PermissionError):  # not ours
+            continue
 
 
 def load_checkpoint(path: str | Path, map_location: Any = "cpu") -> dict[str, Any]:
@@ -70,6 +95,15 @@ def load_weights(model: torch.nn.Module, checkpoint: dict[str, Any], path: str |
         model.load_other_parameter(checkpoint.get("other_parameter"))
     if "extra" in checkpoint and hasattr(model, "load_extra"):
         model.load_extra(checkpoint["extra"])
+
+
+def moved(value: Any, device: torch.device) -> Any:
+    """The same value with all its tensors on `device`."""
+    if isinstance(value, dict):
+        return type(value)((key, moved(entry, device)) for key, entry in value.items())
+    if isinstance(value, (list, tuple)):
+        return type(value)(moved(entry, device) for entry in value)
+    return value.to(device) if isinstance(value, torch.Tensor) else value
 
 
 def to_plain(value: Any) -> Any:

@@ -1,8 +1,11 @@
 """The losses of an epoch, fetched from the device now and then."""
 
 import math
+from typing import Any
 
 import torch
+
+from recbole_genrec.errors import InputError
 
 
 class EpochLosses:
@@ -15,12 +18,14 @@ class EpochLosses:
         self.sums: list[float] = []
         self.steps = 0
         self.is_tuple = False
+        self.complete = False  # whether all batches of the epoch are in
 
     def add(self, losses: torch.Tensor | tuple[torch.Tensor, ...]) -> None:
         """Note the loss of a batch, or its parts.
 
         Raises:
-            ValueError: when one is NaN; on a GPU up to 50 batches later. Epoch and batch are named.
+            InputError: when one is NaN; on a GPU up to 50 batches later. Epoch, batch and part are
+                named.
         """
         self.is_tuple = isinstance(losses, tuple)
         parts = losses if self.is_tuple else (losses,)
@@ -33,14 +38,27 @@ class EpochLosses:
         self._fetch()
         return tuple(self.sums) if self.is_tuple else self.sums[0]
 
+    def state_dict(self) -> dict[str, Any]:
+        """Plain values from which `load_state_dict` goes on; raises as `add` does."""
+        self._fetch()
+        names = ("steps", "sums", "is_tuple", "complete")
+        return {name: getattr(self, name) for name in names}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+
     def _fetch(self) -> None:
         for parts in torch.stack(self.pending).tolist() if self.pending else []:
             if any(map(math.isnan, parts)):
-                raise ValueError(
-                    f"Training loss is nan in epoch {self.epoch_idx}, batch {self.steps}"
-                    + (f" (parts of the loss: {parts})" if self.is_tuple else "")
-                )
+                raise InputError(self._nan_message(parts))
             so_far = self.sums or [0.0] * len(parts)
             self.sums = [s + p for s, p in zip(so_far, parts, strict=True)]
             self.steps += 1
         self.pending.clear()
+
+    def _nan_message(self, parts: list[float]) -> str:
+        message = f"Training loss is nan in epoch {self.epoch_idx}, batch {self.steps}"
+        if self.is_tuple:  # named as in the log
+            names = [f"train_loss{n}" for n, part in enumerate(parts, 1) if math.isnan(part)]
+            message += f" (parts of the loss: {parts}; {', '.join(names)})"
+        return f"{message}: lower learning_rate or set clip_grad_norm"

@@ -42,10 +42,13 @@ class UniGRecTrainer(GenRecTrainer):
             result = super().fit(train_data, valid_data, verbose, saved, **options)
         return result
 
-    def resume_checkpoint(self, resume_file) -> None:
-        if load_checkpoint(resume_file)["epoch"] >= self.joint_epochs:
+    def _progress(self, epoch):
+        return {**super()._progress(epoch), "finetuning": self.finetuning}
+
+    def _load_optimizers(self, checkpoint, file) -> None:
+        if checkpoint["finetuning"]:
             self._begin_finetuning()
-        super().resume_checkpoint(resume_file)
+        super()._load_optimizers(checkpoint, file)
 
     def _begin_finetuning(self) -> None:
         self.model.freeze_tokenizer()

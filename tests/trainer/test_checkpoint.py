@@ -1,11 +1,14 @@
 """Checkpoints are whole, plain and checked."""
 
+import errno
+import os
+
 import numpy as np
 import pytest
 import scipy.sparse
 import torch
 
-from recbole_genrec.errors import InputError
+from recbole_genrec.errors import InputError, RunError
 from recbole_genrec.trainer import checkpoint
 from recbole_genrec.trainer.checkpoint import load_checkpoint, save_checkpoint
 
@@ -35,11 +38,11 @@ def test_a_failing_write_leaves_the_old_checkpoint(tmp_path, monkeypatch):
     save_checkpoint({"config": {}, "state_dict": {}, "n": 1}, path)
 
     def half_written(state, file):
-        file.write_bytes(b"PK half")
-        raise OSError("disk full")
+        file.write(b"PK half")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(checkpoint.torch, "save", half_written)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(RunError, match=r"a\.pth\] could not be written: No space left"):
         save_checkpoint({"config": {}, "state_dict": {}, "n": 2}, path)
     assert load_checkpoint(path)["n"] == 1
     assert [file.name for file in tmp_path.iterdir()] == ["a.pth"]

@@ -1,0 +1,38 @@
+"""Tiny models of several kinds, for the tests that interrupt their training."""
+
+SASREC = {"n_layers": 1, "hidden_size": 16, "inner_size": 16}
+T5 = {
+    "item_text_fields": ["title", "brand"],
+    "codebook_sizes": [6, 6],
+    "append_size": 41,
+    "text_embedding_dim": None,
+    "tokenizer_epochs": 2,
+    "tokenizer_hidden_sizes": [8],
+    "tokenizer_code_dim": 4,
+    "d_model": 16,
+    "d_ff": 16,
+    "num_heads": 2,
+    "d_kv": 8,
+    "num_layers": 1,
+    "num_decoder_layers": 1,
+    "beam_size": 10,
+    "train_batch_size": 32,
+    "eval_batch_size": 64,
+}
+SETTINGS = {
+    "SASRec": {**SASREC, "lr_scheduler": "linear", "warmup_ratio": 0.2, "train_batch_size": 32},
+    "BPR": {"embedding_size": 8, "train_batch_size": 32},  # draws negatives
+    "BERT4Rec": {**SASREC, "transform": "mask_itemseq", "train_batch_size": 32},  # draws masks
+    "RecVAE": {"hidden_dimension": 8, "latent_dimension": 8},  # two optimisers in turn
+    "TIGER": {**T5, "tokenizer": "RQKMeans"},
+    "TIGERTokenWeighted": {**T5, "tokenizer": "RQKMeans"},
+    "UniGRec": {
+        **T5,
+        "finetune_epochs": 2,
+        "joint_tokenizer_learning_rate": 0.05,  # high enough to move codes within an epoch
+        "distillation_warmup_epochs": 1,
+        "teacher_epochs": 1,
+        "teacher_hidden_size": 8,
+        "teacher_config": {"n_layers": 1, "inner_size": 8},
+    },
+}
