@@ -24,6 +24,7 @@ SETTINGS = {
     "BPR": {"embedding_size": 8, "train_batch_size": 32},  # draws negatives
     "BERT4Rec": {**SASREC, "transform": "mask_itemseq", "train_batch_size": 32},  # draws masks
     "RecVAE": {"hidden_dimension": 8, "latent_dimension": 8},  # two optimisers in turn
+    "Pop": {},
     "TIGER": {**T5, "tokenizer": "RQKMeans"},
     "TIGERTokenWeighted": {**T5, "tokenizer": "RQKMeans"},
     "UniGRec": {

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +23,7 @@ from recbole_genrec.trainer.checkpoint import (
 )
 from recbole_genrec.trainer.epoch_losses import EpochLosses
 from recbole_genrec.trainer.faults import check_weights, explained_memory
+from recbole_genrec.trainer.fingerprint import changed_settings, run_fingerprint
 from recbole_genrec.trainer.random_states import (
     data_generators,
     random_states,
@@ -33,15 +32,6 @@ from recbole_genrec.trainer.random_states import (
 
 AUTO = "auto"
 LAST = "-last"  # by which the name of the last checkpoint differs from that of the best one
-
-# Settings that say where and how loudly a run goes, not what comes out of it.
-ENVIRONMENT_KEYS = {
-    *("gpu_id", "use_gpu", "device", "worker", "state", "show_progress", "verbose"),
-    *("data_path", "checkpoint_dir", "dataset_save_path", "dataloaders_save_path", "log_wandb"),
-    *("save_dataset", "save_dataloaders", "nproc", "world_size", "offset", "ip", "port"),
-    *("local_rank", "single_spec", "wandb_project", "config_files", "results_dir"),
-    *("resume", "checkpoint_step"),
-}
 
 
 class ResumableTrainer(Trainer):
@@ -297,7 +287,9 @@ class ResumableTrainer(Trainer):
         best = best_model_file(resume_file)
         if checkpoint["valid_results"] and not best.exists():
             raise InputError(f"[{resume_file}] needs the best checkpoint beside it, [{best.name}]")
-        self._warn_of_changes(checkpoint["config"], resume_file)
+        changes = changed_settings(checkpoint["config"], self.config)
+        if changes:
+            self.logger.warning(f"[{resume_file}] was saved under other settings: {changes}")
         checkpoint["other_parameter"] = moved(checkpoint["other_parameter"], self.device)
         load_weights(self.model, checkpoint, resume_file)
         self._load_optimizers(checkpoint, resume_file)
@@ -326,26 +318,8 @@ class ResumableTrainer(Trainer):
             self.scaler.load_state_dict(checkpoint["scaler"])
         self._lr_scheduler_state = checkpoint.get("lr_scheduler")
 
-    def _warn_of_changes(self, before: dict[str, Any], file) -> None:
-        now = self.config.as_dict()
-        keys = sorted((before.keys() | now.keys()) - ENVIRONMENT_KEYS)
-        changes = [
-            f"{key}: [{before.get(key)}] -> [{now.get(key)}]"
-            for key in keys
-            if before.get(key) != now.get(key)
-        ]
-        if changes:
-            self.logger.warning(f"[{file}] was saved under other settings: {', '.join(changes)}")
-
 
 def best_model_file(file: str | Path) -> Path:
     """The best checkpoint that belongs to a last one, or to itself."""
     file = Path(file)
     return file.with_name(file.stem.removesuffix(LAST) + file.suffix)
-
-
-def run_fingerprint(config) -> str:
-    """Eight letters that differ between runs with different results to be expected."""
-    settings = {k: v for k, v in config.as_dict().items() if k not in ENVIRONMENT_KEYS}
-    text = json.dumps(settings, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:8]

@@ -1,6 +1,7 @@
 """Training that is stopped anywhere and goes on ends as training that was not stopped."""
 
 import random
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,10 +10,12 @@ import torch
 
 from recbole_genrec import tokenizer_stage
 from recbole_genrec.data.loaders import data_preparation
+from recbole_genrec.errors import InputError
 from recbole_genrec.registry import create_dataset
 from recbole_genrec.teacher import run_teacher_stage
 from recbole_genrec.trainer import GenRecTrainer
-from recbole_genrec.trainer.checkpoint import load_checkpoint
+from recbole_genrec.trainer.checkpoint import load_checkpoint, save_checkpoint
+from tests.killed_runs import run_in_process
 from tests.resume_cases import SETTINGS
 from tests.runs import new_trainer, prepare, toy_config, write_toy
 
@@ -129,3 +132,124 @@ def test_stopped_training_ends_as_if_it_had_not_been(model, places, data_path, m
         torch.rand(number + 1), np.random.rand(), random.random()  # noise of a new process
         again.resume("auto")
         assert_same(outcome(again, run, again.fit(run.train, run.valid)), expected)
+
+
+@pytest.mark.parametrize("model", ["SASRec", "TIGER", "TIGERTokenWeighted", "UniGRec"])
+def test_killed_processes_end_as_one_that_was_not_killed(model, tmp_path):
+    """SIGKILL at five random moments: in a step, while saving, in validation or in the test."""
+
+    def new_run():
+        folder = tmp_path / str(len(list(tmp_path.iterdir())))
+        write_toy(folder, missing=False)
+        return folder
+
+    def essence(result):
+        for key in ("seconds", "checkpoint"):
+            del result[key]
+        for file in ("best", "last"):
+            del result[file]["config"]  # it has paths
+        return result
+
+    draw = random.Random(model)
+    expected = run_in_process(model, new_run())
+    seconds = expected["seconds"]
+    essence(expected)
+    folder, kills = new_run(), 0
+    while kills < 5:
+        result = run_in_process(model, folder, kill_after=seconds * draw.random() / 2)
+        if result is None:
+            kills += 1
+        else:  # it was faster
+            assert_same(essence(result), expected)
+            folder = new_run()
+    assert_same(essence(run_in_process(model, folder)), expected)
+
+
+@pytest.mark.parametrize("damage", ["truncated", "foreign", "of another model"])
+def test_the_best_checkpoint_stands_in_for_a_damaged_last_one(
+    damage, data_path, monkeypatch, caplog
+):
+    whole, run = attempt("SASRec", data_path, "whole")
+    expected = outcome(whole, run, whole.fit(run.train, run.valid))
+    trainer, run = attempt("SASRec", data_path, "damaged")
+    stopped(monkeypatch, "_train_step", 12, trainer, run)
+    last = Path(trainer.last_model_file)
+    if damage == "truncated":
+        last.write_bytes(last.read_bytes()[:-1000])
+    elif damage == "foreign":
+        torch.save({"weights": torch.zeros(1)}, last)
+    else:
+        checkpoint = load_checkpoint(last)
+        checkpoint["config"]["model"] = "Other"
+        save_checkpoint(checkpoint, last)
+    again, run = attempt("SASRec", data_path, "damaged")
+    again.resume("auto")
+    assert f"{last}]" in caplog.text and "the best checkpoint so far is used" in caplog.text
+    assert again.start_epoch > 0
+    assert_same(outcome(again, run, again.fit(run.train, run.valid)), expected)
+
+    last.write_bytes(b"")
+    Path(trainer.saved_model_file).write_bytes(b"")
+    with pytest.raises(InputError, match=r"damaged\.pth\] is damaged"):
+        attempt("SASRec", data_path, "damaged")[0].resume("auto")
+
+
+def test_auto_starts_anew_where_nothing_was_saved(data_path, caplog):
+    caplog.set_level("INFO")
+    trainer, _ = attempt("SASRec", data_path, "new")
+    trainer.resume("auto")
+    assert trainer.start_epoch == 0 and "training starts anew" in caplog.text
+    with pytest.raises(InputError, match=r"there is no checkpoint \[none.pth\]"):
+        trainer.resume("none.pth")
+
+
+def test_a_last_checkpoint_without_its_best_one_is_refused(data_path):
+    trainer, run = attempt("SASRec", data_path, "lonely", epochs=1)
+    trainer.fit(run.train, run.valid)
+    Path(trainer.saved_model_file).unlink()
+    with pytest.raises(InputError, match=r"needs the best checkpoint beside it, \[lonely.pth\]"):
+        trainer.resume(trainer.last_model_file)
+
+
+def test_other_settings_are_named_and_the_epoch_begins_anew(data_path, monkeypatch, caplog):
+    """After running out of memory one goes on with smaller batches."""
+    trainer, run = attempt("SASRec", data_path, "first", checkpoint_step=2)
+    stopped(monkeypatch, "_train_step", 9, trainer, run)
+    again, run = attempt("SASRec", data_path, "second", train_batch_size=8)
+    again.resume(trainer.last_model_file)
+    assert "other settings: train_batch_size: [32] -> [8]" in caplog.text
+    again.fit(run.train, run.valid)
+    assert "Epoch 1 begins anew" in caplog.text
+    assert again.saved_model_file == trainer.saved_model_file
+    assert list(again.train_loss_dict) == [0, 1, 2]
+
+
+def test_training_that_has_stopped_early_is_not_trained_further(data_path, monkeypatch):
+    monkeypatch.setattr(
+        GenRecTrainer, "_valid_epoch", lambda self, *_, **__: (-self._epoch_idx, {"ndcg@5": 0.0})
+    )
+    trainer, run = attempt("SASRec", data_path, "early", epochs=9, stopping_step=1)
+    trainer.fit(run.train, run.valid)
+    assert list(trainer.train_loss_dict) == [0, 1, 2]
+    again, run = attempt("SASRec", data_path, "early", epochs=9, stopping_step=1)
+    again.resume("auto")
+    again.fit(run.train, run.valid)
+    assert list(again.train_loss_dict) == [0, 1, 2] and again.step == trainer.step
+
+
+def test_more_epochs_may_follow(data_path):
+    trainer, run = attempt("SASRec", data_path, "short", epochs=1)
+    trainer.fit(run.train, run.valid)
+    again, run = attempt("SASRec", data_path, "long", epochs=3)
+    again.resume(trainer.last_model_file)
+    again.fit(run.train, run.valid)
+    assert list(again.train_loss_dict) == [0, 1, 2]
+
+
+def test_nothing_but_the_best_is_kept_if_nothing_is_to_be_saved(data_path):
+    trainer, run = attempt("SASRec", data_path, "unsaved", epochs=1)
+    trainer.fit(run.train, run.valid, saved=False)
+    assert not Path(trainer.last_model_file).exists()
+    pop, run = attempt("Pop", data_path, "pop")
+    pop.fit(run.train, run.valid)
+    assert not Path(pop.last_model_file).exists() and Path(pop.saved_model_file).exists()

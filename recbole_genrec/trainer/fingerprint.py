@@ -1,0 +1,37 @@
+"""What makes one run another: the settings on which its result depends."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+# Settings that say where and how loudly a run goes, not what comes out of it.
+ENVIRONMENT_KEYS = {
+    *("gpu_id", "use_gpu", "device", "worker", "state", "show_progress", "verbose"),
+    *("data_path", "checkpoint_dir", "dataset_save_path", "dataloaders_save_path", "log_wandb"),
+    *("save_dataset", "save_dataloaders", "nproc", "world_size", "offset", "ip", "port"),
+    *("local_rank", "single_spec", "wandb_project", "config_files", "results_dir"),
+    *("resume", "checkpoint_step"),
+}
+
+
+def run_fingerprint(config) -> str:
+    """Eight letters that differ between runs with different results to be expected."""
+    text = json.dumps(_decisive(config.as_dict()), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def changed_settings(before: Mapping[str, Any], config) -> str:
+    """In words, which settings of an earlier run `config` changes; empty if none."""
+    old, new = _decisive(before), _decisive(config.as_dict())
+    return ", ".join(
+        f"{key}: [{old.get(key)}] -> [{new.get(key)}]"
+        for key in sorted(old.keys() | new.keys())
+        if old.get(key) != new.get(key)
+    )
+
+
+def _decisive(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in settings.items() if key not in ENVIRONMENT_KEYS}

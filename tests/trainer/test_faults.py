@@ -1,0 +1,255 @@
+"""Faults of a long run: one clear message, and nothing lost that was saved before."""
+
+import errno
+import math
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+import torch
+
+from recbole_genrec import cli
+from recbole_genrec.errors import InputError, RunError
+from recbole_genrec.quick_start import run_recbole_genrec
+from recbole_genrec.trainer import GenRecTrainer
+from recbole_genrec.trainer.checkpoint import load_checkpoint
+from recbole_genrec.trainer.faults import check_writable
+from tests.resume_cases import SETTINGS
+from tests.runs import NAME, new_trainer, prepare, toy_config, write_toy
+
+MODEL = "SASRec"
+
+
+@pytest.fixture(autouse=True)
+def _work_in(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Data of a model that trains for three epochs of several batches."""
+    return prepare(toy_config(MODEL, write_toy(tmp_path), **SETTINGS[MODEL], epochs=3))
+
+
+def fail_at(monkeypatch, call, error, method="_train_step"):
+    """Let the `call`-th call of the trainer's method raise `error` in its place."""
+    calls = []
+    original = getattr(GenRecTrainer, method)
+
+    def failing(self, *args, **kwargs):
+        calls.append(None)
+        if len(calls) == call:
+            raise error
+        return original(self, *args, **kwargs)
+
+    monkeypatch.setattr(GenRecTrainer, method, failing)
+
+
+# ---- disk
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A folder on a file system of 400 kB."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", str(folder)]
+    if os.name != "posix" or os.geteuid() or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("only root may mount a small file system")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_full_disk_loses_nothing(run, small_disk, caplog):
+    run.config["checkpoint_dir"] = str(small_disk)
+    trainer = new_trainer(run)
+    trainer.epochs = 1
+    trainer.fit(run.train, run.valid)
+    kept = {path.name: path.read_bytes() for path in small_disk.iterdir()}
+    assert len(kept) == 2
+
+    (small_disk / "others").write_bytes(bytes(os.statvfs(small_disk).f_bavail * 4096))
+    again = new_trainer(run)
+    again.resume("auto")
+    with pytest.raises(RunError, match=r"-last\.pth\] could not be written: No space left"):
+        again.fit(run.train, run.valid)
+    for name, content in kept.items():
+        assert (small_disk / name).read_bytes() == content
+    assert {path.name for path in small_disk.iterdir()} == {*kept, "others"}
+    assert f"--resume={again.last_model_file}" in caplog.text
+
+    with pytest.raises(InputError, match=r"results_dir .* \(No space left on device\)"):
+        check_writable("results_dir", small_disk)
+    (small_disk / "others").unlink()
+    again = new_trainer(run)
+    again.resume("auto")
+    again.fit(run.train, run.valid)
+    assert list(again.train_loss_dict) == [0, 1, 2]
+
+
+def test_a_read_only_disk_is_found_before_any_work(small_disk, tmp_path):
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    with pytest.raises(InputError, match=r"checkpoint_dir .* \(Read-only file system\)"):
+        run_recbole_genrec(
+            MODEL,
+            NAME,
+            config_dict={"data_path": str(write_toy(tmp_path)), "checkpoint_dir": str(small_disk)},
+        )
+
+
+@pytest.mark.parametrize("key", ["checkpoint_dir", "results_dir"])
+def test_folders_that_cannot_be_written_are_named_before_any_work(key, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    folder = str(tmp_path / "file" / "folder")
+    settings = {"data_path": str(write_toy(tmp_path)), key: folder}
+    with pytest.raises(InputError, match=rf"{key} \[{folder}\] cannot be written"):
+        run_recbole_genrec(MODEL, NAME, config_dict=settings)
+    assert not (tmp_path / "log").exists()
+
+
+def test_missing_permission_is_named(tmp_path, monkeypatch):
+    def refused(*_, **__):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr("recbole_genrec.trainer.faults.TemporaryFile", refused)
+    with pytest.raises(InputError, match=r"\(Permission denied\): make room or give permission"):
+        check_writable("checkpoint_dir", tmp_path)
+
+
+def test_a_missing_checkpoint_is_named_before_any_work(tmp_path):
+    settings = {"data_path": str(write_toy(tmp_path)), "resume": "gone.pth"}
+    with pytest.raises(InputError, match=r"resume should be auto or a checkpoint.*\[gone.pth\]"):
+        run_recbole_genrec(MODEL, NAME, config_dict=settings)
+    assert not (tmp_path / "log").exists()
+
+
+# ---- memory
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+        MemoryError(),
+    ],
+)
+@pytest.mark.parametrize("method", ["_train_step", "_full_sort_batch_eval"])
+def test_out_of_memory_names_the_settings_that_lower_it(run, monkeypatch, caplog, error, method):
+    fail_at(monkeypatch, 1, error, method)
+    trainer = new_trainer(run)
+    with pytest.raises(RunError, match=r"train_batch_size \[32\].*eval_batch_size \[4096\]"):
+        trainer.fit(run.train, run.valid)
+    assert f"--resume={trainer.last_model_file}" in caplog.text
+
+
+def test_real_lack_of_memory_is_recognised(run):
+    def greedy(interaction):
+        return torch.empty(1 << 60)
+
+    trainer = new_trainer(run)
+    trainer.model.calculate_loss = greedy
+    with pytest.raises(RunError, match="out of memory on cpu"):
+        trainer.fit(run.train, run.valid)
+
+
+def test_other_errors_stay_as_they_are(run, monkeypatch):
+    fail_at(monkeypatch, 1, RuntimeError("shapes do not match"))
+    with pytest.raises(RuntimeError, match="^shapes do not match$") as caught:
+        new_trainer(run).fit(run.train)
+    assert type(caught.value) is RuntimeError
+
+
+def test_an_epoch_is_not_lost_when_its_validation_fails(run, monkeypatch):
+    trainer = new_trainer(run)
+    with monkeypatch.context() as patch, pytest.raises(RunError):
+        fail_at(patch, 1, MemoryError(), "_full_sort_batch_eval")
+        trainer.fit(run.train, run.valid)
+    again = new_trainer(run)
+    again.resume("auto")
+    assert again.step == trainer.step == len(run.train)
+
+
+# ---- NaN
+
+
+def test_nan_keeps_the_last_good_checkpoint(run, monkeypatch):
+    trainer = new_trainer(run)
+    calls = []
+    calculate_loss = trainer.model.calculate_loss
+
+    def loss_in_parts(interaction):
+        calls.append(None)
+        loss = calculate_loss(interaction)
+        return loss, loss * (math.nan if len(calls) == len(run.train) + 2 else 1.0)
+
+    trainer.model.calculate_loss = loss_in_parts
+    message = r"nan in epoch 1, batch 1 \(parts of the loss: .*; train_loss2\): lower learning_rate"
+    with pytest.raises(InputError, match=message):
+        trainer.fit(run.train, run.valid)
+    for file in (trainer.saved_model_file, trainer.last_model_file):
+        checkpoint = load_checkpoint(file)
+        assert checkpoint["epoch"] == 0
+        assert not any(weight.isnan().any() for weight in checkpoint["state_dict"].values())
+
+
+def test_weights_that_the_last_step_has_spoilt_are_not_saved(run):
+    trainer = new_trainer(run)
+    trainer._save_checkpoint(0)
+    with torch.no_grad():
+        trainer.model.item_embedding.weight[3] = math.nan
+    with pytest.raises(InputError, match=r"\[item_embedding.weight\] NaN"):
+        trainer._save_checkpoint(1)
+    assert load_checkpoint(trainer.saved_model_file)["epoch"] == 0
+
+
+# ---- Ctrl-C
+
+
+def test_ctrl_c_finishes_the_batch_and_saves(run, monkeypatch, caplog):
+    trainer = new_trainer(run)
+    train_step, steps = trainer._train_step, []
+
+    def interrupted(*args):
+        steps.append(None)
+        if len(steps) == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+        return train_step(*args)
+
+    monkeypatch.setattr(trainer, "_train_step", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        trainer.fit(run.train, run.valid)
+    assert f"--resume={trainer.last_model_file}" in caplog.text
+    again = new_trainer(run)
+    again.resume("auto")
+    assert again.step == 3 and again._position["losses"]["steps"] == 3
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_second_ctrl_c_does_not_wait(run, monkeypatch):
+    trainer = new_trainer(run)
+
+    def stuck(*_):
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+        pytest.fail("went on")
+
+    monkeypatch.setattr(trainer, "_train_step", stuck)
+    with pytest.raises(KeyboardInterrupt):
+        trainer.fit(run.train, run.valid)
+    assert load_checkpoint(trainer.last_model_file)["step"] == 0
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(KeyboardInterrupt(), 130), (RunError("no room"), "error: no room")],
+)
+def test_the_command_line_ends_in_one_line(error, code, tmp_path, monkeypatch):
+    fail_at(monkeypatch, 2, error)
+    data = write_toy(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["run", f"--model={MODEL}", f"--dataset={NAME}", f"--data_path={data}"])
+    assert ended.value.code == code
+    assert len(list(Path("saved").glob("*-last.pth"))) == 1
