@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ import torch.nn.functional as F
 from recbole_genrec.decoding.beam_search import beam_search
 from recbole_genrec.decoding.trie import ItemTrie
 from recbole_genrec.model.linear import linear, linear_add, linear_relu
-from recbole_genrec.model.packing import MASKED, check_lengths
+from recbole_genrec.model.packing import check_lengths
 
 if TYPE_CHECKING:
     from recbole_genrec.model.t5 import T5
@@ -40,7 +41,7 @@ def generate(
         tokens += (first[chunk] - sizes.cumsum(0) + sizes).repeat_interleave(sizes)
         states = t5.encode(history[tokens.to(device)], sizes).tokens()
         with torch.autocast(device.type, enabled=False):
-            step = BeamStep(decoder, states, sizes)
+            step = BeamStep(decoder, states, sizes, t5.cross_bias)
             found.append(beam_search(step, trie, beam_size, len(chunk)))
     back = order.argsort().to(device)
     ids, scores = (torch.cat(parts)[back] for parts in zip(*found, strict=True))
@@ -115,23 +116,24 @@ class BeamStep:
         decoder: the prepared weights.
         states: [total_tokens, d_model] encoder states of the users' histories laid end to end.
         lengths: [batch] tokens of each history, on the host.
+        cross_bias: `T5.cross_bias`.
     """
 
-    def __init__(self, decoder: Decoder, states: torch.Tensor, lengths: torch.Tensor):
+    def __init__(
+        self, decoder: Decoder, states: torch.Tensor, lengths: torch.Tensor, cross_bias: Callable
+    ):
         self.decoder = decoder
         self.batch = len(lengths)
         states = states.to(decoder.output.dtype)
-        width = int(lengths.max())
-        self.mask = None  # [batch * heads, 1, width], where histories differ in length
-        if int(lengths.min()) == width:
-            states = states.view(self.batch, width, -1)
-        else:
-            filled = torch.arange(width) < lengths.unsqueeze(1)
-            slots = filled.flatten().nonzero().flatten().to(states.device)
-            padded = states.new_zeros(self.batch * width, states.shape[-1])
-            states = padded.index_copy_(0, slots, states).view(self.batch, width, -1)
-            mask = torch.zeros(filled.shape).masked_fill_(~filled, MASKED).to(states)
-            self.mask = mask.repeat_interleave(decoder.num_heads, 0).unsqueeze(1)
+        place = torch.arange(int(lengths.max()))
+        distance = lengths.unsqueeze(1) - 1 - place  # [batch, width]
+        filled = distance >= 0
+        slots = filled.flatten().nonzero().flatten().to(states.device)
+        padded = states.new_zeros(filled.numel(), states.shape[-1])
+        states = padded.index_copy_(0, slots, states).view(*filled.shape, -1)
+        # [batch * heads, 1, width]
+        seen = (part.unsqueeze(1).to(states.device) for part in (distance, filled))
+        self.bias = cross_bias(*seen).to(states.dtype)
         self.memory = [self._memory(layer, states) for layer in decoder.layers]
         self.past = [[] for _ in decoder.layers]  # per layer and position [rows, 2, heads, d_kv]
         self.ancestors = []  # per past position [batch * beams] rows in it
@@ -170,7 +172,7 @@ class BeamStep:
         heads = self.decoder.num_heads
         q = q.view(self.batch, -1, heads, v.shape[-1]).transpose(1, 2)
         q = q.flatten(0, 1)  # [batch * heads, beams, d_kv]
-        scores = torch.bmm(q, k) if self.mask is None else torch.baddbmm(self.mask, q, k)
+        scores = torch.baddbmm(self.bias, q, k)
         out = torch.bmm(scores.softmax(-1), v).unflatten(0, (self.batch, heads))
         return out.transpose(1, 2).reshape(-1, heads * v.shape[-1])
 

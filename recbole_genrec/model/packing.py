@@ -32,6 +32,11 @@ class Packing:
     def to(self, device: torch.device) -> Packing:
         return Packing(*(getattr(self, name).to(device) for name in self.__dataclass_fields__))
 
+    @property
+    def lengths(self) -> torch.Tensor:
+        """[batch] tokens of each history."""
+        return self.history[self.history >= 0].bincount()
+
     def spread(self, tokens: torch.Tensor) -> torch.Tensor:
         """[total_tokens, d] -> [rows, width, d], zeros in the empty slots."""
         rows = tokens.new_zeros(self.history.numel(), tokens.shape[-1])
@@ -57,14 +62,17 @@ class Targets:
         slot: [n_targets] place of each target among the rows * per_row target slots.
         per_row: target slots of one row.
         mask: [rows, per_row, width] True where the target in the slot may look at the history slot.
+        distance: [rows, per_row, width] tokens from there to the last one the target may look at.
     """
 
     slot: torch.Tensor
     per_row: int
     mask: torch.Tensor
+    distance: torch.Tensor
 
     def to(self, device: torch.device) -> Targets:
-        return Targets(self.slot.to(device), self.per_row, self.mask.to(device))
+        moved = (self.slot.to(device), self.mask.to(device), self.distance.to(device))
+        return Targets(moved[0], self.per_row, *moved[1:])
 
     def spread(self, queries: torch.Tensor) -> torch.Tensor:
         """[n_targets, length, d] -> [rows, per_row * length, d], zeros in the empty slots."""
@@ -142,5 +150,6 @@ def place_targets(packing: Packing, sequence: torch.Tensor, visible: torch.Tenso
     limit = torch.zeros(n_rows * width, dtype=torch.long)
     owner[slot], limit[slot] = sequence, visible
     owner, limit = owner.view(-1, width, 1), limit.view(-1, width, 1)
-    mask = (packing.history.unsqueeze(1) == owner) & (packing.position.unsqueeze(1) < limit)
-    return Targets(slot, width, mask)
+    distance = limit - 1 - packing.position.unsqueeze(1)
+    mask = (packing.history.unsqueeze(1) == owner) & (distance >= 0)
+    return Targets(slot, width, mask, distance)

@@ -96,6 +96,9 @@ class T5(nn.Module):
         nn.init.normal_(self.embedding.weight, std=1.0)
         nn.init.normal_(self.encoder_bias.weight, std=d_model**-0.5)
         nn.init.normal_(self.decoder_bias.weight, std=d_model**-0.5)
+        if self.tokens_per_item is not None:
+            self.recency_bias = nn.Embedding(relative_attention_num_buckets, num_heads)
+            nn.init.zeros_(self.recency_bias.weight)
 
     def forward(
         self,
@@ -161,17 +164,16 @@ class T5(nn.Module):
         sequence = torch.arange(len(packing.row)) if sequence is None else sequence.cpu()
         if len(sequence) != len(decoder_input_ids):
             raise ValueError(f"{len(decoder_input_ids)} targets for {len(sequence)} histories")
-        width = packing.history.shape[1]
-        visible = torch.full_like(sequence, width) if visible is None else visible.cpu()
+        lengths = packing.lengths[sequence]
+        visible = lengths if visible is None else torch.minimum(visible.cpu(), lengths)
         targets = place_targets(packing, sequence, visible).to(device)
         length = decoder_input_ids.shape[1]
         x = self._dropout(self.embedding(decoder_input_ids))  # [n_targets, L, d_model]
         future = torch.ones(length, length, dtype=torch.bool, device=device).triu(1)
         bias = self.relative_bias("decoder", length).masked_fill(future, MASKED)
         bias = self._for_products(bias.expand(len(x), -1, -1, -1).flatten(0, 1))
-        hidden = ~targets.mask.repeat_interleave(length, 1)  # [rows, per_row * L, width]
-        cross_bias = x.new_zeros(hidden.shape).masked_fill_(hidden, MASKED)
-        cross_bias = cross_bias.repeat_interleave(self.options["num_heads"], 0)
+        cross_bias = self.cross_bias(targets.distance, targets.mask)
+        cross_bias = cross_bias.repeat_interleave(length, 1)  # [rows * heads, per_row * L, width]
         memory = (encoded.states, self._for_products(cross_bias), targets)
         for block in self.decoder:
             x = block(x, bias, memory)
@@ -225,7 +227,7 @@ class T5(nn.Module):
             ValueError: hf_model is another kind of T5.
         """
         t5 = cls(**t5_weights.options_of(hf_model), **options)
-        t5.load_state_dict(t5_weights.stacked(hf_model, t5))
+        t5.load_state_dict({**t5.state_dict(), **t5_weights.stacked(hf_model, t5)})
         return t5
 
     def to_transformers(self) -> nn.Module:
@@ -242,6 +244,29 @@ class T5(nn.Module):
         distance = place - place.unsqueeze(1)  # of the key (dim 1) from the query (dim 0)
         buckets = relative_bucket(distance, stack == "encoder", *self.buckets)
         return table(buckets).permute(2, 0, 1).unsqueeze(0)
+
+    def cross_bias(self, distance: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
+        """Bias of the decoder's look at the history.
+
+        T5 has none but the mask: its encoder knows where the history ends. A causal encoder does
+        not know which item will be the last that a target sees, so there the decoder is told how
+        many items back a token lies, by a learned bias per head that starts at zero.
+
+        Args:
+            distance: [n, targets, width] tokens between a history token and the last visible one.
+            seen: [n, targets, width] whether the target sees the token.
+
+        Returns:
+            [n * num_heads, targets, width].
+        """
+        heads, weight = self.options["num_heads"], self.embedding.weight
+        if self.tokens_per_item is None:
+            bias = torch.zeros(seen.shape, dtype=weight.dtype, device=weight.device)
+            return bias.masked_fill_(~seen, MASKED).repeat_interleave(heads, 0)
+        items_back = distance.clamp(min=0) // self.tokens_per_item
+        buckets = relative_bucket(-items_back, False, *self.buckets)
+        bias = self.recency_bias(buckets).movedim(-1, 1)  # [n, heads, targets, width]
+        return bias.masked_fill(~seen.unsqueeze(1), MASKED).flatten(0, 1)
 
     def logits(self, x: torch.Tensor) -> torch.Tensor:
         """Logits [..., vocab_size] of decoder states [..., d_model]."""

@@ -41,7 +41,8 @@ def make_t5(seed: int = 0, **options) -> T5:
     t5 = T5(VOCAB, **(sizes | depth | options)).eval()
     with torch.no_grad():
         for parameter in t5.parameters():
-            parameter += 0.2 * torch.randn_like(parameter) * parameter.std().nan_to_num(1)
+            scale = parameter.std().item() or 1.0  # norms and biases start all alike
+            parameter += 0.2 * scale * torch.randn_like(parameter)
     return t5
 
 

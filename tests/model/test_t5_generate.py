@@ -110,7 +110,7 @@ def test_a_causal_model_generates_with_its_own_mask():
     ids, scores = generate(t5, batch, TOKENS, 30)
     assert_same_ranking(ids, scores, order + 1, exact)
     other = T5(**t5.options).eval()
-    other.load_state_dict(t5.state_dict())
+    other.load_state_dict(t5.state_dict(), strict=False)  # it has no use for the recency
     assert (generate(other, batch, TOKENS, 30)[1] - scores).abs().max() > 1e-3
 
 
