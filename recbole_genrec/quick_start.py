@@ -11,7 +11,7 @@ from recbole.utils import get_environment, init_logger, init_seed, set_color
 
 from recbole_genrec.config import Config
 from recbole_genrec.data.loaders import data_preparation
-from recbole_genrec.errors import InputError
+from recbole_genrec.errors import InputError, RunError
 from recbole_genrec.registry import create_dataset, get_model, get_trainer
 from recbole_genrec.results import RunRecorder, recorded_run
 from recbole_genrec.tokenizer_stage import run_tokenizer_stage
@@ -78,13 +78,7 @@ def _train_and_test(config: Config, run: RunRecorder, saved: bool) -> dict[str, 
     run.record_preparation(model, train_data)
 
     trainer = get_trainer(config["MODEL_TYPE"], config["model"])(config, model)
-    if config["resume"] is not None:
-        if not hasattr(trainer, "resume"):
-            raise InputError(f"resume: {config['model']} is trained at once, without checkpoints")
-        trainer.resume(config["resume"])
-    best_valid_score, best_valid_result = trainer.fit(
-        train_data, valid_data, saved=saved, show_progress=config["show_progress"]
-    )
+    best_valid_score, best_valid_result = _fit(trainer, train_data, valid_data, saved)
     run.record_fit(trainer)
     test_result = trainer.evaluate(
         test_data, load_best_model=saved, show_progress=config["show_progress"]
@@ -100,6 +94,24 @@ def _train_and_test(config: Config, run: RunRecorder, saved: bool) -> dict[str, 
         "best_valid_result": best_valid_result,
         "test_result": test_result,
     }
+
+
+def _fit(trainer, train_data, valid_data, saved: bool) -> tuple:
+    """`trainer.fit`, from where an earlier attempt was stopped if that is asked for."""
+    config = trainer.config
+    if config["resume"] is not None:
+        if not hasattr(trainer, "resume"):
+            raise InputError(f"resume: {config['model']} is trained at once, without checkpoints")
+        trainer.resume(config["resume"])
+    try:
+        return trainer.fit(
+            train_data, valid_data, saved=saved, show_progress=config["show_progress"]
+        )
+    except (KeyboardInterrupt, InputError, RunError):
+        last = getattr(trainer, "last_model_file", None)
+        if last is not None and Path(last).is_file():
+            getLogger().warning(f"Training was stopped. To go on, add --resume={last}")
+        raise
 
 
 def prepare_data(config: Config) -> tuple:

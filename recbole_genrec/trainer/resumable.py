@@ -98,15 +98,10 @@ class ResumableTrainer(Trainer):
         # models without epochs have nothing to go on with, and may be as large as their data
         self._keeps_last = saved and self.config["MODEL_TYPE"] != ModelType.TRADITIONAL
         self._epoch_idx = -1
-        try:
-            with explained_memory(self.config):
-                result = super().fit(train_data, valid_data, verbose, saved, *args, **options)
-            if self._keeps_last and self._epoch_idx >= 0:
-                self._save_checkpoint(self._epoch_idx, False, self.last_model_file)
-        except (KeyboardInterrupt, ValueError, RuntimeError):
-            if self._keeps_last and Path(self.last_model_file).is_file():
-                self.logger.warning(f"Stopped. To go on, add --resume={self.last_model_file}")
-            raise
+        with explained_memory(self.config):
+            result = super().fit(train_data, valid_data, verbose, saved, *args, **options)
+        if self._keeps_last and self._epoch_idx >= 0:
+            self._save_checkpoint(self._epoch_idx, False, self.last_model_file)
         return result
 
     def _begin_epoch(self, train_data, epoch_idx: int) -> EpochLosses:
