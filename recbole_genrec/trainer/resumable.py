@@ -187,11 +187,12 @@ class ResumableTrainer(Trainer):
 
     def _progress(self, epoch: int) -> dict[str, Any]:
         """Results so far, and the place to go on from."""
-        within = epoch < self._epoch_idx
-        losses = self._losses if within else EpochLosses(epoch + 1, self.device)
-        halfway = losses.state_dict()["steps"] and not losses.complete
+        under_way = epoch < self._epoch_idx
+        losses = self._losses if under_way else EpochLosses(epoch + 1, self.device)
+        so_far = losses.state_dict()
+        halfway = so_far["steps"] and not so_far["complete"]  # its batches will be drawn again
         position = {
-            "losses": losses.state_dict(),
+            "losses": so_far,
             "batches": self._batches,
             "order": self._order if halfway else self._generator_states(),
             "random": random_states(self.device),
@@ -239,9 +240,9 @@ class ResumableTrainer(Trainer):
         """
         found = {name: each for name, each in vars(self).items() if isinstance(each, Optimizer)}
         main = found.pop("optimizer")
-        return (
-            found if any(each is main for each in found.values()) else {**found, "optimizer": main}
-        )
+        if not any(each is main for each in found.values()):
+            found["optimizer"] = main
+        return found
 
     # ---- going on
 
@@ -279,6 +280,8 @@ class ResumableTrainer(Trainer):
         """
         checkpoint = load_checkpoint(resume_file)  # random states must stay on the CPU
         check_same_run(checkpoint, self.config, resume_file)
+        if "position" not in checkpoint:
+            raise InputError(f"[{resume_file}] holds weights only, and no training to go on with")
         best = best_model_file(resume_file)
         if checkpoint["valid_results"] and not best.exists():
             raise InputError(f"[{resume_file}] needs the best checkpoint beside it, [{best.name}]")

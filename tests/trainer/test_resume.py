@@ -165,7 +165,7 @@ def test_killed_processes_end_as_one_that_was_not_killed(model, tmp_path):
     assert_same(essence(run_in_process(model, folder)), expected)
 
 
-@pytest.mark.parametrize("damage", ["truncated", "foreign", "of another model"])
+@pytest.mark.parametrize("damage", ["truncated", "foreign", "of another model", "weights only"])
 def test_the_best_checkpoint_stands_in_for_a_damaged_last_one(
     damage, data_path, monkeypatch, caplog
 ):
@@ -180,7 +180,10 @@ def test_the_best_checkpoint_stands_in_for_a_damaged_last_one(
         torch.save({"weights": torch.zeros(1)}, last)
     else:
         checkpoint = load_checkpoint(last)
-        checkpoint["config"]["model"] = "Other"
+        if damage == "weights only":
+            del checkpoint["position"]
+        else:
+            checkpoint["config"]["model"] = "Other"
         save_checkpoint(checkpoint, last)
     again, run = attempt("SASRec", data_path, "damaged")
     again.resume("auto")
