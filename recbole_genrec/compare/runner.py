@@ -11,7 +11,7 @@ from typing import Any
 from recbole_genrec.compare.comparison import compare
 from recbole_genrec.compare.runs import failure
 from recbole_genrec.config import Config, properties_dir
-from recbole_genrec.errors import InputError
+from recbole_genrec.errors import InputError, RunError
 from recbole_genrec.registry import get_model
 from recbole_genrec.results import find_finished, runs_of
 
@@ -112,7 +112,7 @@ def _run(model: str, dataset: str, files: list[str], settings: dict[str, Any]) -
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped by a signal"))
     try:
         run_recbole_genrec(model, dataset, files, settings)
-    except InputError as error:
+    except (InputError, RunError) as error:
         sys.exit(f"error: {error}")
 
 
