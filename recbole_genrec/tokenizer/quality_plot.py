@@ -23,19 +23,19 @@ def plot_report(report: dict, path: str | os.PathLike) -> None:
     except ImportError as error:
         raise InputError("plotting needs matplotlib: pip install matplotlib") from error
     levels = report["levels"]
-    names = [str(number) for number in range(1, len(levels) + 1)]
+    numbers = list(range(1, len(levels) + 1))
     panels = [(key, title) for key, title in PANELS if key in levels[0]]
     figure = Figure(figsize=(11, 3 * math.ceil((len(panels) + 1) / 3)), layout="constrained")
     FigureCanvasAgg(figure)
     grid = figure.subplots(math.ceil((len(panels) + 1) / 3), 3, squeeze=False).flatten()
     usage, others = grid[0], grid[1 : len(panels) + 1]
-    usage.bar(names, [level["codes"] for level in levels], color="lightgrey", label="codes")
-    usage.bar(names, [level["used"] for level in levels], color="tab:blue", label="used")
-    usage.set(title="Codes used", xlabel="level")
+    usage.bar(numbers, [level["codes"] for level in levels], color="lightgrey", label="codes")
+    usage.bar(numbers, [level["used"] for level in levels], color="tab:blue", label="used")
+    usage.set(title="Codes used", xlabel="level", xticks=numbers)
     usage.legend(loc="lower right")
     for axes, (key, title) in zip(others, panels, strict=True):
-        axes.bar(names, [level[key] or 0.0 for level in levels], color="tab:blue")
-        axes.set(title=title, xlabel="level")
+        axes.bar(numbers, [level[key] or 0.0 for level in levels], color="tab:blue")
+        axes.set(title=title, xlabel="level", xticks=numbers)
         if key == "cosine":
             axes.axhline(report["random_cosine"], color="grey", linestyle="--", label="any two")
             axes.legend(loc="lower right")
