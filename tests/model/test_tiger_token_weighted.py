@@ -26,7 +26,7 @@ def training_data():
 
 def test_its_settings_are_those_of_tiger_but_for_the_loss():
     ours, theirs = (Config(model, "ml-100k") for model in (TIGERTokenWeighted, TIGER))
-    assert ours["loss"] == "token_weighted" and ours["curriculum_rate"] == 2e-5
+    assert ours["loss"] == "token_weighted" and ours["curriculum_rate"] == 2e-4
     for key in ("d_model", "learning_rate", "tokenizer", "codebook_sizes", "beam_size", "epochs"):
         assert ours[key] == theirs[key]
 
