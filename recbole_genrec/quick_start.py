@@ -99,10 +99,10 @@ def _train_and_test(config: Config, run: RunRecorder, saved: bool) -> dict[str, 
 def _fit(trainer, train_data, valid_data, saved: bool) -> tuple:
     """`trainer.fit`, from where an earlier attempt was stopped if that is asked for."""
     config = trainer.config
-    if config["resume"] is not None:
-        if not hasattr(trainer, "resume"):
-            raise InputError(f"resume: {config['model']} is trained at once, without checkpoints")
+    if hasattr(trainer, "resume") and config["resume"] is not None:
         trainer.resume(config["resume"])
+    elif config["resume"] not in (None, "auto"):
+        raise InputError(f"resume: {config['model']} is trained at once, without checkpoints")
     try:
         return trainer.fit(
             train_data, valid_data, saved=saved, show_progress=config["show_progress"]

@@ -61,7 +61,8 @@ class RunRecorder:
     """Writes `result.json` as a run proceeds.
 
     `seconds` are wall-clock times: `preparation` (data, tokenizer stage, model), `training` (with
-    validation), `test` and `total`. `peak_memory` is in bytes, see `environment.peak_memory`.
+    validation, and with that of earlier attempts which a checkpoint goes on from), `test` and
+    `total`. `peak_memory` is in bytes, see `environment.peak_memory`.
     """
 
     def __init__(self, config) -> None:
@@ -93,15 +94,19 @@ class RunRecorder:
         self.result |= {
             "parameters": sum(weight.numel() for weight in model.parameters()),
             "tokenizer_report": stage.report if stage else None,
+            "data_files": data_files(self._config),  # only now is a data set there for certain
         }
         self._write()
 
     def record_fit(self, trainer) -> None:
         """Note what training has done; called right after `trainer.fit`.
 
-        Reads `train_loss_dict`, `valid_results` (of each validated epoch), `best_epoch` and `step`,
-        which trainers without epochs lack.
+        Reads `train_loss_dict`, `valid_results` (of each validated epoch), `best_epoch`, `step` and
+        `earlier_seconds`, which trainers without epochs lack.
         """
+        earlier = getattr(trainer, "earlier_seconds", 0.0)
+        self._started -= earlier
+        self._lap_started -= earlier
         self._lap("training")
         losses = getattr(trainer, "train_loss_dict", {})
         valid = getattr(trainer, "valid_results", {})
@@ -137,7 +142,6 @@ class RunRecorder:
 
     def finish(self) -> None:
         """Declare the run finished; from now on it counts in comparisons."""
-        self.result["data_files"] = data_files(self._config)
         self._close("finished")
 
     def fail(self, error: BaseException) -> None:
@@ -209,14 +213,23 @@ def runs_of(config) -> list[dict[str, Any]]:
 
 def find_finished(config) -> Path | None:
     """Folder of the latest finished run with these settings, data and version of ours, if any."""
-    for result in runs_of(config):
-        if (
-            result["status"] == "finished"
-            and result["versions"]["recbole_genrec"] == __version__
-            and result["data_files"] == data_files(config)
-        ):
-            return Path(result["folder"])
-    return None
+    finished = [run for run in _comparable_runs(config) if run["status"] == "finished"]
+    return Path(finished[0]["folder"]) if finished else None
+
+
+def was_interrupted(config) -> bool:
+    """Whether the latest run with these settings, data and version of ours did not finish."""
+    latest = _comparable_runs(config)[:1]
+    return any(run["status"] != "finished" for run in latest)
+
+
+def _comparable_runs(config) -> list[dict[str, Any]]:
+    files = data_files(config)
+    return [
+        result
+        for result in runs_of(config)
+        if result["versions"]["recbole_genrec"] == __version__ and result.get("data_files") == files
+    ]
 
 
 def run_name(config) -> str:

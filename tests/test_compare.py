@@ -1,5 +1,10 @@
 """Comparisons: of runs made up to know the answer, and of models that are really run."""
 
+import multiprocessing
+import os
+import signal
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +15,8 @@ from recbole_genrec.compare.against import enough_seeds, seeds_needed
 from recbole_genrec.config import Config
 from recbole_genrec.errors import InputError
 from recbole_genrec.results import RECOMMENDATIONS, load_result, recorded_run
-from tests.crash import crash
+from recbole_genrec.trainer.trainer import GenRecTrainer
+from tests.crash import crash, sleep
 from tests.made_up_runs import made_up_recommendations, write_run
 from tests.runs import LOAD_ALL, NAME, write_toy
 
@@ -278,6 +284,39 @@ def test_an_interrupted_comparison_goes_on_where_it_stopped(started, toy, monkey
     monkeypatch.setattr(runner, "_run_in_own_process", run)
     compare_models(["Pop", "EASE"], NAME, [1, 2], config_dict=toy)
     assert started == [("Pop", 1), ("EASE", 1), ("Pop", 2), ("EASE", 2)]
+
+
+def test_an_interrupted_run_goes_on_from_its_checkpoint(started, toy, monkeypatch):
+    toy |= {"epochs": 3}
+    whole = {**toy, "checkpoint_dir": "whole", "results_dir": "whole"}
+    (expected,) = compare_models(["BPR"], NAME, [1], config_dict=whole)["models"]
+    train_epoch, epochs = GenRecTrainer._train_epoch, []
+
+    def interrupted(trainer, train_data, epoch_idx, *arguments, **options):
+        epochs.append(epoch_idx)
+        if len(epochs) == 1:
+            time.sleep(0.5)
+        loss = train_epoch(trainer, train_data, epoch_idx, *arguments, **options)
+        if len(epochs) == 2:
+            raise KeyboardInterrupt
+        return loss
+
+    monkeypatch.setattr(GenRecTrainer, "_train_epoch", interrupted)
+    monkeypatch.setattr(GenRecTrainer, "_has_one_pass", True)
+    with pytest.raises(KeyboardInterrupt):
+        compare_models(["BPR"], NAME, [1], config_dict=toy)
+    (found,) = compare_models(["BPR"], NAME, [1], config_dict=toy)["models"]
+    assert epochs == [0, 1, 1, 2]
+    assert found["test"] == expected["test"]
+    assert found["minutes"]["mean"] >= 0.5 / 60  # those of the first attempt count
+
+
+def test_a_run_ends_with_the_comparison_that_started_it(toy, monkeypatch):
+    monkeypatch.setattr(runner, "_run", sleep)
+    threading.Timer(2, os.kill, (os.getpid(), signal.SIGTERM)).start()
+    with pytest.raises(SystemExit, match="stopped by a signal"):
+        runner._run_in_own_process(("Pop", NAME, [], toy))
+    assert multiprocessing.active_children() == []
 
 
 def test_mistakes_are_found_before_the_first_run(started, toy):

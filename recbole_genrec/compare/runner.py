@@ -5,7 +5,9 @@ from __future__ import annotations
 import multiprocessing
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from recbole_genrec.compare.comparison import compare
@@ -13,7 +15,7 @@ from recbole_genrec.compare.runs import failure
 from recbole_genrec.config import Config, properties_dir
 from recbole_genrec.errors import InputError, RunError
 from recbole_genrec.registry import get_model
-from recbole_genrec.results import find_finished, runs_of
+from recbole_genrec.results import find_finished, runs_of, was_interrupted
 
 Run = tuple[str, str, list[str], dict[str, Any]]  # the arguments of run_recbole_genrec
 
@@ -29,9 +31,8 @@ def compare_models(
     """Train and test all models with all seeds and compare them.
 
     The models share `properties/comparison.yaml`, which files and settings given here override.
-    Finished runs with the same settings on the same data are used again, so that what was
-    interrupted goes on with the run where it stopped. A model that fails is reported beside the
-    others.
+    Finished runs with the same settings on the same data are used again, and a run that was
+    interrupted goes on from its last checkpoint. A model that fails is reported beside the others.
 
     Args:
         model_list: names of models of this package or of RecBole.
@@ -64,8 +65,9 @@ def compare_models(
         if folder is not None:
             print(f"{title}: there already, {folder}", flush=True)
         else:
-            print(f"{title}: runs", flush=True)
-            error = _run_in_own_process(run)
+            goes_on = was_interrupted(config)
+            print(f"{title}: {'goes on' if goes_on else 'runs'}", flush=True)
+            error = _run_in_own_process(_resumed(run) if goes_on else run)
             folder = find_finished(config)
             if folder is None:
                 failed.append(_failure(config, error))
@@ -87,6 +89,11 @@ def _checked_config(run: Run) -> Config:
     return config
 
 
+def _resumed(run: Run) -> Run:
+    model, dataset, files, settings = run
+    return model, dataset, files, {"resume": "auto", **settings}
+
+
 def _run_in_own_process(run: Run) -> str | None:
     """Run in a fresh process, so that nothing of one run can slow, crash or change another.
 
@@ -96,24 +103,38 @@ def _run_in_own_process(run: Run) -> str | None:
     process = multiprocessing.get_context("spawn").Process(target=_run, args=run)
     process.start()
     try:
-        process.join()
+        with _exiting_on_sigterm():  # or the run would go on alone
+            process.join()
     except KeyboardInterrupt:  # from a terminal the run has been interrupted too
         process.join(timeout=5)
+        raise
+    finally:
         process.terminate()
         process.join()
-        raise
     return f"the process ended with code {process.exitcode}" if process.exitcode else None
 
 
 def _run(model: str, dataset: str, files: list[str], settings: dict[str, Any]) -> None:
     from recbole_genrec.quick_start import run_recbole_genrec
 
-    # an exception, unlike the signal, gets into the record of the run
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped by a signal"))
     try:
-        run_recbole_genrec(model, dataset, files, settings)
+        with _exiting_on_sigterm():
+            run_recbole_genrec(model, dataset, files, settings)
     except (InputError, RunError) as error:
         sys.exit(f"error: {error}")
+
+
+@contextmanager
+def _exiting_on_sigterm() -> Iterator[None]:
+    """Turn the signal into an exception, which is cleaned up after and gets into the record."""
+    if threading.current_thread() is not threading.main_thread():  # only it hears of signals
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped by a signal"))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _failure(config: Config, error: str | None) -> dict[str, Any]:

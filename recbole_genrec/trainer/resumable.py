@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import torch
@@ -56,6 +57,8 @@ class ResumableTrainer(Trainer):
         self.lr_scheduler = None
         self.step = 0  # optimiser steps so far
         self.valid_results: dict[int, dict[str, float]] = {}  # of each validated epoch
+        self.earlier_seconds = 0.0  # that attempts before this one have trained
+        self._started = perf_counter()
         self._lr_scheduler_state: dict | None = None  # of a checkpoint, for when it is set up
         self._position: dict[str, Any] | None = None  # of a checkpoint, for the next epoch
         self._keeps_last = False
@@ -202,6 +205,7 @@ class ResumableTrainer(Trainer):
             "epoch": epoch,
             "step": self.step,
             "cur_step": self.cur_step,
+            "seconds": self.earlier_seconds + perf_counter() - self._started,
             "best_valid_score": self.best_valid_score,
             # RecBole sets its own only after saving
             "best_valid_result": self.valid_results.get(self.best_epoch, self.best_valid_result),
@@ -295,6 +299,7 @@ class ResumableTrainer(Trainer):
         self.start_epoch = checkpoint["epoch"] + 1
         for name in ("step", "cur_step", "best_valid_score", "best_valid_result"):
             setattr(self, name, checkpoint[name])
+        self.earlier_seconds = checkpoint["seconds"]
         self.valid_results = checkpoint["valid_results"]
         self.train_loss_dict = checkpoint["train_loss_dict"]
         self._position = checkpoint["position"]

@@ -87,7 +87,7 @@ def outcome(trainer, run, result):
     }
     for name, file in (("best", trainer.saved_model_file), ("last", trainer.last_model_file)):
         checkpoint = load_checkpoint(file)
-        for key in ("config", "best_valid_result"):
+        for key in ("config", "best_valid_result", "seconds"):
             del checkpoint[key]
         state[name] = checkpoint
     return state
@@ -147,7 +147,8 @@ def test_killed_processes_end_as_one_that_was_not_killed(model, tmp_path):
         for key in ("seconds", "checkpoint"):
             del result[key]
         for file in ("best", "last"):
-            del result[file]["config"]  # it has paths
+            for key in ("config", "seconds"):  # paths and times
+                del result[file][key]
         return result
 
     draw = random.Random(model)
