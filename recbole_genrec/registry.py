@@ -17,6 +17,7 @@ from recbole_genrec.errors import InputError
 from recbole_genrec.yaml_files import RECBOLE_PROPERTIES
 
 MODELS = {
+    "Pop": "recbole_genrec.model.pop:Pop",  # RecBole's, repaired
     "TIGER": "recbole_genrec.model.tiger:TIGER",
     "TIGERTokenWeighted": "recbole_genrec.model.tiger_token_weighted:TIGERTokenWeighted",
     "UniGRec": "recbole_genrec.model.unigrec:UniGRec",
