@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import types
+from pathlib import Path
 
 import pytest
 from filelock import FileLock
@@ -281,6 +282,8 @@ def test_a_trial_below_the_median_is_given_up(settings, params, pruning):
         for record in map(load_result, result["folder"].glob("trials/*"))
         if record["config"]["learning_rate"] == 1e-9
     ]
+    complete = [row for row in trials(result) if row["Outcome"] == "complete"]
+    assert len(list(Path("saved").glob("*.pth"))) == len(complete)
     if pruning == "median":
         assert last["Outcome"] == "given up"
         assert record["epochs_trained"] < 3

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import math
+from pathlib import Path
 from typing import Any
 
 import optuna
@@ -52,12 +53,19 @@ def run_trial(config: Config, trial: optuna.Trial) -> float:
             pruned = error
         run.record_fit(trainer)
     trial.set_user_attr("epoch", run.result["best_epoch"])
+    _remove(getattr(trainer, "last_model_file", None))  # nobody goes on with a trial that is over
     if pruned is not None:
+        _remove(trainer.saved_model_file)
         raise pruned
     if not math.isfinite(best_score):
         raise InputError("there is no score to choose by: the split has no validation data")
     trial.set_user_attr("checkpoint", str(trainer.saved_model_file))
     return float(best_score)
+
+
+def _remove(file: str | None) -> None:
+    if file is not None:
+        Path(file).unlink(missing_ok=True)
 
 
 def evaluate_checkpoint(config: Config, checkpoint: str) -> dict[str, float]:
