@@ -16,8 +16,10 @@ from recbole_genrec.config_checks import (
     check_dataset,
     check_keys,
     check_metrics,
+    check_processes,
     check_values,
 )
+from recbole_genrec.distributed import launched
 from recbole_genrec.errors import InputError
 from recbole_genrec.registry import get_model, nearest
 from recbole_genrec.yaml_files import (
@@ -63,6 +65,7 @@ class Config(RecBoleConfig):
             raise InputError(str(error)) from error
         self.as_dict()  # refuses what no checkpoint could hold
         check_values(self)
+        check_processes(self)
         check_dataset(self)
 
     def as_dict(self) -> dict[str, Any]:
@@ -158,18 +161,39 @@ class Config(RecBoleConfig):
             settings["load_col"] = {**settings["load_col"], "inter": columns + missing}
 
     def _init_device(self) -> None:
-        gpu_id = self.final_config_dict["gpu_id"]
-        if not self.final_config_dict["use_gpu"]:
+        settings = self.final_config_dict
+        settings.pop("local_rank", None)  # with which RecBole would start NCCL
+        nproc = int(os.environ.get("LOCAL_WORLD_SIZE", 1)) if launched() else settings["nproc"]
+        gpu_id = settings["gpu_id"]
+        if not settings["use_gpu"]:
             gpu_id = ""
         elif isinstance(gpu_id, (list, tuple)):
             gpu_id = ",".join(map(str, gpu_id))
-        self.final_config_dict["gpu_id"] = gpu_id
+        elif nproc > 1 and "gpu_id" not in self.external_config_dict:
+            gpu_id = ",".join(map(str, range(nproc)))
+        settings["gpu_id"] = gpu_id
         visible = os.environ.get("CUDA_VISIBLE_DEVICES")
         super()._init_device()
-        if self.final_config_dict["device"].type == "cpu":  # the variable is not ours to change
+        if settings["device"].type == "cpu":  # the variable is not ours to change
             os.environ.pop("CUDA_VISIBLE_DEVICES")
             if visible is not None:
                 os.environ["CUDA_VISIBLE_DEVICES"] = visible
+        elif nproc > 1 and torch.cuda.device_count() < nproc:
+            raise InputError(
+                f"{nproc} processes of a machine need as many GPUs, and gpu_id [{gpu_id}] "
+                f"names {torch.cuda.device_count()} of those that are there"
+            )
+        if launched():
+            self._take_place()
+
+    def _take_place(self) -> None:
+        """Of the processes of a run each has a GPU of its own, and rank 0 speaks for all."""
+        settings, local_rank = self.final_config_dict, int(os.environ["LOCAL_RANK"])
+        if settings["device"].type == "cuda":
+            settings["device"] = torch.device("cuda", local_rank)
+            torch.cuda.set_device(local_rank)
+        if int(os.environ["RANK"]) > 0:
+            settings.update(state="error", show_progress=False, log_wandb=False)
 
 
 def _merge(settings: dict[str, Any], update: Mapping[str, Any]) -> dict[str, Any]:

@@ -37,7 +37,7 @@ RECBOLE_EXTRA_KEYS = {
         "tail_ratio",
         "token_num_threshold",
     ),
-    *("nproc", "world_size", "offset", "ip", "port", "local_rank", "group_offset"),
+    "local_rank",
     *(
         "choice",
         "cin",
@@ -121,6 +121,22 @@ def check_values(config: Any) -> None:
     warmup = config["warmup_ratio"] or 0.0
     if isinstance(warmup, bool) or not isinstance(warmup, (int, float)) or not 0 <= warmup <= 1:
         raise InputError(f"warmup_ratio should be between 0 and 1, found [{warmup}]")
+
+
+def check_processes(config: Any) -> None:
+    """The number of processes, and the places of those of this machine among them."""
+    for key, least in (("nproc", 1), ("offset", 0)):
+        if not isinstance(config[key], int) or isinstance(config[key], bool) or config[key] < least:
+            raise InputError(f"{key} should be an integer >= {least}, found [{config[key]}]")
+    world_size = config["world_size"] or 0
+    if not isinstance(world_size, int):
+        raise InputError(f"world_size should be an integer, found [{world_size}]")
+    last = config["offset"] + config["nproc"]
+    if last > max(world_size, config["nproc"]):
+        raise InputError(
+            f"world_size [{config['world_size']}], the processes of all machines, should be at "
+            f"least offset + nproc [{last}]"
+        )
 
 
 def check_dataset(config: Any) -> None:

@@ -13,6 +13,7 @@ import psutil
 import torch
 
 from recbole_genrec import __version__
+from recbole_genrec.distributed import world_size
 
 
 def versions() -> dict[str, str]:
@@ -27,12 +28,13 @@ def versions() -> dict[str, str]:
 
 
 def hardware(device: torch.device) -> dict[str, Any]:
-    """The machine; `memory` in bytes, `threads` as torch uses them on the processor."""
+    """The machine; `memory` in bytes, `threads` as torch uses them in each of the `processes`."""
     affinity = getattr(os, "sched_getaffinity", None)  # the cores we may use
     found = {
         "system": f"{platform.system()} {platform.machine()}",
         "processor": _processor_name(),
         "cores": len(affinity(0)) if affinity else os.cpu_count(),
+        "processes": world_size(),
         "threads": torch.get_num_threads(),
         "memory": psutil.virtual_memory().total,
         "device": str(device),

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from logging import getLogger
+from logging import ERROR, getLogger
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import recbole.trainer.trainer
 from recbole.utils import get_environment, init_logger, init_seed, set_color
 
 from recbole_genrec.config import Config
 from recbole_genrec.data.loaders import data_preparation
+from recbole_genrec.distributed import check_alike, joined, launched, rank, rank_0_first
 from recbole_genrec.errors import InputError, RunError
+from recbole_genrec.launch import run_on_processes, total_processes
 from recbole_genrec.registry import create_dataset, get_model, get_trainer
 from recbole_genrec.results import RunRecorder, recorded_run
 from recbole_genrec.tokenizer_stage import run_tokenizer_stage
@@ -30,6 +34,9 @@ def run_recbole_genrec(
     The counterpart of `recbole.quick_start.run_recbole`, for RecBole's models and for ours. Unlike
     it, this function never reads the command line.
 
+    With `nproc` above 1 it starts as many processes, which begin by importing the calling script:
+    that should call this function under `if __name__ == "__main__"`.
+
     Args:
         model: name of a model of this package or of RecBole.
         dataset: name of the data set; its atomic files lie in `<data_path>/<dataset>`.
@@ -47,12 +54,44 @@ def run_recbole_genrec(
         RunError: when the disk is full or there is not enough memory.
     """
     config = Config(model, dataset, config_file_list, config_dict)
+    if _takes_several_processes(config) and not launched():
+        arguments = model, dataset, config_file_list, config_dict, saved
+        return run_on_processes(config, run_recbole_genrec, *arguments)
     _check_files(config)
     init_seed(config["seed"], config["reproducibility"])
-    init_logger(config)
-    getLogger().info(config)
-    with recorded_run(config) as run:
-        return _train_and_test(config, run, saved)
+    with joined(config["device"]):
+        _start_log(config)
+        with recorded_run(config) as run:
+            return _train_and_test(config, run, saved)
+
+
+def _takes_several_processes(config: Config) -> bool:
+    """Whether the run has several processes; warns where only the model stands against it.
+
+    Raises:
+        InputError: when they are there already, and the model stands against it.
+    """
+    if not launched() and total_processes(config) == 1:
+        return False
+    trainer_class = get_trainer(config["MODEL_TYPE"], config["model"])
+    if getattr(trainer_class, "shares_batches", False):
+        return True
+    message = f"nproc: {config['model']} has its own way of training, by one process"
+    if launched() or total_processes(config) > config["nproc"]:
+        raise InputError(message)
+    getLogger().warning(message)
+    return False
+
+
+def _start_log(config: Config) -> None:
+    """Write the log, of several processes that of rank 0 only."""
+    if rank() == 0:
+        init_logger(config)
+        getLogger().info(config)
+    else:
+        getLogger().setLevel(ERROR)
+        silent = SimpleNamespace(add_scalar=lambda *_: None, add_hparams=lambda *_: None)
+        recbole.trainer.trainer.get_tensorboard = lambda logger: silent
 
 
 def _check_files(config: Config) -> None:
@@ -71,9 +110,13 @@ def _check_files(config: Config) -> None:
 
 def _train_and_test(config: Config, run: RunRecorder, saved: bool) -> dict[str, Any]:
     logger = getLogger()
-    train_data, valid_data, test_data = prepare_data(config)
+    with rank_0_first():
+        train_data, valid_data, test_data = prepare_data(config)
     init_seed(config["seed"], config["reproducibility"])
     model = get_model(config["model"])(config, train_data.dataset).to(config["device"])
+    check_alike(model)
+    if rank() > 0:  # other dropout than on rank 0
+        init_seed(config["seed"] + rank(), config["reproducibility"])
     logger.info(model)
     run.record_preparation(model, train_data)
 

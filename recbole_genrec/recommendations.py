@@ -139,8 +139,8 @@ def collect_recommendations(trainer, train_data, test_data) -> Recommendations |
     users, targets, rows = _test_cases(test_data)
     if len(lists) != rows.max() + 1:
         getLogger().warning(
-            f"The evaluation has left lists for {len(lists)} of {rows.max() + 1} rows, as happens "
-            "on several devices: no recommendations are kept."
+            f"The evaluation has left lists for {len(lists)} of {rows.max() + 1} rows: "
+            "no recommendations are kept."
         )
         return None
     # the first item of a user is no target: inter_matrix counts it too, item_counter may not

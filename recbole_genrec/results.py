@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from recbole_genrec import __version__
+from recbole_genrec.distributed import rank
 from recbole_genrec.environment import hardware, peak_memory, reset_peak_memory, versions
 from recbole_genrec.errors import InputError
 from recbole_genrec.recommendations import Recommendations, collect_recommendations
@@ -37,7 +38,7 @@ def recorded_run(config) -> Iterator[RunRecorder]:
     """Record what happens inside, also when it fails.
 
     Args:
-        config: of the run; its folder is made under `results_dir`. In a run on several devices only
+        config: of the run; its folder is made under `results_dir`. Of several processes only
             rank 0 writes.
 
     >>> with recorded_run(config) as run:  # doctest: +SKIP
@@ -83,8 +84,7 @@ class RunRecorder:
             "hardware": hardware(config["device"]),
             "seconds": {},
         }
-        writes = (config["local_rank"] or 0) == 0
-        self.folder = _new_folder(config) if writes else None
+        self.folder = _new_folder(config) if rank() == 0 else None
         self._write()
 
     def record_preparation(self, model, train_data) -> None:

@@ -100,6 +100,7 @@ def test_later_layers_win(tmp_path, monkeypatch):
         file = tmp_path / "properties" / f"{layer}.yaml"
         file.parent.mkdir(parents=True, exist_ok=True)
         keys = [f"key{later}: {layer}" for later in range(number, len(layers) + 2)]
+        keys += ["nproc: 1", "offset: 0"] * (layer == "overall")
         keys += ["tokenizer: X"] * (layer == "tokenizer/common")
         keys += ["tokenizer: T"] * (layer == "model/Base")
         file.write_text("\n".join(keys))

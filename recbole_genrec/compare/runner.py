@@ -13,6 +13,7 @@ from typing import Any
 from recbole_genrec.compare.comparison import compare
 from recbole_genrec.compare.runs import failure
 from recbole_genrec.config import Config, properties_dir
+from recbole_genrec.distributed import launched
 from recbole_genrec.errors import InputError, RunError
 from recbole_genrec.registry import get_model
 from recbole_genrec.results import find_finished, runs_of, was_interrupted
@@ -49,6 +50,8 @@ def compare_models(
         InputError: for settings of any model that cannot work, before the first run; if no run ends
             well.
     """
+    if launched():
+        raise InputError("torchrun starts one run; for several models, set nproc instead")
     files = [str(properties_dir() / "comparison.yaml"), *(config_file_list or [])]
     settings = dict(config_dict or {})
     seeds: Sequence[int | None] = seed_list or [None]

@@ -32,19 +32,16 @@ class RepairedDataset(FilteredDataset):
 
     def _download(self) -> None:
         """Fetch the data set into a folder beside its place, which it takes only when complete."""
-        if self.config["local_rank"] == 0:
-            url = self._get_download_url("url")
-            self.logger.info(f"Prepare to download dataset [{self.dataset_name}] from [{url}].")
-            try:
-                self._download_into(Path(self.dataset_path), url)
-            except (OSError, BadZipFile) as error:
-                raise InputError(
-                    f"there is no folder {self.dataset_path}, and the download of [{url}] failed: "
-                    f"{error}"
-                ) from error
-            self.logger.info("Downloading done.")
-        if torch.distributed.is_initialized():
-            torch.distributed.barrier()
+        url = self._get_download_url("url")
+        self.logger.info(f"Prepare to download dataset [{self.dataset_name}] from [{url}].")
+        try:
+            self._download_into(Path(self.dataset_path), url)
+        except (OSError, BadZipFile) as error:
+            raise InputError(
+                f"there is no folder {self.dataset_path}, and the download of [{url}] failed: "
+                f"{error}"
+            ) from error
+        self.logger.info("Downloading done.")
 
     def _download_into(self, target: Path, url: str) -> None:
         if not decide_download(url):

@@ -7,6 +7,7 @@ from recbole.evaluator import Collector
 from recbole.utils import EvaluatorType
 from torch import Tensor
 
+from recbole_genrec.distributed import gather_rows
 from recbole_genrec.evaluator import metrics  # noqa: F401  (replaces RecBole's list metrics)
 
 NO_ITEM = 0  # RecBole's padding item marks a place in a list that no item takes
@@ -24,7 +25,8 @@ class GenRecCollector(Collector):
 
     An item that has the score -inf was not recommended: it is no hit and in no list. Neither is the
     padding item. Ranking metrics are computed from the top of each list, whether the model gave the
-    list or scores of all items, so that both ways give the same numbers.
+    list or scores of all items, so that both ways give the same numbers. What several processes
+    have collected is put together before any metric is computed.
     """
 
     def __init__(self, config):
@@ -78,6 +80,8 @@ class GenRecCollector(Collector):
         for key in others:
             del values[key]
         struct = super().get_data_struct()
+        for key, value in gather_rows(struct._data_dict).items():
+            struct.set(key, value)
         for key, value in others.items():
             values[key] = value
             struct.set(key, value)
@@ -86,7 +90,7 @@ class GenRecCollector(Collector):
     def take_lists(self) -> Tensor | None:
         """The lists collected since the last call `[rows, max(topk)]`, NO_ITEM in empty places."""
         lists, self._lists = self._lists, []
-        return torch.cat(lists).cpu() if lists else None
+        return gather_rows({"lists": torch.cat(lists).cpu()} if lists else {}).get("lists")
 
     def _rank(self, scores: Tensor) -> RankedItems:
         top = torch.topk(scores, min(max(self.topk), scores.shape[1]), dim=-1)

@@ -126,6 +126,12 @@ class TIGER(SequentialRecommender):
         position = torch.arange(len(items), device=items.device) - (ends - lengths)[sequence]
         return targets, sequence, (position + 1) * self.tokens_per_item
 
+    def num_targets(self, interaction: Interaction) -> int | Tensor:
+        """Number of `targets`, over which the loss is averaged."""
+        if self.history_attention == "bidirectional":
+            return len(interaction)
+        return interaction[self.ITEM_SEQ_LEN].sum()
+
     def calculate_loss(self, interaction: Interaction) -> Tensor:
         history, lengths = self.history(interaction)
         targets, sequence, visible = self.targets(interaction)

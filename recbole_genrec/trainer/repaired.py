@@ -39,4 +39,5 @@ def repaired_trainer(trainer_class: type) -> type:
     bases = (trainer_class, GenRecTrainer)
     if issubclass(trainer_class, PretrainTrainer):
         bases = (GenRecPretrainTrainer, *bases)
-    return type(trainer_class.__name__, bases, {"__doc__": trainer_class.__doc__})
+    settings = {"__doc__": trainer_class.__doc__, "shares_batches": False}
+    return type(trainer_class.__name__, bases, settings)

@@ -13,6 +13,7 @@ from recbole.trainer import Trainer
 from recbole.utils import ModelType, calculate_valid_score, set_color
 from torch.optim import Optimizer
 
+from recbole_genrec.distributed import gather, rank, share_of_batches, world_size
 from recbole_genrec.errors import InputError
 from recbole_genrec.trainer.checkpoint import (
     check_same_run,
@@ -42,7 +43,8 @@ class ResumableTrainer(Trainer):
     epoch and at its own end, every `checkpoint_step` optimiser steps, after Ctrl-C and when a
     validation fails. Both hold the same: weights, optimisers, schedule, results so far, the place
     in the epoch, the order of its data and all random states. On a CPU, training that goes on from
-    either ends with the same bits as training that was not stopped.
+    either ends with the same bits as training that was not stopped. Several processes leave one
+    checkpoint, from which any number of them goes on.
 
     Trainers with several passes over the data in an epoch go on from its start only.
     """
@@ -134,12 +136,21 @@ class ResumableTrainer(Trainer):
                 f"Epoch {self._epoch_idx} begins anew: it has {self._batches} batches, and "
                 f"{position['batches']} when it was interrupted"
             )
-        set_random_states(position["random"], self.device)
+        self._restore_random([position["random"], *position.get("random_of_others", [])])
+
+    def _restore_random(self, states: list[dict]) -> None:
+        if len(states) != world_size():
+            self.logger.warning(
+                f"{len(states)} processes have trained so far, and {world_size()} go on: the "
+                "random numbers, as for dropout, are others from here"
+            )
+        if rank() < len(states):  # else the process keeps those that it started with
+            set_random_states(states[rank()], self.device)
 
     def _remaining_batches(self, train_data, done: int) -> Iterator[Interaction]:
         """The batches of the epoch after the first `done`."""
         before = random_states(self.device)
-        batches = iter(train_data)
+        batches = iter(share_of_batches(train_data))
         for _ in range(done):
             next(batches)
         if done:  # they were drawn again, also the random numbers in them
@@ -159,36 +170,41 @@ class ResumableTrainer(Trainer):
             raise KeyboardInterrupt
 
     def _valid_epoch(self, valid_data, show_progress=False):
-        before = random_states(self.device)
+        before = gather(random_states(self.device))
         try:
             score, result = super()._valid_epoch(valid_data, show_progress)
         except BaseException:  # so that the epoch need not be trained again
-            set_random_states(before, self.device)
             if self._has_one_pass:
-                self._save_last()
+                self._save_last(before)
             raise
         self.valid_results[self._epoch_idx] = result
         return score, result
 
     # ---- checkpoints
 
-    def _save_last(self) -> None:
+    def _save_last(self, random: list[dict] | None = None) -> None:
         if self._keeps_last:
-            self._save_checkpoint(self._epoch_idx - 1, False, self.last_model_file)
+            self._save_checkpoint(self._epoch_idx - 1, False, self.last_model_file, random)
 
-    def _save_checkpoint(self, epoch, verbose=True, saved_model_file=None) -> None:
-        """Save everything; `epoch` is the last that is finished, with its validation."""
-        if not self.config["single_spec"] and self.config["local_rank"] != 0:
-            return
+    def _save_checkpoint(self, epoch, verbose=True, saved_model_file=None, random=None) -> None:
+        """Save everything, on rank 0.
+
+        Args:
+            epoch: the last that is finished, with its validation.
+            random: the random states of all ranks; all meet to gather them if not given.
+        """
         if epoch < 0 and self.start_epoch > 0:  # resumed at the end: what is there stays
+            return
+        random = random or gather(random_states(self.device))
+        if rank() != 0:
             return
         file = saved_model_file or self.saved_model_file
         check_weights(self.model)
-        save_checkpoint({**self._progress(epoch), **self._states()}, file)
+        save_checkpoint({**self._progress(epoch, random), **self._states()}, file)
         if verbose:
             self.logger.info(set_color("Saving current", "blue") + f": {file}")
 
-    def _progress(self, epoch: int) -> dict[str, Any]:
+    def _progress(self, epoch: int, random: list[dict]) -> dict[str, Any]:
         """Results so far, and the place to go on from."""
         under_way = epoch < self._epoch_idx
         losses = self._losses if under_way else EpochLosses(epoch + 1, self.device)
@@ -198,7 +214,8 @@ class ResumableTrainer(Trainer):
             "losses": so_far,
             "batches": self._batches,
             "order": self._order if halfway else self._generator_states(),
-            "random": random_states(self.device),
+            "random": random[0],
+            "random_of_others": random[1:],  # of the ranks above 0
         }
         return {
             "config": self.config.as_dict(),

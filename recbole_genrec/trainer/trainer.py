@@ -9,9 +9,17 @@ import torch
 from recbole.data.dataloader import FullSortEvalDataLoader
 from recbole.data.interaction import Interaction
 from recbole.utils import get_gpu_usage, set_color
+from torch import Tensor
 from torch.nn.utils.clip_grad import clip_grad_norm_
 from tqdm import tqdm
 
+from recbole_genrec.distributed import (
+    NO_SHARE,
+    any_rank,
+    average_gradients,
+    share_of_users,
+    world_size,
+)
 from recbole_genrec.evaluator.collector import GenRecCollector, RankedItems
 from recbole_genrec.trainer.checkpoint import check_same_run, load_checkpoint, load_weights
 from recbole_genrec.trainer.faults import explained_memory, finishing_batches
@@ -29,15 +37,20 @@ class GenRecTrainer(ResumableTrainer):
     `lr_scheduler` and `warmup_ratio` (a schedule per optimiser step), `enable_amp` in bfloat16,
     gradient clipping also with `enable_scaler`, no wait for the GPU at every step, and checkpoints
     of tensors and plain values from which training goes on exactly (`ResumableTrainer`).
+    Of several processes each computes its share of every batch, and of the users in evaluation; the
+    gradients and the metrics are those of the whole.
 
     A model may offer, beside what RecBole asks of it:
         `parameter_groups()`: groups for the optimiser, in place of `parameters()`;
         `extra_checkpoint()`, `load_extra(dict)`: plain values and tensors for the checkpoint;
         `on_epoch_start(epoch)`, `on_epoch_end(epoch)`: called around each training epoch, the first
         also when training goes on within an epoch;
+        `num_targets(interaction)`: of how many targets the loss is the mean, if not one per sample;
         `recommend(interaction, k)`: item ids and scores `[batch, k]`, best first, by which it is
         then evaluated without scoring all items.
     """
+
+    shares_batches = True  # whether several processes may train together
 
     def __init__(self, config, model):
         super().__init__(config, model)
@@ -66,15 +79,13 @@ class GenRecTrainer(ResumableTrainer):
         self._call_model("on_epoch_start", epoch_idx)
         if losses.steps:  # the epoch goes on, and drew its numbers for the hook long ago
             set_random_states(before, self.device)
-        if not self.config["single_spec"] and train_data.shuffle:
-            train_data.sampler.set_epoch(epoch_idx)
         if not losses.complete:
             with finishing_batches() as stopping:
                 loss_func = loss_func or self.model.calculate_loss
                 self._train_batches(train_data, losses, loss_func, show_progress, stopping)
                 self._call_model("on_epoch_end", epoch_idx)
                 losses.complete = True
-                if stopping():
+                if any_rank(stopping()):
                     self._after_batch(stopping=True)
         return losses.total()
 
@@ -93,8 +104,8 @@ class GenRecTrainer(ResumableTrainer):
             losses.add(self._train_step(interaction.to(self.device), loss_func))
             samples += len(interaction)
             if show_progress:
-                self._show_speed(batches, samples / (perf_counter() - start))
-            self._after_batch(stopping())
+                self._show_speed(batches, samples * world_size() / (perf_counter() - start))
+            self._after_batch(any_rank(stopping()))
 
     @property
     def _has_one_pass(self) -> bool:
@@ -103,14 +114,11 @@ class GenRecTrainer(ResumableTrainer):
     def _train_step(self, interaction: Interaction, loss_func):
         """One optimiser step; returns the loss, or the tuple of its parts, of the batch."""
         self.optimizer.zero_grad()
-        sync_loss = 0
-        if not self.config["single_spec"]:
-            self.set_reduce_hook()
-            sync_loss = self.sync_grad_loss()
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.enable_amp):
             losses = loss_func(interaction)
         loss = sum(losses) if isinstance(losses, tuple) else losses
-        self.scaler.scale(loss + sync_loss).backward()
+        self.scaler.scale(loss).backward()
+        losses = average_gradients(self.model, losses, self._weight(interaction))
         if self.clip_grad_norm:
             self.scaler.unscale_(self.optimizer)
             clip_grad_norm_(self.model.parameters(), **self.clip_grad_norm)
@@ -120,6 +128,14 @@ class GenRecTrainer(ResumableTrainer):
             self.lr_scheduler.step()
         self.step += 1
         return losses
+
+    def _weight(self, interaction: Interaction) -> int | Tensor:
+        """By how much the loss, a mean over targets, weighs among those of all ranks."""
+        if NO_SHARE in interaction:
+            return 0
+        if hasattr(self.model, "num_targets"):
+            return self.model.num_targets(interaction)
+        return len(interaction)
 
     def _set_up_lr_scheduler(self, steps_per_epoch: int) -> None:
         name = self.config["lr_scheduler"]
@@ -168,7 +184,9 @@ class GenRecTrainer(ResumableTrainer):
             load_weights(self.model, checkpoint, file)
             self.logger.info(f"Loading model structure and parameters from {file}")
         with explained_memory(self.config), _repeatable_negatives(self.config["seed"]):
-            result = super().evaluate(eval_data, load_best_model=False, show_progress=show_progress)
+            result = super().evaluate(
+                share_of_users(eval_data), load_best_model=False, show_progress=show_progress
+            )
         lists = self.eval_collector.take_lists()
         full = isinstance(eval_data, FullSortEvalDataLoader)
         self.recommended_items = lists if full else None

@@ -42,8 +42,8 @@ class UniGRecTrainer(GenRecTrainer):
             result = super().fit(train_data, valid_data, verbose, saved, **options)
         return result
 
-    def _progress(self, epoch):
-        return {**super()._progress(epoch), "finetuning": self.finetuning}
+    def _progress(self, epoch, random):
+        return {**super()._progress(epoch, random), "finetuning": self.finetuning}
 
     def _load_optimizers(self, checkpoint, file) -> None:
         if checkpoint["finetuning"]:

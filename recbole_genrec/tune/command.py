@@ -12,7 +12,9 @@ from typing import Any
 import optuna
 import torch
 
+from recbole_genrec.distributed import launched
 from recbole_genrec.errors import InputError
+from recbole_genrec.launch import total_processes
 from recbole_genrec.report.tables import render, to_csv
 from recbole_genrec.tokenizer.formats import replacing
 from recbole_genrec.tune.report import trials_table, write_best
@@ -65,6 +67,8 @@ def tune(
         max_evals,
         pruning,
     )
+    if launched() or total_processes(sweep.config) > 1:
+        raise InputError("a trial takes one process: workers, not nproc, sets how many at a time")
     with opened_study(sweep) as study:
         ended = len(sweep.points) - len(open_points(study, sweep))
         print(

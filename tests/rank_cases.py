@@ -1,0 +1,132 @@
+"""Whole runs on several processes, for the tests: what each rank does, and how it is started."""
+
+import logging
+import os
+import time
+from pathlib import Path
+from typing import Any
+from unittest.mock import Mock, patch
+
+import torch
+
+from recbole_genrec import launch, quick_start, tokenizer_stage
+from recbole_genrec.distributed import (
+    NO_SHARE,
+    check_alike,
+    gather,
+    joined,
+    rank,
+    rank_0_first,
+    world_size,
+)
+from recbole_genrec.errors import InputError
+from recbole_genrec.trainer import GenRecTrainer
+from tests.conftest import REPOSITORY
+from tests.killed_runs import PROCESSES
+from tests.resume_cases import SETTINGS
+from tests.runs import NAME
+
+METRICS = ["Recall", "NDCG", "MRR", "ItemCoverage", "GiniIndex", "AveragePopularity"]
+METRICS += ["ShannonEntropy", "TailPercentage"]
+EXACT = {"dropout_rate": 0.0, "hidden_dropout_prob": 0.0, "attn_dropout_prob": 0.0}
+
+
+def on_ranks(nproc: int, function, *arguments) -> Any:
+    """Call a function on so many ranks as `nproc` does, without importing everything anew."""
+    config = {"nproc": nproc, "world_size": None, "offset": 0, "ip": "localhost", "port": None}
+    environment = patch.dict(os.environ, PYTHONPATH=str(REPOSITORY), OMP_NUM_THREADS="1")
+    with patch.object(launch, "PROCESSES", PROCESSES), environment:
+        return launch.run_on_processes(config, function, *arguments)
+
+
+def run(folder: Path, model: str, settings: dict[str, Any], ending: tuple | None = None) -> dict:
+    """A run of `model` on the data in `folder`.
+
+    Args:
+        ending: a signal, the process that the last rank sends it to (None for itself) and the
+            optimiser step before which it does.
+
+    Returns:
+        the result, the losses, the checkpoints and the number of empty shares.
+    """
+    os.chdir(folder)
+    logging.disable()
+    tokenizer_stage.find_spec = lambda name: None  # no picture: slow
+    quick_start.get_environment = Mock()  # measures the load for a second
+    empty, train_step, fit = [], GenRecTrainer._train_step, quick_start._fit
+    outcome: dict[str, Any] = {}
+
+    def noted_step(trainer: GenRecTrainer, batch, loss_func):
+        empty.append(NO_SHARE in batch)
+        if ending and ending[2] == trainer.step and rank() == world_size() - 1:
+            os.kill(ending[1] or os.getpid(), ending[0])
+        return train_step(trainer, batch, loss_func)
+
+    def noted_fit(trainer: GenRecTrainer, *data):
+        result = fit(trainer, *data)
+        check_alike(trainer.model)
+        outcome["losses"] = list(trainer.train_loss_dict.values())
+        outcome["empty shares"] = sum(map(sum, gather(empty)))
+        outcome["best"] = os.path.abspath(trainer.saved_model_file)
+        outcome["last"] = os.path.abspath(trainer.last_model_file)
+        return result
+
+    GenRecTrainer._train_step, quick_start._fit = noted_step, noted_fit
+    result = quick_start.run_recbole_genrec(model, NAME, config_dict=case(model, **settings))
+    return {**result, **outcome}
+
+
+def case(model: str, **settings: Any) -> dict[str, Any]:
+    """Settings of a tiny run in the folder of its data."""
+    common = {
+        "epochs": 2,
+        "topk": [3, 5],
+        "metrics": METRICS,
+        "valid_metric": "NDCG@5",
+        "metric_decimal_place": 12,
+        "MAX_ITEM_LIST_LENGTH": 6,
+        "data_path": ".",
+        "show_progress": False,
+        "use_gpu": False,
+        "loss_type": "CE",
+    }
+    return {**common, **SETTINGS[model], **settings}
+
+
+def evaluate(folder: Path, model: str, settings: dict[str, Any], checkpoint: str) -> tuple:
+    """Metrics and lists of a trained model; of each rank how many lists it has computed."""
+    os.chdir(folder)
+    logging.disable()
+    config = quick_start.Config(model, NAME, config_dict=case(model, **settings))
+    with joined(config["device"]):
+        with rank_0_first():
+            train_data, _, test_data = quick_start.prepare_data(config)
+        model = quick_start.get_model(model)(config, train_data.dataset)
+        trainer = quick_start.get_trainer(config["MODEL_TYPE"], config["model"])(config, model)
+        trainer.eval_collector.data_collect(train_data)
+        counts, recommended = [], trainer.eval_collector._recommended
+        trainer.eval_collector._recommended = lambda ranked: counts.append(1) or recommended(ranked)
+        result = trainer.evaluate(test_data, model_file=checkpoint)
+        results = gather(result)
+        lists = trainer.recommended_items
+        assert all(other == result for other in results)
+        return result, None if lists is None else lists.tolist(), gather(len(counts))
+
+
+def fail(folder: Path, kind: str) -> None:
+    """Rank 1 fails in one way or another while rank 0 waits for it."""
+    with joined(torch.device("cpu")):
+        if kind == "other model":
+            torch.manual_seed(rank())
+            check_alike(torch.nn.Linear(1, 1))
+        if rank() == 1:
+            if kind == "input":
+                raise InputError("a setting that rank 1 does not like")
+            raise ZeroDivisionError("a fault of rank 1")
+        gather("what never comes")
+
+
+def write_process_id(folder: Path) -> None:
+    """Leave a file named after this process, and stay."""
+    (folder / f"{os.getpid()}.pid").touch()
+    time.sleep(60)

@@ -1,0 +1,94 @@
+"""Several processes give what one gives, leave what one leaves, and end together."""
+
+import os
+import signal
+from time import monotonic
+
+import numpy as np
+import pytest
+
+from recbole_genrec.errors import InputError, RunError
+from recbole_genrec.launch import PATIENCE
+from recbole_genrec.recommendations import Recommendations
+from recbole_genrec.trainer.checkpoint import load_checkpoint
+from tests.rank_cases import EXACT, evaluate, fail, on_ranks, run
+from tests.runs import write_toy
+from tests.trainer.test_resume import assert_same
+
+TOLERANCE = 1e-5  # of losses and weights: the sums over a batch are rounded in another order
+CASES = {  # with one sample in the last batch, and users for 2 and for 5 batches
+    "SASRec": {"train_batch_size": 35, "eval_batch_size": 16},
+    "TIGER": {"train_batch_size": 9, "eval_batch_size": 7, "history_attention": "causal"},
+}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return write_toy(tmp_path, missing=False)
+
+
+def places(name):
+    """Settings of a run that finds nothing of the others."""
+    return {"checkpoint_dir": f"{name}/saved", "results_dir": f"{name}/results"}
+
+
+def essence(result):
+    """What must not depend on interruptions."""
+    checkpoints = {name: load_checkpoint(result[name]) for name in ("best", "last")}
+    for checkpoint in checkpoints.values():
+        for name in ("config", "seconds"):  # paths and clocks
+            del checkpoint[name]
+    return {**result, **checkpoints, "empty shares": None}
+
+
+@pytest.mark.parametrize("model", CASES)
+def test_as_many_processes_as_one(model, folder):
+    settings = {**CASES[model], **EXACT}
+
+    def outcome(nproc):
+        found = on_ranks(nproc, run, folder, model, {**settings, **places(nproc)})
+        (lists,) = (folder / str(nproc)).glob("results/*/recommendations.npz")
+        return found, load_checkpoint(found["best"])["state_dict"], Recommendations.load(lists)
+
+    alone, expected_weights, expected_lists = outcome(1)
+    exact = on_ranks(1, evaluate, folder, model, settings, alone["best"])
+    for nproc in (2, 3):
+        together, weights, lists = outcome(nproc)
+        assert together["empty shares"] == 2 * (nproc - 1)  # in each of two epochs
+        assert together["losses"] == pytest.approx(alone["losses"], rel=TOLERANCE)
+        for name, each in expected_weights.items():
+            assert (weights[name] - each).abs().max() < TOLERANCE
+        for name in ("users", "targets", "histories", "popularity", "codes"):
+            assert np.array_equal(getattr(lists, name), getattr(expected_lists, name))
+        assert np.mean(lists.items == expected_lists.items) > 0.9
+        # a model that is the same gives the same, to the last bit
+        *found, batches = on_ranks(nproc, evaluate, folder, model, settings, alone["best"])
+        assert found == list(exact[:2])
+        assert sum(batches) == exact[2][0] and len(batches) == nproc
+
+
+def test_a_run_that_was_interrupted_and_killed_ends_as_if_it_had_not_been(folder):
+    settings = {"epochs": 3, "checkpoint_step": 2, "resume": "auto"}
+    expected = on_ranks(2, run, folder, "TIGER", {**settings, **places("whole")})
+    settings.update(places("stopped"))
+    with pytest.raises(KeyboardInterrupt):
+        on_ranks(2, run, folder, "TIGER", settings, (signal.SIGINT, os.getpid(), 3))
+    with pytest.raises(RunError, match="the process of rank 1 ended by signal 9"):
+        on_ranks(2, run, folder, "TIGER", settings, (signal.SIGKILL, None, 9))
+    again = on_ranks(2, run, folder, "TIGER", settings)
+    assert_same(essence(again), essence(expected))
+
+
+@pytest.mark.parametrize(
+    ("kind", "error", "message"),
+    [
+        ("input", InputError, "^a setting that rank 1 does not like$"),
+        ("fault", RuntimeError, "(?s)^rank 1 has failed:.*ZeroDivisionError: a fault of rank 1"),
+        ("other model", RunError, "do not start from the same model"),
+    ],
+)
+def test_one_that_fails_ends_all_with_its_error(kind, error, message, folder):
+    start = monotonic()
+    with pytest.raises(error, match=message):
+        on_ranks(2, fail, folder, kind)
+    assert monotonic() - start < PATIENCE
