@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from torch import nn
 from torch.autograd.function import once_differentiable
 
+from recbole_genrec.model.dropout import dropout, keep_mask, keep_scale
+
 
 class Linear(nn.Linear):
     """A linear layer without bias that multiplies by `linear` below."""
@@ -24,6 +26,15 @@ def linear(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     if _onednn_serves(x, weight):
         return _OneDNNLinear.apply(x, weight)
     return F.linear(x, weight)
+
+
+def feed_forward(
+    x: torch.Tensor, w_in: torch.Tensor, w_out: torch.Tensor, dropout_rate: float
+) -> torch.Tensor:
+    """linear(dropout(relu(linear(x, w_in))), w_out); dropout_rate 0 for none."""
+    if _onednn_serves(x, w_in):
+        return _OneDNNFeedForward.apply(x, w_in, w_out, dropout_rate)
+    return linear(dropout(F.relu(linear(x, w_in)), dropout_rate, True), w_out)
 
 
 def linear_relu(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
@@ -50,6 +61,7 @@ def _onednn_serves(x: torch.Tensor, weight: torch.Tensor) -> bool:
         and x.dtype == weight.dtype == torch.float32
         and torch.backends.mkldnn.is_available()
         and not torch.is_autocast_enabled("cpu")
+        and not torch.compiler.is_compiling()
     )
 
 
@@ -68,10 +80,35 @@ class _OneDNNLinear(torch.autograd.Function):
     def backward(ctx, grad: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor | None]:
         x, weight = ctx.saved_tensors
         grad_x = _product(grad, weight.t()) if ctx.needs_input_grad[0] else None
-        if not ctx.needs_input_grad[1]:
-            return grad_x, None
-        grad, x = grad.flatten(0, -2).t(), x.flatten(0, -2).t()
-        # oneDNN takes the second factor as it lies but copies the first: let that be the small one
-        if len(x) < len(grad):
-            return grad_x, _product(x, grad).t()
-        return grad_x, _product(grad, x)
+        return grad_x, _weight_gradient(grad, x) if ctx.needs_input_grad[1] else None
+
+
+class _OneDNNFeedForward(torch.autograd.Function):
+    """The hidden layer is large: ReLU, dropout and their gradients pass over it once each."""
+
+    @staticmethod
+    def forward(ctx, x, w_in, w_out, dropout_rate):
+        hidden = linear_relu(x, w_in)
+        if dropout_rate:
+            hidden.mul_(keep_mask(hidden, dropout_rate))
+        ctx.save_for_backward(x, w_in, w_out, hidden)
+        ctx.scale = keep_scale(dropout_rate)
+        return _product(hidden, w_out)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad):
+        x, w_in, w_out, hidden = ctx.saved_tensors
+        # hidden units that ReLU or dropout has set to 0 get no gradient, the others the scaled one
+        grad_hidden = _product(grad, (w_out * ctx.scale).t())
+        torch.ops.aten.threshold_backward.grad_input(grad_hidden, hidden, 0, grad_input=grad_hidden)
+        grad_x = _product(grad_hidden, w_in.t())
+        return grad_x, _weight_gradient(grad_hidden, x), _weight_gradient(grad, hidden), None
+
+
+def _weight_gradient(grad: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    grad, x = grad.flatten(0, -2).t(), x.flatten(0, -2).t()
+    # oneDNN takes the second factor as it lies but copies the first: let that be the small one
+    if len(x) < len(grad):
+        return _product(x, grad).t()
+    return _product(grad, x)

@@ -40,7 +40,7 @@ class Packing:
     def spread(self, tokens: torch.Tensor) -> torch.Tensor:
         """[total_tokens, d] -> [rows, width, d], zeros in the empty slots."""
         rows = tokens.new_zeros(self.history.numel(), tokens.shape[-1])
-        return rows.index_copy(0, self.slot, tokens).view(*self.history.shape, -1)
+        return rows.index_copy_(0, self.slot, tokens).view(*self.history.shape, -1)
 
     def self_mask(self, tokens_per_item: int | None) -> torch.Tensor:
         """[rows, width, width] True where a query slot (dim 1) may look at a key slot (dim 2).
@@ -78,7 +78,7 @@ class Targets:
         """[n_targets, length, d] -> [rows, per_row * length, d], zeros in the empty slots."""
         _, length, d = queries.shape
         rows = queries.new_zeros(self.mask.shape[0] * self.per_row, length * d)
-        rows = rows.index_copy(0, self.slot, queries.flatten(1))
+        rows.index_copy_(0, self.slot, queries.flatten(1))
         return rows.view(-1, self.per_row * length, d)
 
     def gather(self, rows: torch.Tensor, length: int) -> torch.Tensor:

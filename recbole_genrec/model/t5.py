@@ -117,7 +117,7 @@ class T5(nn.Module):
             sequence: [n_targets] the history of each target.
             visible: [n_targets] how many of the first tokens of its history a target sees; all by
                 default. A target's logits equal those of the history cut there only if the model's
-                history_attention is "causal".
+                history_attention is "causal", which takes whole items.
 
         Returns:
             [n_targets, L, vocab_size].
@@ -240,10 +240,9 @@ class T5(nn.Module):
     def relative_bias(self, stack: str, length: int) -> torch.Tensor:
         """Relative attention bias [1, num_heads, length, length] of the "encoder" or "decoder"."""
         table = self.encoder_bias if stack == "encoder" else self.decoder_bias
-        place = torch.arange(length, device=table.weight.device)
-        distance = place - place.unsqueeze(1)  # of the key (dim 1) from the query (dim 0)
-        buckets = relative_bucket(distance, stack == "encoder", *self.buckets)
-        return table(buckets).permute(2, 0, 1).unsqueeze(0)
+        distance = torch.arange(1 - length, length, device=table.weight.device)
+        values = table(relative_bucket(distance, stack == "encoder", *self.buckets)).t()
+        return values.unfold(1, length, 1).flip(1).unsqueeze(0)  # key minus query: a band matrix
 
     def cross_bias(self, distance: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
         """Bias of the decoder's look at the history.
@@ -263,10 +262,14 @@ class T5(nn.Module):
         if self.tokens_per_item is None:
             bias = torch.zeros(seen.shape, dtype=weight.dtype, device=weight.device)
             return bias.masked_fill_(~seen, MASKED).repeat_interleave(heads, 0)
+        # histories start at a multiple of tokens_per_item: the first token speaks for its item
+        width = seen.shape[-1]
+        distance, seen = (part[..., :: self.tokens_per_item] for part in (distance, seen))
         items_back = distance.clamp(min=0) // self.tokens_per_item
         buckets = relative_bucket(-items_back, False, *self.buckets)
-        bias = self.recency_bias(buckets).movedim(-1, 1)  # [n, heads, targets, width]
-        return bias.masked_fill(~seen.unsqueeze(1), MASKED).flatten(0, 1)
+        bias = self.recency_bias(buckets).movedim(-1, 1)  # [n, heads, targets, items]
+        bias = bias.masked_fill(~seen.unsqueeze(1), MASKED)
+        return bias.flatten(0, 1).repeat_interleave(self.tokens_per_item, -1)[..., :width]
 
     def logits(self, x: torch.Tensor) -> torch.Tensor:
         """Logits [..., vocab_size] of decoder states [..., d_model]."""

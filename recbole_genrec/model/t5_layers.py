@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
+from recbole_genrec.model.attention import attend
 from recbole_genrec.model.dropout import dropout
-from recbole_genrec.model.linear import Linear, linear
+from recbole_genrec.model.linear import Linear, feed_forward, linear
+from recbole_genrec.model.norm import normalize
 from recbole_genrec.model.packing import Targets
 
 
@@ -41,11 +42,12 @@ class Block(nn.Module):
         self, x: torch.Tensor, bias: torch.Tensor, memory: tuple | None = None
     ) -> torch.Tensor:
         """x [n, length, d_model]; in the decoder memory = (states, their bias, targets)."""
-        x = x + self._dropout(self.self_attention(self.self_norm(x), bias))
+        x = x + self._dropout(self.self_attention(x, self.self_norm, bias))
         if memory is not None:
-            x = x + self._dropout(self.cross_attention.cross(self.cross_norm(x), *memory))
-        hidden = self._dropout(F.relu(self.wi(self.ff_norm(x))))
-        return x + self._dropout(self.wo(hidden))
+            x = x + self._dropout(self.cross_attention.cross(x, self.cross_norm, *memory))
+        normal, w_in = folded(x, self.ff_norm, self.wi.weight)
+        dropout_rate = self.dropout_rate if self.training else 0.0
+        return x + self._dropout(feed_forward(normal, w_in, self.wo.weight, dropout_rate))
 
     def _dropout(self, x: torch.Tensor) -> torch.Tensor:
         return dropout(x, self.dropout_rate, self.training)
@@ -63,35 +65,38 @@ class Attention(nn.Module):
         with torch.no_grad():
             self.qkv.weight[: self.inner] *= d_kv**-0.5
 
-    def forward(self, x: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, norm: nn.RMSNorm, bias: torch.Tensor) -> torch.Tensor:
         """x [n, length, d_model], bias [n * heads, length, length]."""
-        q, k, v = self.qkv(x).split(self.inner, -1)
-        return self.o(self._attend(q, k, v, bias))
+        qkv = linear(*folded(x, norm, self.qkv.weight))
+        return self.o(self._attend([qkv], bias))
 
     def cross(
-        self, x: torch.Tensor, states: torch.Tensor, bias: torch.Tensor, targets: Targets
+        self,
+        x: torch.Tensor,
+        norm: nn.RMSNorm,
+        states: torch.Tensor,
+        bias: torch.Tensor,
+        targets: Targets,
     ) -> torch.Tensor:
         """x [n_targets, L, d_model] attends to the states [rows, width, d_model] of its history.
 
         bias [rows * heads, per_row * L, width].
         """
         w_q, w_kv = self.qkv.weight.split([self.inner, 2 * self.inner])
-        k, v = linear(states, w_kv).split(self.inner, -1)  # [rows, width, inner]
-        q = targets.spread(linear(x, w_q))  # [rows, per_row * L, inner]
-        return self.o(targets.gather(self._attend(q, k, v, bias), x.shape[1]))
+        q = targets.spread(linear(*folded(x, norm, w_q)))  # [rows, per_row * L, inner]
+        out = self._attend([q, linear(states, w_kv)], bias)
+        return self.o(targets.gather(out, x.shape[1]))
 
-    def _attend(
-        self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, bias: torch.Tensor
-    ) -> torch.Tensor:
-        n = len(q)
-        q, k, v = (self._split_heads(t) for t in (q, k, v))  # [n * heads, length, d_kv]
-        weights = torch.baddbmm(bias, q, k.transpose(1, 2)).softmax(-1)
-        weights = dropout(weights, self.dropout_rate, self.training)
-        out = torch.bmm(weights, v).unflatten(0, (n, self.num_heads))
-        return out.transpose(1, 2).flatten(2)  # [n, queries, inner]
+    def _attend(self, projected: list[torch.Tensor], bias: torch.Tensor) -> torch.Tensor:
+        dropout_rate = self.dropout_rate if self.training else 0.0
+        return attend(projected, bias, self.num_heads, dropout_rate)
 
-    def _split_heads(self, x: torch.Tensor) -> torch.Tensor:
-        return x.unflatten(-1, (self.num_heads, self.d_kv)).transpose(1, 2).flatten(0, 1)
+
+def folded(
+    x: torch.Tensor, norm: nn.RMSNorm, weight: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """What to multiply for linear(norm(x), weight): the weight of the norm goes into the other."""
+    return normalize(x, norm.eps), weight * norm.weight
 
 
 def relative_bucket(
