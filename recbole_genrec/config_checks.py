@@ -115,6 +115,9 @@ def check_values(config: Any) -> None:
         raise InputError(
             f"codebook_sizes should be a list of positive integers, one per level, found [{sizes}]"
         )
+    steps = config["gradient_accumulation_steps"]
+    if steps is not None and not _is_count(steps):
+        raise InputError(f"gradient_accumulation_steps should be an integer >= 1, found [{steps}]")
     _check_name("learner", str(config["learner"]).lower(), LEARNERS)
     if config["lr_scheduler"] is not None:
         _check_name("lr_scheduler", config["lr_scheduler"], LR_SCHEDULERS)

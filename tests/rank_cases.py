@@ -56,11 +56,11 @@ def run(folder: Path, model: str, settings: dict[str, Any], ending: tuple | None
     empty, train_step, fit = [], GenRecTrainer._train_step, quick_start._fit
     outcome: dict[str, Any] = {}
 
-    def noted_step(trainer: GenRecTrainer, batch, loss_func):
-        empty.append(NO_SHARE in batch)
+    def noted_step(trainer: GenRecTrainer, batches, loss_func):
+        empty.append(any(NO_SHARE in batch for batch in batches))
         if ending and ending[2] == trainer.step and rank() == world_size() - 1:
             os.kill(ending[1] or os.getpid(), ending[0])
-        return train_step(trainer, batch, loss_func)
+        return train_step(trainer, batches, loss_func)
 
     def noted_fit(trainer: GenRecTrainer, *data):
         result = fit(trainer, *data)

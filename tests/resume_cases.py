@@ -26,7 +26,12 @@ SETTINGS = {
     "RecVAE": {"hidden_dimension": 8, "latent_dimension": 8},  # two optimisers in turn
     "Pop": {},
     "TIGER": {**T5, "tokenizer": "RQKMeans"},
-    "TIGERTokenWeighted": {**T5, "tokenizer": "RQKMeans"},
+    "TIGERTokenWeighted": {
+        **T5,
+        "tokenizer": "RQKMeans",
+        "train_batch_size": 16,
+        "gradient_accumulation_steps": 2,
+    },
     "UniGRec": {
         **T5,
         "finetune_epochs": 2,

@@ -201,6 +201,7 @@ def test_needed_columns_are_loaded_by_default(tmp_path):
         ({"learner": "adamm"}, r"learner \[adamm\] should be one of .*did you mean \[adam\]"),
         ({"lr_scheduler": "cosin"}, r"lr_scheduler \[cosin\] .*did you mean \[cosine\]"),
         ({"warmup_ratio": 2}, r"warmup_ratio should be between 0 and 1, found \[2\]"),
+        ({"gradient_accumulation_steps": 0}, r"gradient_accumulation_steps .* found \[0\]"),
         ({"repeatable": False}, r"repeatable"),
     ],
     ids=str,

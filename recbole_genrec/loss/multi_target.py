@@ -31,8 +31,7 @@ class ObjectiveMixture(CrossEntropyLoss):
     As :math:`\alpha` sums to 1, this is one cross-entropy with the token weights
     :math:`1 + \alpha_{fg} (w^{fg} - 1) + \alpha_{fr} (w^{fr} - 1)`.
 
-    Subclasses say how alpha moves with `step`, the optimiser steps so far. Every call in training
-    mode counts as one.
+    Subclasses say how alpha moves with `step`, the optimiser steps so far.
     """
 
     def __init__(self, front_greater_form: str = "paper", frequency_beta: float = 0.99) -> None:
@@ -79,10 +78,10 @@ class ObjectiveMixture(CrossEntropyLoss):
     def forward(
         self, logits: Tensor, labels: Tensor, logits_without_history: Tensor | None = None
     ) -> Tensor:
-        loss = self.mixture(logits, labels)
-        if self.training:
-            self.step += 1
-        return loss
+        return self.mixture(logits, labels)
+
+    def on_step_end(self) -> None:
+        self.step += 1
 
 
 class FrontGreaterLoss(ObjectiveMixture):

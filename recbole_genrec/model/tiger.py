@@ -132,6 +132,11 @@ class TIGER(SequentialRecommender):
             return len(interaction)
         return interaction[self.ITEM_SEQ_LEN].sum()
 
+    def num_tokens(self, interaction: Interaction) -> int | Tensor:
+        """Number of semantic-ID codes that are read and written for a training batch."""
+        read = interaction[self.ITEM_SEQ_LEN].sum() * self.tokens_per_item
+        return read + self.num_targets(interaction) * self.item_tokens.shape[1]
+
     def calculate_loss(self, interaction: Interaction) -> Tensor:
         history, lengths = self.history(interaction)
         targets, sequence, visible = self.targets(interaction)
@@ -189,6 +194,9 @@ class TIGER(SequentialRecommender):
         self.item_tokens = torch.cat([self.item_tokens, tokens.to(self.item_tokens.device)])
         self.n_items = len(self.item_tokens)
         self._forget_trie()
+
+    def on_step_end(self) -> None:
+        self.loss.on_step_end()
 
     def on_epoch_end(self, epoch: int) -> None:
         """Note the shares of the objectives where the loss mixes several."""

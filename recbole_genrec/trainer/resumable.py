@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -66,7 +67,7 @@ class ResumableTrainer(Trainer):
         self._keeps_last = False
         self._epoch_idx = -1
         self._losses = EpochLosses(-1, self.device)  # of the epoch under way
-        self._batches = 0  # that an epoch has
+        self._steps = 0  # that an epoch has
         self._generators: list[torch.Generator] = []  # which order the data
         self._order: list[torch.Tensor] = []  # their states when the epoch started
 
@@ -114,7 +115,8 @@ class ResumableTrainer(Trainer):
         losses = EpochLosses(epoch_idx, self.device)
         if epoch_idx == self._epoch_idx:  # another pass in the same epoch
             return losses
-        self._epoch_idx, self._losses, self._batches = epoch_idx, losses, len(train_data)
+        self._epoch_idx, self._losses = epoch_idx, losses
+        self._steps = self._steps_per_epoch(train_data)
         self._generators = data_generators(train_data)
         if self._position is not None:
             self._restore(self._position)
@@ -129,12 +131,12 @@ class ResumableTrainer(Trainer):
         self._order = position["order"]
         for generator, state in zip(self._generators, self._order, strict=True):
             generator.set_state(state)
-        if not position["losses"]["steps"] or position["batches"] == self._batches:
+        if not position["losses"]["steps"] or position["steps"] == self._steps:
             self._losses.load_state_dict(position["losses"])
         else:
             self.logger.warning(
-                f"Epoch {self._epoch_idx} begins anew: it has {self._batches} batches, and "
-                f"{position['batches']} when it was interrupted"
+                f"Epoch {self._epoch_idx} begins anew: it has {self._steps} steps, and "
+                f"{position['steps']} when it was interrupted"
             )
         self._restore_random([position["random"], *position.get("random_of_others", [])])
 
@@ -147,15 +149,20 @@ class ResumableTrainer(Trainer):
         if rank() < len(states):  # else the process keeps those that it started with
             set_random_states(states[rank()], self.device)
 
-    def _remaining_batches(self, train_data, done: int) -> Iterator[Interaction]:
-        """The batches of the epoch after the first `done`."""
+    def _steps_per_epoch(self, train_data) -> int:
+        return -(-len(train_data) // self.config["gradient_accumulation_steps"])
+
+    def _remaining_steps(self, train_data, done: int) -> Iterator[list[Interaction]]:
+        """The batches of each step of the epoch after the first `done`."""
         before = random_states(self.device)
         batches = iter(share_of_batches(train_data))
-        for _ in range(done):
+        size = self.config["gradient_accumulation_steps"]
+        for _ in range(done * size):
             next(batches)
         if done:  # they were drawn again, also the random numbers in them
             set_random_states(before, self.device)
-        return batches
+        while step := list(islice(batches, size)):
+            yield step
 
     def _after_batch(self, stopping: bool) -> None:
         """Save where training stands if it is time to, or if it stops here.
@@ -212,7 +219,7 @@ class ResumableTrainer(Trainer):
         halfway = so_far["steps"] and not so_far["complete"]  # its batches will be drawn again
         position = {
             "losses": so_far,
-            "batches": self._batches,
+            "steps": self._steps,
             "order": self._order if halfway else self._generator_states(),
             "random": random[0],
             "random_of_others": random[1:],  # of the ranks above 0

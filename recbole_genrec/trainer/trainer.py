@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from time import perf_counter
 
 import numpy as np
 import torch
@@ -18,7 +17,6 @@ from recbole_genrec.distributed import (
     any_rank,
     average_gradients,
     share_of_users,
-    world_size,
 )
 from recbole_genrec.evaluator.collector import GenRecCollector, RankedItems
 from recbole_genrec.trainer.checkpoint import check_same_run, load_checkpoint, load_weights
@@ -26,6 +24,7 @@ from recbole_genrec.trainer.faults import explained_memory, finishing_batches
 from recbole_genrec.trainer.fingerprint import ENVIRONMENT_KEYS, run_fingerprint
 from recbole_genrec.trainer.random_states import random_states, set_random_states
 from recbole_genrec.trainer.resumable import ResumableTrainer
+from recbole_genrec.trainer.speed import Speed
 
 __all__ = ["ENVIRONMENT_KEYS", "GenRecTrainer", "run_fingerprint"]
 
@@ -34,7 +33,8 @@ class GenRecTrainer(ResumableTrainer):
     """Trains and evaluates any model.
 
     With RecBole's settings the losses and metrics are RecBole's, seed for seed. Beyond that:
-    `lr_scheduler` and `warmup_ratio` (a schedule per optimiser step), `enable_amp` in bfloat16,
+    `lr_scheduler` and `warmup_ratio` (a schedule per optimiser step), `gradient_accumulation_steps`
+    with the gradients of one batch as large as all of a step, `enable_amp` in bfloat16,
     gradient clipping also with `enable_scaler`, no wait for the GPU at every step, and checkpoints
     of tensors and plain values from which training goes on exactly (`ResumableTrainer`).
     Of several processes each computes its share of every batch, and of the users in evaluation; the
@@ -46,6 +46,8 @@ class GenRecTrainer(ResumableTrainer):
         `on_epoch_start(epoch)`, `on_epoch_end(epoch)`: called around each training epoch, the first
         also when training goes on within an epoch;
         `num_targets(interaction)`: of how many targets the loss is the mean, if not one per sample;
+        `on_step_end()`: called after each optimiser step;
+        `num_tokens(interaction)`: how many semantic-ID codes are processed, for the progress bar;
         `recommend(interaction, k)`: item ids and scores `[batch, k]`, best first, by which it is
         then evaluated without scoring all items.
     """
@@ -73,7 +75,7 @@ class GenRecTrainer(ResumableTrainer):
             KeyboardInterrupt: after Ctrl-C, once a batch is finished and saved.
         """
         self.model.train()
-        self._set_up_lr_scheduler(len(train_data))
+        self._set_up_lr_scheduler(self._steps_per_epoch(train_data))
         losses = self._begin_epoch(train_data, epoch_idx)
         before = random_states(self.device)
         self._call_model("on_epoch_start", epoch_idx)
@@ -90,35 +92,46 @@ class GenRecTrainer(ResumableTrainer):
         return losses.total()
 
     def _train_batches(self, train_data, losses, loss_func, show_progress, stopping) -> None:
-        batches = self._remaining_batches(train_data, losses.steps)
+        steps = self._remaining_steps(train_data, losses.steps)
         if show_progress:
-            batches = tqdm(
-                batches,
-                total=len(train_data),
+            steps = tqdm(
+                steps,
+                total=self._steps_per_epoch(train_data),
                 initial=losses.steps,
                 ncols=100,
                 desc=set_color(f"Train {self._epoch_idx:>5}", "pink"),
             )
-        start, samples = perf_counter(), 0
-        for interaction in batches:
-            losses.add(self._train_step(interaction.to(self.device), loss_func))
-            samples += len(interaction)
-            if show_progress:
-                self._show_speed(batches, samples * world_size() / (perf_counter() - start))
+        speed = Speed(self.model)
+        for batches in steps:
+            speed.add(batches)
+            losses.add(self._train_step(batches, loss_func))
+            if show_progress and not losses.pending:
+                self._show_speed(steps, speed)
             self._after_batch(any_rank(stopping()))
 
     @property
     def _has_one_pass(self) -> bool:
         return type(self)._train_epoch is GenRecTrainer._train_epoch
 
-    def _train_step(self, interaction: Interaction, loss_func):
-        """One optimiser step; returns the loss, or the tuple of its parts, of the batch."""
+    def _train_step(self, batches: list[Interaction], loss_func):
+        """One optimiser step on all targets of the batches, which are still on the host.
+
+        Returns:
+            the loss, or the tuple of its parts: means over the targets as of one large batch.
+        """
         self.optimizer.zero_grad()
-        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.enable_amp):
-            losses = loss_func(interaction)
-        loss = sum(losses) if isinstance(losses, tuple) else losses
-        self.scaler.scale(loss).backward()
-        losses = average_gradients(self.model, losses, self._weight(interaction))
+        weights = [self._weight(batch) for batch in batches]
+        total = sum(weights)
+        if len(batches) == 1:
+            losses = self._backward(batches[0], loss_func)
+        else:  # only ranks without any share of the batches have a total of 0
+            shares = [weight / max(total, 1) for weight in weights]
+            each = [
+                self._backward(batch, loss_func, share)
+                for batch, share in zip(batches, shares, strict=True)
+            ]
+            losses = _weighted_sum(each, shares)
+        losses = average_gradients(self.model, losses, total)
         if self.clip_grad_norm:
             self.scaler.unscale_(self.optimizer)
             clip_grad_norm_(self.model.parameters(), **self.clip_grad_norm)
@@ -127,7 +140,19 @@ class GenRecTrainer(ResumableTrainer):
         if self.lr_scheduler is not None:
             self.lr_scheduler.step()
         self.step += 1
+        if hasattr(self.model, "on_step_end"):
+            self.model.on_step_end()
         return losses
+
+    def _backward(self, batch: Interaction, loss_func, share: float | Tensor | None = None):
+        """Add up the gradients of a batch, or of its share in a step; returns its losses."""
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.enable_amp):
+            losses = loss_func(batch.to(self.device))
+        loss = sum(losses) if isinstance(losses, tuple) else losses
+        self.scaler.scale(loss if share is None else loss * share).backward()
+        if isinstance(losses, tuple):
+            return tuple(part.detach() for part in losses)
+        return losses.detach()
 
     def _weight(self, interaction: Interaction) -> int | Tensor:
         """By how much the loss, a mean over targets, weighs among those of all ranks."""
@@ -152,11 +177,17 @@ class GenRecTrainer(ResumableTrainer):
             for group, rate in zip(self.optimizer.param_groups, learning_rates, strict=True):
                 group["lr"] = rate
 
-    def _show_speed(self, progress: tqdm, samples_per_second: float) -> None:
-        text = f"{samples_per_second:.0f} samples/s"
+    def _show_speed(self, progress: tqdm, speed: Speed) -> None:
+        text = speed.text()
         if self.gpu_available:
             text += f", GPU RAM: {get_gpu_usage(self.device)}"
         progress.set_postfix_str(set_color(text, "yellow"), refresh=False)
+
+    def _add_train_loss_to_tensorboard(self, epoch_idx, losses, tag="Loss/Train"):
+        super()._add_train_loss_to_tensorboard(epoch_idx, losses, tag)
+        shares = getattr(self.model, "objective_weights", {}).get(epoch_idx, {})
+        for name, share in shares.items():
+            self.tensorboard.add_scalar(f"Objective/{name}", share, self.step)
 
     def _call_model(self, hook: str, epoch_idx: int) -> None:
         if hasattr(self.model, hook):
@@ -200,6 +231,13 @@ class GenRecTrainer(ResumableTrainer):
             return super()._full_sort_batch_eval(batched_data)
         ranked = self.model.recommend(interaction.to(self.device), max(self.config["topk"]))
         return interaction, RankedItems(*ranked), positive_u, positive_i
+
+
+def _weighted_sum(each: list, weights: list):
+    """Of losses, or of tuples of their parts."""
+    if isinstance(each[0], tuple):
+        return tuple(_weighted_sum(list(parts), weights) for parts in zip(*each, strict=True))
+    return sum(loss * weight for loss, weight in zip(each, weights, strict=True))
 
 
 @contextmanager

@@ -132,12 +132,11 @@ def test_gradient_of_log_lambda_by_finite_differences(context, batch):
 
 
 @pytest.mark.parametrize("name", MIXTURES)
-def test_steps_are_counted_in_training_only_and_resumed(name, context, batch):
+def test_steps_of_the_optimiser_are_counted_and_resumed(name, context, batch):
     loss = build_loss({"loss": name}, context)
     for _ in range(3):
-        loss(*batch)
-    loss.eval()
-    loss(*batch)
+        loss(*batch), loss(*batch)  # two batches of one step
+        loss.on_step_end()
     assert loss.step.item() == 3
     resumed = build_loss({"loss": name}, context)
     resumed.load_state_dict(loss.state_dict())

@@ -42,6 +42,7 @@ def test_every_loss_learns_a_batch_by_heart(name):
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
+        model.on_step_end()
         losses.append(loss.item())
     assert losses[-1] < 0.5 * losses[0]
 
@@ -70,7 +71,7 @@ def test_objectives_shift_from_step_to_step_and_are_restored_for_recommending():
     shares = []
     for _ in range(4):
         shares.append(model.loss.objective_weights()["frequency"])
-        model.calculate_loss(interaction)
+        model.on_step_end()
     assert shares[0] == 0 and shares == sorted(set(shares))
 
     codes = model.tokenizer_stage.semantic_ids.codes[1:]

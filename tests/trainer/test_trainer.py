@@ -1,6 +1,7 @@
 """GenRecTrainer: RecBole's numbers, resume, schedules, checks."""
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -319,7 +320,7 @@ def test_gradients_are_clipped_after_they_are_unscaled(data_path):
     run = popularity_run(data_path, **settings, enable_scaler=True)
     trainer = popularity_trainer(run)
     before = trainer.model.weight.detach().clone()
-    trainer._train_step(next(iter(run.train)), trainer.model.calculate_loss)
+    trainer._train_step([next(iter(run.train))], trainer.model.calculate_loss)
     assert (trainer.model.weight - before).norm().item() == pytest.approx(1e-3, rel=1e-3)
 
 
@@ -344,3 +345,14 @@ def test_progress_shows_samples_per_second(data_path, capsys):
     popularity_trainer(run).fit(run.train, run.valid, show_progress=True)
     shown = capsys.readouterr().err
     assert "Train     0" in shown and "samples/s" in shown and "Evaluate" in shown
+
+
+def test_progress_shows_tokens_per_second_where_there_are_any(data_path, capsys):
+    class WithTokens(Popularity):
+        def num_tokens(self, interaction):
+            return 3 * len(interaction)
+
+    run = popularity_run(data_path)
+    popularity_trainer(run, WithTokens).fit(run.train, show_progress=True)
+    found = re.findall(r"(\d+) samples/s, (\d+) tokens/s", capsys.readouterr().err)
+    assert found and all(int(tokens) == pytest.approx(3 * int(n), abs=3) for n, tokens in found)
