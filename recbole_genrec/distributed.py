@@ -22,6 +22,7 @@ import torch
 import torch.distributed as dist
 from recbole.data.interaction import Interaction
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import DataLoader
 
 from recbole_genrec.errors import RunError
@@ -212,6 +213,17 @@ def average_gradients(
     for gradient, mean in zip(gradients, means, strict=True):
         gradient.copy_(mean.view_as(gradient))
     return tuple(rest[:-1].unbind()) if isinstance(losses, tuple) else rest[0]
+
+
+def agree_on_statistics(model: nn.Module) -> None:
+    """Give all ranks what batch normalisation on rank 0 has seen, which is what is evaluated."""
+    if not _together:
+        return
+    for module in model.modules():
+        if isinstance(module, _BatchNorm):
+            for statistic in module.buffers():
+                with _needing_all():
+                    dist.broadcast(statistic, 0)
 
 
 # ---- evaluation

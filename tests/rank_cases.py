@@ -47,10 +47,10 @@ def run(folder: Path, model: str, settings: dict[str, Any], ending: tuple | None
             optimiser step before which it does.
 
     Returns:
-        the result, the losses, the checkpoints and the number of empty shares.
+        the result, the losses, the warnings, the checkpoints and the number of empty shares.
     """
     os.chdir(folder)
-    logging.disable()
+    warnings = _collected_warnings()
     tokenizer_stage.find_spec = lambda name: None  # no picture: slow
     quick_start.get_environment = Mock()  # measures the load for a second
     empty, train_step, fit = [], GenRecTrainer._train_step, quick_start._fit
@@ -65,6 +65,7 @@ def run(folder: Path, model: str, settings: dict[str, Any], ending: tuple | None
     def noted_fit(trainer: GenRecTrainer, *data):
         result = fit(trainer, *data)
         check_alike(trainer.model)
+        outcome["warnings"] = warnings
         outcome["losses"] = list(trainer.train_loss_dict.values())
         outcome["empty shares"] = sum(map(sum, gather(empty)))
         outcome["best"] = os.path.abspath(trainer.saved_model_file)
@@ -74,6 +75,15 @@ def run(folder: Path, model: str, settings: dict[str, Any], ending: tuple | None
     GenRecTrainer._train_step, quick_start._fit = noted_step, noted_fit
     result = quick_start.run_recbole_genrec(model, NAME, config_dict=case(model, **settings))
     return {**result, **outcome}
+
+
+def _collected_warnings() -> list[str]:
+    """The messages from now on; the log itself is not written."""
+    messages: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: messages.append(record.getMessage())
+    logging.getLogger().addHandler(handler)
+    return messages
 
 
 def case(model: str, **settings: Any) -> dict[str, Any]:

@@ -38,7 +38,7 @@ def essence(result):
     for checkpoint in checkpoints.values():
         for name in ("config", "seconds"):  # paths and clocks
             del checkpoint[name]
-    return {**result, **checkpoints, "empty shares": None}
+    return {**result, **checkpoints, "empty shares": None, "warnings": None}
 
 
 @pytest.mark.parametrize("model", CASES)
@@ -51,7 +51,8 @@ def test_as_many_processes_as_one(model, folder):
         return found, load_checkpoint(found["best"])["state_dict"], Recommendations.load(lists)
 
     alone, expected_weights, expected_lists = outcome(1)
-    exact = on_ranks(1, evaluate, folder, model, settings, alone["best"])
+    fixed = folder, model, settings, alone["best"]
+    exact = on_ranks(1, evaluate, *fixed)
     for nproc in (2, 3):
         together, weights, lists = outcome(nproc)
         assert together["empty shares"] == 2 * (nproc - 1)  # in each of two epochs
@@ -62,9 +63,28 @@ def test_as_many_processes_as_one(model, folder):
             assert np.array_equal(getattr(lists, name), getattr(expected_lists, name))
         assert np.mean(lists.items == expected_lists.items) > 0.9
         # a model that is the same gives the same, to the last bit
-        *found, batches = on_ranks(nproc, evaluate, folder, model, settings, alone["best"])
+        *found, batches = on_ranks(nproc, evaluate, *fixed)
         assert found == list(exact[:2])
         assert sum(batches) == exact[2][0] and len(batches) == nproc
+
+
+def test_negatives_are_sampled_as_by_one_process(folder):
+    settings = {**CASES["SASRec"], "epochs": 1, "eval_args": {"mode": "uni20"}}
+    trained = on_ranks(1, run, folder, "SASRec", {**settings, "metrics": ["NDCG"]})
+    fixed = folder, "SASRec", {**settings, "eval_batch_size": 50}, trained["best"]
+    assert on_ranks(2, evaluate, *fixed)[0] == on_ranks(1, evaluate, *fixed)[0]
+
+
+def test_one_process_goes_on_from_what_several_have_left(folder):
+    settings = {**CASES["TIGER"], **EXACT, "lr_scheduler": None}  # which depends on epochs
+    together = on_ranks(2, run, folder, "TIGER", {**settings, "epochs": 1})
+    assert together["warnings"] == []
+    more = {**settings, "epochs": 2, "resume": together["last"]}
+    found = on_ranks(1, run, folder, "TIGER", more)
+    assert any("2 processes have trained so far, and 1 go on" in text for text in found["warnings"])
+    expected = on_ranks(1, run, folder, "TIGER", {**settings, **places("alone")})
+    assert found["losses"] == pytest.approx(expected["losses"], rel=TOLERANCE)
+    assert found["test_result"] == pytest.approx(expected["test_result"])
 
 
 def test_a_run_that_was_interrupted_and_killed_ends_as_if_it_had_not_been(folder):

@@ -172,5 +172,6 @@ def _notes(models: Sequence[Model], base: Model, paired: bool) -> list[str]:
 
 def _device(result: Mapping[str, Any]) -> str:
     hardware = result["hardware"]
-    threads = hardware["threads"]
-    return hardware.get("gpu") or f"{hardware['processor']}, {threads} thread{'s' * (threads > 1)}"
+    threads, processes = hardware["threads"], hardware.get("processes", 1)
+    each = hardware.get("gpu") or f"{hardware['processor']}, {threads} thread{'s' * (threads > 1)}"
+    return each if processes == 1 else f"{processes} x {each}"

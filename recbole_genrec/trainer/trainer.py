@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from recbole_genrec.distributed import (
     NO_SHARE,
+    agree_on_statistics,
     any_rank,
     average_gradients,
     share_of_users,
@@ -85,6 +86,7 @@ class GenRecTrainer(ResumableTrainer):
             with finishing_batches() as stopping:
                 loss_func = loss_func or self.model.calculate_loss
                 self._train_batches(train_data, losses, loss_func, show_progress, stopping)
+                agree_on_statistics(self.model)
                 self._call_model("on_epoch_end", epoch_idx)
                 losses.complete = True
                 if any_rank(stopping()):
