@@ -65,7 +65,6 @@ class Config(RecBoleConfig):
             raise InputError(str(error)) from error
         self.as_dict()  # refuses what no checkpoint could hold
         check_values(self)
-        check_processes(self)
         check_dataset(self)
 
     def as_dict(self) -> dict[str, Any]:
@@ -147,6 +146,7 @@ class Config(RecBoleConfig):
         if "valid_metric" not in given and settings["metrics"] == ["AUC", "LogLoss"]:
             settings["valid_metric"] = "AUC"  # models of clicks, which rank no items
         check_metrics(settings)
+        check_processes(settings)
         super()._set_default_parameters()
 
     @staticmethod

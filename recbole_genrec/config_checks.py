@@ -126,18 +126,19 @@ def check_values(config: Any) -> None:
         raise InputError(f"warmup_ratio should be between 0 and 1, found [{warmup}]")
 
 
-def check_processes(config: Any) -> None:
+def check_processes(settings: Mapping[str, Any]) -> None:
     """The number of processes, and the places of those of this machine among them."""
     for key, least in (("nproc", 1), ("offset", 0)):
-        if not isinstance(config[key], int) or isinstance(config[key], bool) or config[key] < least:
-            raise InputError(f"{key} should be an integer >= {least}, found [{config[key]}]")
-    world_size = config["world_size"] or 0
+        value = settings[key]
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            raise InputError(f"{key} should be an integer >= {least}, found [{value}]")
+    world_size = settings.get("world_size") or 0
     if not isinstance(world_size, int):
         raise InputError(f"world_size should be an integer, found [{world_size}]")
-    last = config["offset"] + config["nproc"]
-    if last > max(world_size, config["nproc"]):
+    last = settings["offset"] + settings["nproc"]
+    if last > max(world_size, settings["nproc"]):
         raise InputError(
-            f"world_size [{config['world_size']}], the processes of all machines, should be at "
+            f"world_size [{settings['world_size']}], the processes of all machines, should be at "
             f"least offset + nproc [{last}]"
         )
 

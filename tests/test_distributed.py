@@ -7,12 +7,16 @@ from time import monotonic
 import numpy as np
 import pytest
 
+from recbole_genrec.compare import compare_models
+from recbole_genrec.distributed import VARIABLES
 from recbole_genrec.errors import InputError, RunError
 from recbole_genrec.launch import PATIENCE
+from recbole_genrec.quick_start import run_recbole_genrec
 from recbole_genrec.recommendations import Recommendations
 from recbole_genrec.trainer.checkpoint import load_checkpoint
-from tests.rank_cases import EXACT, evaluate, fail, on_ranks, run
-from tests.runs import write_toy
+from recbole_genrec.tune import tune
+from tests.rank_cases import EXACT, case, evaluate, fail, on_ranks, run
+from tests.runs import NAME, toy_config, write_toy
 from tests.trainer.test_resume import assert_same
 
 TOLERANCE = 1e-5  # of losses and weights: the sums over a batch are rounded in another order
@@ -112,3 +116,41 @@ def test_one_that_fails_ends_all_with_its_error(kind, error, message, folder):
     with pytest.raises(error, match=message):
         on_ranks(2, fail, folder, kind)
     assert monotonic() - start < PATIENCE
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"nproc": 0}, r"nproc should be an integer >= 1, found \[0\]"),
+        ({"nproc": "two"}, r"nproc should be an integer >= 1, found \[two\]"),
+        ({"offset": -1}, r"offset should be an integer >= 0, found \[-1\]"),
+        ({"world_size": "2x"}, r"world_size should be an integer, found \[2x\]"),
+        (
+            {"nproc": 2, "offset": 2, "world_size": 3},
+            r"world_size \[3\].* should be at least offset \+ nproc \[4\]",
+        ),
+    ],
+)
+def test_numbers_that_do_not_fit_are_refused(settings, message, folder):
+    with pytest.raises(InputError, match=message):
+        toy_config("SASRec", folder, **settings)
+
+
+def test_a_model_with_its_own_way_of_training_takes_one_process(folder, monkeypatch, caplog):
+    monkeypatch.chdir(folder)
+    several = case("Pop", nproc=2, epochs=1, repeatable=True)
+    assert "recall@5" in run_recbole_genrec("Pop", NAME, config_dict=several)["test_result"]
+    assert "Pop has its own way of training, by one process" in caplog.text
+    with pytest.raises(InputError, match="Pop has its own way of training"):
+        run_recbole_genrec("Pop", NAME, config_dict={**several, "world_size": 4})
+
+
+def test_several_processes_are_for_one_run(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    (folder / "space").write_text("learning_rate choice [0.1, 0.2]")
+    with pytest.raises(InputError, match="workers, not nproc"):
+        tune("SASRec", NAME, "space", config_dict=case("SASRec", nproc=2))
+    for variable in VARIABLES:
+        monkeypatch.setenv(variable, "2")
+    with pytest.raises(InputError, match="torchrun starts one run"):
+        compare_models(["SASRec", "BPR"], NAME)
