@@ -56,12 +56,13 @@ def _onednn_serves(x: torch.Tensor, weight: torch.Tensor) -> bool:
 
     In bfloat16 torch takes oneDNN by itself; autocast decides about the type before us.
     """
+    if torch.compiler.is_compiling():  # which fuses in its own way
+        return False
     return (
         x.device.type == "cpu"
         and x.dtype == weight.dtype == torch.float32
         and torch.backends.mkldnn.is_available()
         and not torch.is_autocast_enabled("cpu")
-        and not torch.compiler.is_compiling()
     )
 
 

@@ -237,6 +237,11 @@ class T5(nn.Module):
         """
         return t5_weights.to_transformers(self)
 
+    def compile_layers(self, backend: str = "inductor") -> None:
+        """Compile the layers for batches of any shape when they first run (`torch.compile`)."""
+        for block in (*self.encoder, *self.decoder):
+            block.compile(backend=backend, dynamic=True)
+
     def relative_bias(self, stack: str, length: int) -> torch.Tensor:
         """Relative attention bias [1, num_heads, length, length] of the "encoder" or "decoder"."""
         table = self.encoder_bias if stack == "encoder" else self.decoder_bias

@@ -37,6 +37,8 @@ class TIGER(SequentialRecommender):
 
     input_type = InputType.POINTWISE
     needs_semantic_ids = True
+    takes_host_batches = True
+    """Training batches stay on the host, where lengths are read without waiting for a GPU."""
 
     def __init__(self, config, dataset):
         super().__init__(config, dataset)
@@ -102,7 +104,7 @@ class TIGER(SequentialRecommender):
             embeddings `[total_tokens, d_model]` and the number of tokens of each user `[batch]`.
         """
         items, lengths = self.history_items(interaction)
-        tokens = self.item_tokens[items].flatten()  # [total_items * L]
+        tokens = self.item_tokens[items.to(self.item_tokens.device)].flatten()  # [total_items * L]
         return self.t5.embedding(tokens), lengths * self.tokens_per_item
 
     def targets(self, interaction: Interaction) -> tuple[Tensor, Tensor | None, Tensor | None]:
@@ -140,7 +142,7 @@ class TIGER(SequentialRecommender):
     def calculate_loss(self, interaction: Interaction) -> Tensor:
         history, lengths = self.history(interaction)
         targets, sequence, visible = self.targets(interaction)
-        labels = self.item_tokens[targets]  # [n_targets, L]
+        labels = self.item_tokens[targets.to(self.item_tokens.device)]  # [n_targets, L]
         logits = self.t5(history, lengths, shift_right(labels), sequence, visible)
         return self.loss(logits, labels, self.logits_without_history(labels))
 
@@ -194,6 +196,9 @@ class TIGER(SequentialRecommender):
         self.item_tokens = torch.cat([self.item_tokens, tokens.to(self.item_tokens.device)])
         self.n_items = len(self.item_tokens)
         self._forget_trie()
+
+    def compile_layers(self) -> None:
+        self.t5.compile_layers()
 
     def on_step_end(self) -> None:
         self.loss.on_step_end()

@@ -154,8 +154,9 @@ class UniGRec(TIGER):
         self._soft_items = None  # fused optimisers change weights without counting a version
         items, item_lengths = self.history_items(interaction)
         targets, sequence, visible = self.targets(interaction)
-        labels = self.item_tokens[targets]  # [n_targets, L + 1]
         distinct, rows = torch.cat([items, targets]).unique(return_inverse=True)
+        distinct, rows, targets = (x.to(self.item_tokens.device) for x in (distinct, rows, targets))
+        labels = self.item_tokens[targets]  # [n_targets, L + 1]
         embeddings = self.item_embeddings[distinct]
         soft = self.soft_items(embeddings)
         history, lengths = self._lay_out(soft.embeddings, rows[: len(items)], item_lengths)
@@ -264,10 +265,10 @@ def history_means(
         lengths: number of tokens of each history `[batch]`.
         sequence, visible: see `TIGER.targets`.
     """
-    lengths = lengths.to(states.device)
     start = lengths.cumsum(0) - lengths
     if sequence is not None:
         start, lengths = start[sequence], visible
+    start, lengths = start.to(states.device), lengths.to(states.device)
     sums = F.pad(states.double().cumsum(0), (0, 0, 1, 0))  # differences need the digits
     means = (sums[start + lengths] - sums[start]) / lengths.unsqueeze(1)
     return means.to(states.dtype)

@@ -10,6 +10,7 @@ from recbole.data.interaction import Interaction
 from recbole.utils import get_gpu_usage, set_color
 from torch import Tensor
 from torch.nn.utils.clip_grad import clip_grad_norm_
+from torch.optim import AdamW
 from tqdm import tqdm
 
 from recbole_genrec.distributed import (
@@ -35,9 +36,10 @@ class GenRecTrainer(ResumableTrainer):
 
     With RecBole's settings the losses and metrics are RecBole's, seed for seed. Beyond that:
     `lr_scheduler` and `warmup_ratio` (a schedule per optimiser step), `gradient_accumulation_steps`
-    with the gradients of one batch as large as all of a step, `enable_amp` in bfloat16,
-    gradient clipping also with `enable_scaler`, no wait for the GPU at every step, and checkpoints
-    of tensors and plain values from which training goes on exactly (`ResumableTrainer`).
+    with the gradients of one batch as large as all of a step, fused AdamW, `enable_amp` in
+    bfloat16, gradient clipping also with `enable_scaler`, no wait for the GPU at every step, and
+    checkpoints of tensors and plain values from which training goes on exactly
+    (`ResumableTrainer`).
     Of several processes each computes its share of every batch, and of the users in evaluation; the
     gradients and the metrics are those of the whole.
 
@@ -47,6 +49,8 @@ class GenRecTrainer(ResumableTrainer):
         `on_epoch_start(epoch)`, `on_epoch_end(epoch)`: called around each training epoch, the first
         also when training goes on within an epoch;
         `num_targets(interaction)`: of how many targets the loss is the mean, if not one per sample;
+        `takes_host_batches`: whether it gets training batches on the host, whatever its device;
+        `compile_layers()`: called at the start if `compile` is set;
         `on_step_end()`: called after each optimiser step;
         `num_tokens(interaction)`: how many semantic-ID codes are processed, for the progress bar;
         `recommend(interaction, k)`: item ids and scores `[batch, k]`, best first, by which it is
@@ -57,6 +61,8 @@ class GenRecTrainer(ResumableTrainer):
 
     def __init__(self, config, model):
         super().__init__(config, model)
+        if config["compile"] and hasattr(model, "compile_layers"):
+            model.compile_layers()
         torch.autograd.set_detect_anomaly(False)  # on since somebody imported RecBole's models
         self.eval_collector = GenRecCollector(config)
         self.recommended_items: torch.Tensor | None = None  # of the last full-ranking evaluation
@@ -64,7 +70,11 @@ class GenRecTrainer(ResumableTrainer):
     def _build_optimizer(self, **kwargs):
         if "params" not in kwargs and hasattr(self.model, "parameter_groups"):
             kwargs["params"] = self.model.parameter_groups()
-        return super()._build_optimizer(**kwargs)
+        optimizer = super()._build_optimizer(**kwargs)
+        if isinstance(optimizer, AdamW):
+            for group in optimizer.param_groups:
+                group["fused"] = True
+        return optimizer
 
     # ---- training
 
@@ -148,8 +158,10 @@ class GenRecTrainer(ResumableTrainer):
 
     def _backward(self, batch: Interaction, loss_func, share: float | Tensor | None = None):
         """Add up the gradients of a batch, or of its share in a step; returns its losses."""
+        if not getattr(self.model, "takes_host_batches", False):
+            batch = batch.to(self.device)
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.enable_amp):
-            losses = loss_func(batch.to(self.device))
+            losses = loss_func(batch)
         loss = sum(losses) if isinstance(losses, tuple) else losses
         self.scaler.scale(loss if share is None else loss * share).backward()
         if isinstance(losses, tuple):

@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch._dynamo.testing import CompileCounter
 from transformers import T5Config, T5ForConditionalGeneration
 
 from recbole_genrec.model.t5 import T5
@@ -176,3 +177,17 @@ def test_batches_that_do_not_fit_together_are_an_error(change, message):
 def test_wrong_options_are_an_error(options, message):
     with pytest.raises(ValueError, match=message):
         T5(VOCAB, **options)
+
+
+def test_compiled_layers_compute_the_same_for_batches_of_all_shapes():
+    shapes = {"history_attention": "causal", "tokens_per_item": 3, "num_decoder_layers": 1}
+    plain, compiled = (make_t5(num_layers=1, **shapes) for _ in range(2))
+    compiled.compile_layers(counter := CompileCounter())
+    for lengths in ([30, 30, 30, 21, 9, 12, 18], [33, 33, 33, 12, 21], [3, 27, 24, 6, 9, 27]):
+        batch = make_batch(lengths, 4)
+        each = []
+        for t5 in (plain, compiled):
+            logits = t5(batch.history.requires_grad_(), batch.lengths, batch.inputs)
+            each.append(loss_and_gradients(t5, logits, batch.targets, batch.history))
+        torch.testing.assert_close(*each, **SAME)
+    assert counter.frame_count == 2  # an encoder and a decoder layer, each for all shapes

@@ -356,3 +356,18 @@ def test_progress_shows_tokens_per_second_where_there_are_any(data_path, capsys)
     popularity_trainer(run, WithTokens).fit(run.train, show_progress=True)
     found = re.findall(r"(\d+) samples/s, (\d+) tokens/s", capsys.readouterr().err)
     assert found and all(int(tokens) == pytest.approx(3 * int(n), abs=3) for n, tokens in found)
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_layers_are_compiled_if_asked_for(asked, data_path):
+    class Layered(Popularity):
+        def compile_layers(self):
+            self.calls.append("compile")
+
+    run = popularity_run(data_path, compile=asked)
+    assert popularity_trainer(run, Layered).model.calls == ["compile"] * asked
+
+
+def test_adamw_is_fused(data_path):
+    trainer = popularity_trainer(popularity_run(data_path, learner="adamw"))
+    assert [group["fused"] for group in trainer.optimizer.param_groups] == [True]
