@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from logging import ERROR, getLogger
+from logging import getLogger
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
-import recbole.trainer.trainer
-from recbole.utils import get_environment, init_logger, init_seed, set_color
+from recbole.utils import get_environment, init_seed, set_color
 
 from recbole_genrec.config import Config
 from recbole_genrec.data.loaders import data_preparation
 from recbole_genrec.distributed import check_alike, joined, launched, rank, rank_0_first
 from recbole_genrec.errors import InputError, RunError
 from recbole_genrec.launch import run_on_processes, total_processes
+from recbole_genrec.log import start_log
 from recbole_genrec.registry import create_dataset, get_model, get_trainer
 from recbole_genrec.results import RunRecorder, recorded_run
 from recbole_genrec.tokenizer_stage import run_tokenizer_stage
@@ -60,7 +59,8 @@ def run_recbole_genrec(
     _check_files(config)
     init_seed(config["seed"], config["reproducibility"])
     with joined(config["device"]):
-        _start_log(config)
+        start_log(config)
+        getLogger().info(config)
         with recorded_run(config) as run:
             return _train_and_test(config, run, saved)
 
@@ -81,17 +81,6 @@ def _takes_several_processes(config: Config) -> bool:
         raise InputError(message)
     getLogger().warning(message)
     return False
-
-
-def _start_log(config: Config) -> None:
-    """Write the log, of several processes that of rank 0 only."""
-    if rank() == 0:
-        init_logger(config)
-        getLogger().info(config)
-    else:
-        getLogger().setLevel(ERROR)
-        silent = SimpleNamespace(add_scalar=lambda *_: None, add_hparams=lambda *_: None)
-        recbole.trainer.trainer.get_tensorboard = lambda logger: silent
 
 
 def _check_files(config: Config) -> None:

@@ -7,9 +7,10 @@ from logging import getLogger
 from pathlib import Path
 from typing import Any
 
-from recbole.utils import init_logger, init_seed
+from recbole.utils import init_seed
 
 from recbole_genrec.config import Config
+from recbole_genrec.log import start_log
 from recbole_genrec.registry import create_dataset
 from recbole_genrec.tokenizer.quality_format import format_comparison
 from recbole_genrec.tokenizer_stage import TokenizerStage, run_tokenizer_stage, tokenizer_settings
@@ -50,7 +51,7 @@ def tokenize(
     for config in configs:
         tokenizer_settings(config)  # names the unknown tokenizer before any of them is trained
     init_seed(configs[0]["seed"], configs[0]["reproducibility"])
-    init_logger(configs[0])
+    start_log(configs[0])
     data = create_dataset(configs[0])
     getLogger().info(data)
     stages = {config["tokenizer"]: _build_and_export(config, data) for config in configs}
