@@ -20,6 +20,7 @@ from recbole_genrec.distributed import (
     average_gradients,
     share_of_users,
 )
+from recbole_genrec.errors import InputError
 from recbole_genrec.evaluator.collector import GenRecCollector, RankedItems
 from recbole_genrec.trainer.checkpoint import check_same_run, load_checkpoint, load_weights
 from recbole_genrec.trainer.faults import explained_memory, finishing_batches
@@ -61,6 +62,11 @@ class GenRecTrainer(ResumableTrainer):
 
     def __init__(self, config, model):
         super().__init__(config, model)
+        if config["gradient_accumulation_steps"] > 1 and not self._has_one_pass:
+            raise InputError(
+                f"gradient_accumulation_steps should be 1 for {config['model']}, which has its own "
+                f"way of training, found [{config['gradient_accumulation_steps']}]"
+            )
         if config["compile"] and hasattr(model, "compile_layers"):
             model.compile_layers()
         torch.autograd.set_detect_anomaly(False)  # on since somebody imported RecBole's models

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from recbole_genrec import tokenizer_stage
+from recbole_genrec.errors import InputError
 from tests.runs import new_trainer, write_toy
 from tests.trainer.test_resume import prepared
 
@@ -37,3 +38,10 @@ def test_small_batches_train_as_a_large_one(model, tmp_path, monkeypatch):
     for name, weight in large.model.state_dict().items():
         found = small.model.state_dict()[name]
         torch.testing.assert_close(found, weight, rtol=0, atol=1e-5, msg=name)
+
+
+def test_a_model_with_its_own_way_of_training_says_no(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run = prepared("RecVAE", write_toy(tmp_path, missing=False), gradient_accumulation_steps=2)
+    with pytest.raises(InputError, match="should be 1 for RecVAE, .* found \\[2\\]"):
+        new_trainer(run)
