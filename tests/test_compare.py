@@ -145,6 +145,21 @@ def test_namesakes_are_told_apart_by_their_settings(tmp_path):
     assert names == ["TIGER_IDs (beam_size=None)", "TIGER_IDs (beam_size=50)"]
 
 
+def test_one_setting_names_models_that_differ_in_several(tmp_path):
+    settings = [
+        {"loss": "rank", "rank_temperature": 0.6},
+        {"loss": "pos"},
+        {"loss": "cft", "cft_weight": 0.1},
+    ]
+    lists = made_up_recommendations(seed=1, users=50, skill=0.4)
+    for number, own in enumerate(settings):
+        write_run(tmp_path / str(number), "TIGER", 1, lists, settings=own)
+    comparison = compare([tmp_path])
+    names = [model["name"] for model in comparison["models"]]
+    assert names == ["TIGER (loss=rank)", "TIGER (loss=pos)", "TIGER (loss=cft)"]
+    assert "also differ in cft_weight, rank_temperature." in comparison["notes"][0]
+
+
 def test_of_equal_runs_the_latest_counts(tmp_path):
     (first,) = write_models(tmp_path, seeds=(1,), SASRec=0.3)
     lists = made_up_recommendations(seed=5, users=300, skill=0.8)

@@ -148,6 +148,9 @@ def _notes(models: Sequence[Model], base: Model, paired: bool) -> list[str]:
             "compared, and nothing is tested over users. Give all runs the same eval_args and "
             "filters."
         )
+    unnamed = sorted({key for model in models for key in model.unnamed})
+    if unnamed:
+        notes.append(f"Models that are named by one setting also differ in {', '.join(unnamed)}.")
     without = [model.name for model in models if not model.lists]
     if without:
         notes.append(

@@ -30,11 +30,13 @@ class Model:
         name: that of the model, with the settings that tell it from its namesakes in parentheses.
         results: records of the runs, by rising seed.
         lists: their recommendations in the same order; empty unless all runs kept some.
+        unnamed: further settings in which it differs from its namesakes.
     """
 
     name: str
     results: list[dict[str, Any]]
     lists: list[Recommendations]
+    unnamed: Sequence[str] = ()
 
     @property
     def seeds(self) -> list[int]:
@@ -132,15 +134,21 @@ def _settings(result: dict[str, Any]) -> dict[str, Any]:
 
 
 def _tell_apart(models: Sequence[Model]) -> None:
-    """Add the settings in which models of the same name differ to their names."""
+    """Add a setting in which all models of the same name differ to their names, else all such."""
     by_name = defaultdict(list)
     for model in models:
         by_name[model.name].append(model)
     for namesakes in by_name.values():
         settings = [_settings(model.results[0]) for model in namesakes]
-        keys = sorted({key for own in settings for key in own})
-        differing = [k for k in keys if any(own.get(k) != settings[0].get(k) for own in settings)]
+        texts = {
+            key: [json.dumps(own.get(key)) for own in settings]
+            for key in sorted({key for own in settings for key in own})
+        }
+        differing = [key for key, values in texts.items() if len(set(values)) > 1]
+        enough = [key for key in differing if len(set(texts[key])) == len(namesakes)]
+        naming = enough[:1] or differing
         for model, own in zip(namesakes, settings, strict=True):
-            if differing:
-                said = ", ".join(f"{key}={own.get(key)}" for key in differing)
+            if naming:
+                said = ", ".join(f"{key}={own.get(key)}" for key in naming)
                 model.name = f"{model.name} ({said})"
+                model.unnamed = [key for key in differing if key not in naming]
