@@ -84,8 +84,13 @@ def teacher_config(config, checkpoint_dir: str | Path) -> Config:
         for key, value in config.final_config_dict.items()
         if key.startswith(PREFIX) and key not in NOT_ITS_OWN
     }
+    metric, _, k = config["valid_metric"].partition("@")
     settings = {
         **{key: config[key] for key in shared if key in config},
+        # only what selects its epoch, so that other metrics of the student need no other teacher
+        "metrics": [metric],
+        **({"topk": [int(k)]} if k else {}),
+        "metric_decimal_place": 6,
         "history_attention": "bidirectional",  # one sample per prefix: what RecBole's models expect
         **own,
         **(config["teacher_config"] or {}),

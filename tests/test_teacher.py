@@ -74,6 +74,7 @@ def test_the_trained_teacher_is_the_model_that_the_runner_trains(toy, trainings,
 def test_a_teacher_is_trained_once_for_the_same_settings_and_data(toy, trainings):
     first = run_teacher_stage(*toy())
     of_the_student = {"epochs": 7, "learning_rate": 0.5, "history_attention": "causal"}
+    of_the_student |= {"metrics": ["NDCG", "ItemCoverage"], "topk": [5], "metric_decimal_place": 2}
     again = run_teacher_stage(*toy(**of_the_student))
     assert trainings == [0, 1]
     assert torch.equal(first, again)
