@@ -99,6 +99,13 @@ def check_metrics(settings: Mapping[str, Any]) -> None:
 
 def check_values(config: Any) -> None:
     """Lengths, sizes and names that would fail only after the data or the tokenizer stage."""
+    metrics = [metric.lower() for metric in config["metrics"]]
+    modes = config["eval_args"]["mode"].values()
+    if hasattr(config.model_class, "recommend") and "full" in modes and "gauc" in metrics:
+        raise InputError(
+            f"metrics: GAUC needs the rank of every item, and {config['model']} gives a list of "
+            "the likeliest; leave it out, or evaluate with mode uni100"
+        )
     longest = max(config["topk"])
     for key in ("MAX_ITEM_LIST_LENGTH", "beam_size"):
         if config[key] is not None and not _is_count(config[key]):

@@ -55,13 +55,21 @@ def run_teacher_stage(config, dataset) -> Tensor | None:
         dataset: the data set of `config`, not yet split.
 
     Returns:
-        None if no distillation has a weight above 0, so that no teacher is needed.
+        None if no distillation has a weight above 0, or its warm-up takes as long as training, so
+        that no teacher is needed.
 
     Raises:
         InputError: if a setting or a file cannot work.
     """
     weights = ("tokenizer_distillation_weight", "recommender_distillation_weight")
     if not any(config[weight] for weight in weights):
+        return None
+    epochs = config["epochs"] + config["finetune_epochs"]
+    if config["distillation_warmup_epochs"] >= epochs:
+        getLogger().warning(
+            f"No teacher: distillation_warmup_epochs [{config['distillation_warmup_epochs']}] do "
+            f"not end before training, after {epochs} epochs"
+        )
         return None
     if config["teacher_embedding_file"]:
         embeddings = _from_file(config, dataset)
@@ -87,11 +95,11 @@ def teacher_config(config, checkpoint_dir: str | Path) -> Config:
     metric, _, k = config["valid_metric"].partition("@")
     settings = {
         **{key: config[key] for key in shared if key in config},
+        "history_attention": "bidirectional",  # whatever the student has: no other teacher
         # only what selects its epoch, so that other metrics of the student need no other teacher
         "metrics": [metric],
         **({"topk": [int(k)]} if k else {}),
         "metric_decimal_place": 6,
-        "history_attention": "bidirectional",  # one sample per prefix: what RecBole's models expect
         **own,
         **(config["teacher_config"] or {}),
         "data_path": str(Path(config["data_path"]).parent),  # RecBole appends the data set's name
@@ -139,6 +147,7 @@ def _trained_teacher(config, dataset) -> Path:
 
 def _from_checkpoint(path: Path, config, dataset) -> Tensor:
     """Item embeddings `[n_items, d]` of a model that was trained on the same items."""
+    path = path.expanduser()
     checkpoint = load_checkpoint(path)
     found: dict[str, Any] = checkpoint["config"]
     for key in ITEM_SETTINGS:
@@ -149,12 +158,19 @@ def _from_checkpoint(path: Path, config, dataset) -> Tensor:
             )
     weights = checkpoint["state_dict"].get(WEIGHTS)
     n_items = len(dataset.item_tokens)
-    if weights is None or weights.dim() != 2 or len(weights) < n_items:
+    if weights is None or weights.dim() != 2 or len(weights) - n_items not in (0, 1):
         shape = None if weights is None else list(weights.shape)
         raise InputError(
             f"teacher_checkpoint [{path}] of {found['model']}: expected {WEIGHTS} with a row for "
             f"each of {n_items} items, found {shape}"
         )
+    for key in ("split", "group_by", "order"):
+        seen, expected = found["eval_args"].get(key), config["eval_args"].get(key)
+        if seen != expected:
+            raise InputError(
+                f"teacher_checkpoint [{path}]: {key} of eval_args should be [{expected}] as in "
+                f"this run, so that the teacher has not seen its test, found [{seen}]"
+            )
     return weights[:n_items].float()  # BERT4Rec has a row for its mask after the items
 
 

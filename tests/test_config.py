@@ -203,6 +203,7 @@ def test_needed_columns_are_loaded_by_default(tmp_path):
         ({"warmup_ratio": 2}, r"warmup_ratio should be between 0 and 1, found \[2\]"),
         ({"gradient_accumulation_steps": 0}, r"gradient_accumulation_steps .* found \[0\]"),
         ({"repeatable": False}, r"repeatable"),
+        ({"model": "TIGER", "metrics": ["NDCG", "GAUC"]}, r"metrics: GAUC needs .* TIGER"),
     ],
     ids=str,
 )

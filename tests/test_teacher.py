@@ -17,6 +17,7 @@ SMALL = {
     "teacher_hidden_size": 8,
     "teacher_epochs": 2,
     "teacher_train_batch_size": 64,
+    "distillation_warmup_epochs": 0,
     "teacher_config": {"n_layers": 1, "inner_size": 8},
     "show_progress": False,
 }
@@ -53,6 +54,12 @@ def test_no_weight_needs_no_teacher(toy, trainings):
     weights = {"tokenizer_distillation_weight": 0, "recommender_distillation_weight": 0.0}
     assert run_teacher_stage(*toy(**weights)) is None
     assert trainings == []
+
+
+def test_a_distillation_that_never_sets_in_needs_no_teacher(toy, trainings):
+    assert run_teacher_stage(*toy(epochs=3, distillation_warmup_epochs=3)) is None
+    assert trainings == []
+    assert run_teacher_stage(*toy(epochs=3, distillation_warmup_epochs=2)) is not None
 
 
 def test_the_trained_teacher_is_the_model_that_the_runner_trains(toy, trainings, tmp_path):
@@ -118,6 +125,23 @@ def test_from_a_checkpoint(toy, trainings, tmp_path):
     other = toy(teacher_checkpoint=str(checkpoint), item_inter_num_interval="[5,inf)")
     with pytest.raises(InputError, match="item_inter_num_interval should be .*5,inf"):
         run_teacher_stage(*other)
+
+
+def test_a_checkpoint_that_has_seen_the_test_is_refused(toy, tmp_path):
+    split = {"split": {"RS": [0.9, 0.05, 0.05]}}
+    config, dataset = toy(eval_args=split)
+    checkpoint = train_teacher(teacher.teacher_config(config, tmp_path / "elsewhere"))
+    with pytest.raises(InputError, match="split of eval_args should be .*LS.* found .*RS"):
+        run_teacher_stage(*toy(teacher_checkpoint=str(checkpoint)))
+
+
+def test_a_checkpoint_of_more_items_is_refused(toy, tmp_path, monkeypatch):
+    config, dataset = toy()
+    checkpoint = train_teacher(teacher.teacher_config(config, tmp_path / "elsewhere"))
+    fewer = dataset.item_tokens[:-2]
+    monkeypatch.setattr(type(dataset), "item_tokens", fewer)
+    with pytest.raises(InputError, match=f"a row for each of {len(fewer)} items, found"):
+        run_teacher_stage(*toy(teacher_checkpoint=str(checkpoint)))
 
 
 def test_a_checkpoint_without_item_embeddings_is_refused(toy, tmp_path):

@@ -77,7 +77,9 @@ class GenRecDataset(SequentialDataset, RepairedDataset):
     def build(self) -> list:
         """Split the samples; a causal model needs one training sample per stretch of history."""
         parts = super().build()
-        if self.config["history_attention"] == "causal" and HISTORY_END in parts[0].inter_feat:
+        generates = getattr(self.config.model_class, "needs_semantic_ids", False)
+        causal = generates and self.config["history_attention"] == "causal"
+        if causal and HISTORY_END in parts[0].inter_feat:
             parts[0] = parts[0]._stretches()
         return parts
 

@@ -37,7 +37,8 @@ def beam_search(
 
     Returns:
         (item ids [batch, beam_size] int64, log-probabilities [batch, beam_size] float32), best
-        first. Where the catalogue has fewer items than the beam: id -1 and -inf.
+        first. Where the catalogue has fewer items than the beam: id -1 and -inf. All scores of a
+        user with a logit that is NaN are NaN.
 
     Raises:
         ValueError: beam_size is not positive.
@@ -48,8 +49,10 @@ def beam_search(
     nodes = torch.zeros(batch_size, 1, dtype=torch.long, device=device)
     tokens = parents = nodes
     scores = torch.zeros(batch_size, 1, device=device)
+    broken = torch.zeros(batch_size, 1, dtype=torch.bool, device=device)
     for level in range(trie.num_levels):
         log_probs = step(tokens, parents).log_softmax(-1, dtype=torch.float32)
+        broken |= log_probs.isnan().flatten(1).any(1, keepdim=True)
         edges, exists = trie.children(level, nodes)  # [batch, beams, kmax]
         token = trie.token[level][edges].long()
         score = scores.unsqueeze(-1) + log_probs.gather(-1, token)
@@ -57,6 +60,7 @@ def beam_search(
         scores, nodes, parents = _best(score, edges, beam_size)
         tokens = trie.token[level][nodes].long()
     items = trie.item[nodes].long().masked_fill(scores == -torch.inf, NO_ITEM)
+    scores = scores.masked_fill(broken, torch.nan)  # among bits that order, NaN has no place
     missing = (0, beam_size - items.shape[1])
     return (
         torch.nn.functional.pad(items, missing, value=NO_ITEM),

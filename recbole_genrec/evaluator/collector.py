@@ -33,10 +33,16 @@ class GenRecCollector(Collector):
         super().__init__(config)
         self.needs_items = self.register.need("rec.items")
         self.needs_hits = self.register.need("rec.topk")
-        self.needs_all_scores = any(map(self.register.need, ("rec.meanrank", "rec.score")))
         for key in ("rec.items", "rec.topk"):  # collected here, not in the base class
             setattr(self.register, key, False)
         self._lists: list[Tensor] = []
+
+    def begin(self) -> None:
+        """Forget what an evaluation has left that was broken off."""
+        self._lists = []
+        values = self.data_struct._data_dict
+        for key in [key for key in values if key.startswith("rec.") or key == "data.label"]:
+            del values[key]
 
     def data_collect(self, train_data) -> None:
         super().data_collect(train_data)

@@ -19,6 +19,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from recbole_genrec.errors import InputError
 from recbole_genrec.model.soft_identifiers import change_rate, collision_rate
@@ -59,9 +60,9 @@ def principal_axes(rows: Tensor) -> tuple[Tensor, Tensor]:
     """Coordinates `[n, 2]` of rows `[n, d]` on their principal axes, and the shares of variance."""
     rows = rows.double()
     u, s, _ = torch.linalg.svd(rows - rows.mean(dim=0), full_matrices=False)
-    points = u[:, :2] * s[:2]
+    points = pad(u[:, :2] * s[:2], (0, 2 - min(2, len(s))))  # fewer codes or dims: a line, a point
     flip = points.gather(0, points.abs().argmax(dim=0, keepdim=True)).sign()  # else arbitrary
-    return points * flip, s[:2].square() / s.square().sum()
+    return points * flip, s[:2].square() / s.square().sum().clamp_min(torch.finfo(s.dtype).tiny)
 
 
 def identifier_changes(before: Tensor, after: Tensor) -> dict[str, Any]:

@@ -235,6 +235,7 @@ class UniGRec(TIGER):
         super().add_items(tokens, embeddings)
         new = embeddings.to(self.item_embeddings)
         self.item_embeddings = torch.cat([self.item_embeddings, new])
+        self._soft_items = None
 
     # ---- checkpoints
 

@@ -15,9 +15,8 @@ NUMBERS = (  # none of which may be negative
     "reconstruction_weight",
     "tokenizer_distillation_weight",
     "recommender_distillation_weight",
-    "distillation_warmup_epochs",
-    "finetune_epochs",
 )
+EPOCHS = ("distillation_warmup_epochs", "finetune_epochs", "teacher_epochs")
 
 
 def check_unigrec(config: Mapping[str, Any]) -> None:
@@ -36,6 +35,9 @@ def check_unigrec(config: Mapping[str, Any]) -> None:
         )
     for key in NUMBERS:
         check_number(key, config[key], low=0)
+    for key in EPOCHS:
+        if not isinstance(config[key], int) or config[key] < 0:
+            raise InputError(f"{key} should be an integer of at least 0, found [{config[key]}]")
     check_number("distillation_temperature", config["distillation_temperature"], low=0, open=True)
     for key in ("teacher_checkpoint", "teacher_embedding_file", "teacher_embedding_ids"):
         if config[key] and not Path(config[key]).expanduser().is_file():

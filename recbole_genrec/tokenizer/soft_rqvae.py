@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from recbole_genrec.loss.settings import check_number
 from recbole_genrec.tokenizer.base import CHUNK, to_tensor
 from recbole_genrec.tokenizer.kmeans import relative_distances
 from recbole_genrec.tokenizer.rqvae import RQVAE
@@ -28,8 +29,10 @@ class SoftRQVAE(RQVAE):
 
     def _configure(self, config: Mapping) -> None:
         self.uniformity_weight = config["tokenizer_uniformity_weight"]
-        self.temperature_max = config["tokenizer_temperature_max"]
-        self.temperature_min = config["tokenizer_temperature_min"]
+        for key in ("tokenizer_temperature_max", "tokenizer_temperature_min"):
+            check_number(key, config[key], low=0, open=True)
+        self.temperature_max = float(config["tokenizer_temperature_max"])
+        self.temperature_min = float(config["tokenizer_temperature_min"])
         self.register_buffer("temperature", torch.tensor(self.temperature_max))
 
     def assignments(self, embeddings: Tensor) -> list[Tensor]:
@@ -38,7 +41,10 @@ class SoftRQVAE(RQVAE):
 
     def log_assignments(self, embeddings: Tensor) -> list[Tensor]:
         """Logarithms of `assignments`, exact also where these are too small for a float."""
-        return [level.log_softmax(1) for level in self._quantise(self.to_latent(embeddings))[0]]
+        # at a low temperature, rounding would change the codes
+        with torch.autocast(embeddings.device.type, enabled=False):
+            logits, _, _ = self._quantise(self.to_latent(embeddings.float()))
+        return [level.log_softmax(1) for level in logits]
 
     def quantise(self, latent: Tensor) -> tuple[list[Tensor], Tensor]:
         """Probabilities [n, K_l] per level, and the sum [n, latent] of the soft codewords."""

@@ -37,7 +37,8 @@ class GenRecTrainer(ResumableTrainer):
 
     With RecBole's settings the losses and metrics are RecBole's, seed for seed. Beyond that:
     `lr_scheduler` and `warmup_ratio` (a schedule per optimiser step), `gradient_accumulation_steps`
-    with the gradients of one batch as large as all of a step, fused AdamW, `enable_amp` in
+    with the gradients of one batch as large as all of a step (of losses that are means over
+    targets), fused AdamW, `enable_amp` in
     bfloat16, gradient clipping also with `enable_scaler`, no wait for the GPU at every step, and
     checkpoints of tensors and plain values from which training goes on exactly
     (`ResumableTrainer`).
@@ -234,6 +235,7 @@ class GenRecTrainer(ResumableTrainer):
             check_same_run(checkpoint, self.config, file)
             load_weights(self.model, checkpoint, file)
             self.logger.info(f"Loading model structure and parameters from {file}")
+        self.eval_collector.begin()
         with explained_memory(self.config), _repeatable_negatives(self.config["seed"]):
             result = super().evaluate(
                 share_of_users(eval_data), load_best_model=False, show_progress=show_progress
@@ -246,8 +248,7 @@ class GenRecTrainer(ResumableTrainer):
 
     def _full_sort_batch_eval(self, batched_data):
         interaction, history_index, positive_u, positive_i = batched_data
-        by_list = hasattr(self.model, "recommend") and history_index is None
-        if not by_list or self.eval_collector.needs_all_scores:
+        if not hasattr(self.model, "recommend") or history_index is not None:
             return super()._full_sort_batch_eval(batched_data)
         ranked = self.model.recommend(interaction.to(self.device), max(self.config["topk"]))
         return interaction, RankedItems(*ranked), positive_u, positive_i

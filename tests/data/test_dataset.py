@@ -101,11 +101,18 @@ def test_first_items_count_in_popularity_and_in_the_matrix(tmp_path, max_length)
 def test_statistics_of_a_causal_split_are_those_of_all_its_samples(tmp_path):
     data_path = write_toy(tmp_path)
     whole = GenRecDataset(sequential(data_path)).build()[0]
-    causal = GenRecDataset(sequential(data_path, history_attention="causal")).build()[0]
+    causal = GenRecDataset(toy_config("TIGER", data_path, history_attention="causal")).build()[0]
     assert len(causal) < len(whole)
     assert causal.item_counter == whole.item_counter
     assert torch.equal(causal.target_counts, whole.target_counts)
     assert (causal.inter_matrix(form="csr") != whole.inter_matrix(form="csr")).nnz == 0
+
+
+def test_models_of_recbole_train_on_every_sample(tmp_path):
+    data_path = write_toy(tmp_path)
+    whole = GenRecDataset(sequential(data_path)).build()[0]
+    shared = GenRecDataset(sequential(data_path, history_attention="causal")).build()[0]
+    assert len(shared) == len(whole)
 
 
 def test_order_is_that_of_the_file_clock_not_of_float32(tmp_path):

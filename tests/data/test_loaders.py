@@ -24,8 +24,8 @@ def test_a_run_that_saves_its_loaders_shuffles_as_one_that_reads_them(tmp_path, 
 
 def test_loaders_of_other_samples_are_not_read(tmp_path):
     data_path = write_toy(tmp_path)
-    whole = prepare(toy_config("SASRec", data_path, save_dataloaders=True))
-    causal = prepare(toy_config("SASRec", data_path, history_attention="causal"))
+    whole = prepare(toy_config("TIGER", data_path, save_dataloaders=True))
+    causal = prepare(toy_config("TIGER", data_path, history_attention="causal"))
     assert len(causal.train.dataset) < len(whole.train.dataset)
 
 

@@ -11,7 +11,7 @@ from tests.runs import toy_config, write_toy
 
 def train_part(data_path, history_attention, max_length):
     settings = {"history_attention": history_attention, "MAX_ITEM_LIST_LENGTH": max_length}
-    return GenRecDataset(toy_config("SASRec", data_path, **settings)).build()
+    return GenRecDataset(toy_config("TIGER", data_path, **settings)).build()
 
 
 @pytest.mark.parametrize("max_length", [1, 3, 6, 50])

@@ -85,6 +85,21 @@ def test_certain_tokens_score_zero():
     assert scores[0].tolist() == [0.0, -2000.0, -2000.0, -4000.0]
 
 
+@pytest.mark.parametrize("bits", [0x7FC00000, -0x400000], ids=["positive", "negative"])
+def test_nan_is_not_passed_over(bits):
+    nan = torch.tensor(bits, dtype=torch.int32).view(torch.float32)
+    trie = ItemTrie(torch.tensor([[0, 0], [1, 3], [1, 4], [2, 3]]))
+
+    def step(tokens, parents):
+        logits = torch.zeros(*tokens.shape, 5)
+        logits[1] = nan
+        return logits
+
+    items, scores = beam_search(step, trie, 3, batch_size=2)
+    assert scores[0].isfinite().all() and scores[1].isnan().all()
+    assert sorted(items[0].tolist()) == [1, 2, 3]
+
+
 def test_the_beam_must_be_positive():
     with pytest.raises(ValueError, match="beam_size must be at least 1, got 0"):
         beam_search(lambda *_: None, ItemTrie(torch.tensor([[0], [1]])), 0, 1)

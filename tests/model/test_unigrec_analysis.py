@@ -42,6 +42,13 @@ def test_principal_axes_are_those_of_scikit_learn_up_to_their_direction():
     torch.testing.assert_close(points, principal_axes(rows.flip(1))[0])  # no arbitrary direction
 
 
+@pytest.mark.parametrize("shape", [(1, 5), (4, 1), (1, 1)], ids=str)
+def test_few_codes_or_dims_are_points_in_the_plane_too(shape):
+    points, explained = principal_axes(torch.arange(1.0, 1 + math.prod(shape)).view(shape))
+    assert points.shape == (shape[0], 2)
+    assert explained.isfinite().all()
+
+
 def test_changes_of_hand_worked_codes():
     before = torch.tensor([[0, 0, 0], [1, 1, 1], [2, 2, 2], [3, 3, 3]])
     after = torch.tensor([[0, 0, 0], [1, 1, 0], [2, 2, 0], [0, 3, 0]])

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from recbole_genrec.errors import InputError
 from recbole_genrec.tokenizer import create_tokenizer
 from recbole_genrec.tokenizer.residual import residual_codes
 from recbole_genrec.tokenizer.soft_rqvae import SoftRQVAE, annealed, uniformity
@@ -57,6 +58,13 @@ def test_uniformity_is_least_for_uniform_use() -> None:
     assert loss.item() == pytest.approx(0, abs=1e-8)
     loss.backward()
     assert collapsed.grad.isfinite().all()
+
+
+def test_temperatures_are_positive_numbers(settings) -> None:
+    whole = settings("SoftRQVAE", tokenizer_temperature_max=1, tokenizer_temperature_min=0.5)
+    assert create_tokenizer(whole, 24).temperature.dtype == torch.float32
+    with pytest.raises(InputError, match="tokenizer_temperature_min .* above 0, found .?0"):
+        create_tokenizer(settings("SoftRQVAE", tokenizer_temperature_min=0), 24)
 
 
 def test_temperature_falls_linearly() -> None:

@@ -15,6 +15,7 @@ from recbole.utils import InputType, init_seed
 from transformers import get_scheduler
 
 from recbole_genrec.errors import InputError
+from recbole_genrec.evaluator.collector import GenRecCollector
 from recbole_genrec.trainer import GenRecTrainer
 from recbole_genrec.trainer.checkpoint import load_checkpoint
 from tests.runs import RecBoleSequentialDataset, new_trainer, prepare, toy_config, write_toy
@@ -130,9 +131,22 @@ def test_the_list_of_a_model_is_evaluated_without_dense_scores(data_path):
     assert torch.equal(listed.recommended_items, dense.recommended_items)
     assert listed.recommended_items.shape == (len(run.test._dataset), 5)
 
-    run = popularity_run(data_path, metrics=["GAUC"], valid_metric="GAUC")
-    with pytest.raises(pytest.fail.Exception):  # this metric needs the score of every item
-        popularity_trainer(run, Recommending).evaluate(run.test, load_best_model=False)
+
+def test_an_evaluation_that_was_broken_off_leaves_nothing(data_path, monkeypatch):
+    run = popularity_run(data_path)
+    trainer = popularity_trainer(run)
+    expected = trainer.evaluate(run.test, load_best_model=False)
+    collect = GenRecCollector.eval_batch_collect
+
+    def broken_off(*arguments):
+        collect(*arguments)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(GenRecCollector, "eval_batch_collect", broken_off)
+        trainer.evaluate(run.valid, load_best_model=False)
+    assert trainer.evaluate(run.test, load_best_model=False) == expected
+    assert len(trainer.recommended_items) == len(run.test._dataset)
 
 
 def test_sampled_negatives_are_the_same_in_every_evaluation(data_path):
