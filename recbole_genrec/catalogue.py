@@ -67,7 +67,8 @@ class Catalogue:
             number: for messages, counted from 1.
 
         Raises:
-            InputError: if an item is unknown, or nothing is left of the history.
+            InputError: if an item is unknown or the history is empty, unless unknown items are
+                skipped.
         """
         if unknown_items not in ("error", "skip"):
             raise InputError(f"unknown_items: expected 'error' or 'skip', found {unknown_items!r}")
@@ -77,7 +78,7 @@ class Catalogue:
             items = self.ids(tokens)
         except InputError as error:
             raise InputError(f"history {number}: {error}") from None
-        if not items:
+        if not items and unknown_items == "error":
             raise InputError(f"history {number} is empty: expected at least one known item")
         return items
 

@@ -34,6 +34,8 @@ def run(arguments: Sequence[str] | None = None) -> None:
     known, settings = _parse_settings(parser, arguments)
     if known.model_list is None and known.seed_list is not None:
         parser.error("--seed_list belongs to --model_list")
+    if known.model_list is not None and known.model is not None:
+        parser.error("expected --model or --model_list, found both")
 
     def command() -> None:
         if known.model_list is None:
@@ -191,11 +193,18 @@ def _parse_settings(
 
 
 def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
+        raise argparse.ArgumentTypeError(f"expected names with commas, found {text!r}")
+    return names
 
 
 def _numbers(text: str) -> list[int]:
-    return [int(number) for number in _names(text)]
+    try:
+        return [int(number) for number in _names(text)]
+    except ValueError:
+        message = f"expected numbers with commas, found {text!r}"
+        raise argparse.ArgumentTypeError(message) from None
 
 
 def _execute(command: Callable[[], None]) -> None:

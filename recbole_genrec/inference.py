@@ -21,6 +21,7 @@ from recbole_genrec.registry import get_model
 from recbole_genrec.tokenizer.formats import replacing
 from recbole_genrec.tokenizer_stage import TokenizerStage
 from recbole_genrec.trainer.checkpoint import load_checkpoint
+from recbole_genrec.trainer.faults import check_writable
 
 
 class Recommender:
@@ -86,13 +87,16 @@ class Recommender:
             batch_size: users per forward pass.
 
         Returns:
-            per user a list of `{"item", "title", "log_probability", "semantic_id"}`.
+            per user a list of `{"item", "title", "log_probability", "semantic_id"}`; an empty one
+            where "skip" has left nothing of the history.
 
         Raises:
             InputError: naming unknown items or the history that is empty.
         """
-        if top_k < 1:
-            raise InputError(f"top_k: expected at least 1, found {top_k}")
+        if not isinstance(top_k, int) or top_k < 1:
+            raise InputError(f"top_k: expected an integer of at least 1, found {top_k!r}")
+        if isinstance(histories, str) or any(isinstance(history, str) for history in histories):
+            raise InputError(f"histories: expected a list of items per user, found {histories!r}")
         known = [self.catalogue.history(h, unknown_items, n) for n, h in enumerate(histories, 1)]
         trie = self.model.trie
         if allowed_items is not None:
@@ -100,13 +104,16 @@ class Recommender:
             if not allowed:
                 raise InputError("allowed_items is empty: expected at least one item")
             trie = trie.restrict(torch.tensor(allowed))
-        results = []
-        for start in range(0, len(known), batch_size):
-            batch = known[start : start + batch_size]
+        results: list[list[dict[str, Any]]] = [[] for _ in known]
+        answered = [number for number, history in enumerate(known) if history]
+        for start in range(0, len(answered), batch_size):
+            numbers = answered[start : start + batch_size]
+            batch = [known[number] for number in numbers]
             excluded = [set(history) if exclude_history else set() for history in batch]
             beams = min(top_k + max(map(len, excluded)), trie.num_items)
             found = zip(*self._search(batch, beams, trie), excluded, strict=True)
-            results += [self._describe(*row, top_k) for row in found]
+            for number, row in zip(numbers, found, strict=True):
+                results[number] = self._describe(*row, top_k)
         return results
 
     @torch.no_grad()
@@ -182,6 +189,8 @@ def answer_file(
         InputError: for what is wrong in the files.
     """
     histories = read_histories(input)
+    if output != "-":
+        check_writable("output", Path(output).parent)
     allowed = None if allowed_items is None else read_tokens(allowed_items)
     recommender = Recommender.from_checkpoint(checkpoint)
     if new_items is not None:

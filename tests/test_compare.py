@@ -14,6 +14,7 @@ from recbole_genrec.compare import compare, compare_models, runner
 from recbole_genrec.compare.against import enough_seeds, seeds_needed
 from recbole_genrec.config import Config
 from recbole_genrec.errors import InputError
+from recbole_genrec.report.conclusion import conclusion
 from recbole_genrec.results import RECOMMENDATIONS, load_result, recorded_run
 from recbole_genrec.trainer.trainer import GenRecTrainer
 from tests.crash import crash, sleep
@@ -192,6 +193,7 @@ def test_runs_on_other_targets_are_not_paired(tmp_path):
     folders.append(write_run(tmp_path / "other", "TIGER_IDs", 1, lists))
     comparison = compare(folders)
     assert "different users or targets" in comparison["notes"][0]
+    assert conclusion(comparison).startswith("Nothing can be concluded")
     assert {test["users_verdict"] for test in comparison["tests"]} == {"not tested"}
     assert comparison["overlap"] == comparison["examples"] == []
     assert all(model["analysis"] for model in comparison["models"])
@@ -209,6 +211,9 @@ def test_runs_without_lists_are_compared_by_their_metrics_alone(tmp_path):
 def test_what_cannot_be_compared_is_named(tmp_path):
     (first,) = write_models(tmp_path, seeds=(1,), SASRec=0.3)
     lists = made_up_recommendations()
+    other = write_run(tmp_path / "filter", "Pop", 1, lists, settings={"repeatable": False})
+    with pytest.raises(InputError, match=r"tested alike, found repeatable \[None\] in .*\[False\]"):
+        compare([first, other])
     other = write_run(tmp_path / "data", "SASRec", 1, lists, dataset="beauty")
     with pytest.raises(InputError, match=r"one data set, found made-up in .*, beauty in "):
         compare([first, other])

@@ -96,16 +96,23 @@ def test_history_and_other_items_can_be_left_out(recommender):
             "history 2: 2 of 3 items are unknown to the model: x, y",
         ),
         ({"histories": [[]]}, "history 1 is empty"),
-        ({"histories": [["x"]], "unknown_items": "skip"}, "history 1 is empty"),
+        ({"histories": ["i1", "i2"]}, "histories: expected a list of items per user"),
+        ({"histories": [["i1"]], "top_k": "3"}, "top_k: expected an integer .* found '3'"),
         ({"histories": [["i1"]], "unknown_items": "drop"}, "expected 'error' or 'skip'"),
         ({"histories": [["i1"]], "allowed_items": ["x"]}, "1 of 1 items are unknown"),
         ({"histories": [["i1"]], "allowed_items": []}, "allowed_items is empty"),
-        ({"histories": [["i1"]], "top_k": 0}, "top_k: expected at least 1"),
+        ({"histories": [["i1"]], "top_k": 0}, "top_k: expected an integer of at least 1, found 0"),
     ],
 )
 def test_bad_questions(recommender, arguments, message):
     with pytest.raises(InputError, match=message):
         recommender.recommend(**arguments)
+
+
+def test_a_history_of_which_nothing_is_left_has_no_answer(recommender):
+    histories = [["x"], ["i1", "i2"], []]
+    answers = recommender.recommend(histories, unknown_items="skip", batch_size=1)
+    assert answers == [[], *recommender.recommend([["i1", "i2"]]), []]
 
 
 def test_unknown_items_can_be_skipped(recommender):
@@ -151,6 +158,9 @@ def test_command_line_names_what_is_wrong_in_one_line(checkpoint, tmp_path, monk
     with pytest.raises(SystemExit) as error:
         cli.main(["recommend", f"--checkpoint={tmp_path / 'nothing.pth'}", f"--input={checkpoint}"])
     assert str(error.value).startswith(f"error: {checkpoint}: cannot be read")
+    monkeypatch.setattr("sys.stdin", io.StringIO('{"history": ["i1"]}\n'))
+    with pytest.raises(SystemExit, match=r"error: output \[.*\] cannot be written to"):
+        cli.main(["recommend", f"--checkpoint={checkpoint}", "--output=/proc/nowhere/a.jsonl"])
     monkeypatch.setattr("sys.stdin", io.StringIO('{"history": ["i1"]}\n'))
     with pytest.raises(SystemExit) as error:
         cli.main(["recommend", f"--checkpoint={tmp_path / 'nothing.pth'}"])

@@ -39,15 +39,18 @@ def compare(folders: Iterable[str | os.PathLike], reference: str | None = None) 
             without semantic IDs, or the first one where all models are of one kind.
 
     Returns:
-        plain values: `dataset`, `protocol`, `test_cases`, `metrics`, `selection_metric`,
-        `reference`, `models` (see `_summary`), `tests` (see `measure_against`), `overlap` of pairs
-        of models, `examples`, `failed` runs and `notes`, what a reader has to know.
+        plain values: `dataset`, `protocol`, `paired` (whether all had the same test cases),
+        `test_cases`, `metrics`, `selection_metric`, `reference`, `models` (see `_summary`), `tests`
+        (see `measure_against`), `overlap` of pairs of models, `examples`, `failed` runs and
+        `notes`, what a reader has to know.
 
     Raises:
-        InputError: if no run is finished, or if the runs have no data set or metric in common.
+        InputError: if no run is finished, or if the runs have no data set, protocol of evaluation
+            or metric in common.
     """
     models, failed = read_models(folders)
     results = [result for model in models for result in model.results]
+    _check_protocol(results)
     metrics = _common_metrics(results)
     selection = results[0]["valid_metric"]
     selection = selection if selection in metrics else next(iter(metrics))
@@ -61,6 +64,7 @@ def compare(folders: Iterable[str | os.PathLike], reference: str | None = None) 
             "format": FORMAT,
             "dataset": results[0]["dataset"],
             "protocol": {key: config[key] for key in PROTOCOL if key in config},
+            "paired": paired,
             "test_cases": sorted({len(run.users) for run in lists.values()}),
             "metrics": list(metrics.values()),
             "selection_metric": selection,
@@ -73,6 +77,18 @@ def compare(folders: Iterable[str | os.PathLike], reference: str | None = None) 
             "notes": _notes(models, base, paired),
         }
     )
+
+
+def _check_protocol(results: Sequence[Mapping[str, Any]]) -> None:
+    first = results[0]
+    for result in results:
+        for key in PROTOCOL:
+            expected, found = first["config"].get(key), result["config"].get(key)
+            if found != expected:
+                raise InputError(
+                    f"expected runs that were tested alike, found {key} [{expected}] in "
+                    f"{first['folder']} and [{found}] in {result['folder']}"
+                )
 
 
 def _common_metrics(results: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:

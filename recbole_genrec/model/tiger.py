@@ -17,6 +17,7 @@ from recbole.utils import InputType
 from torch import Tensor
 
 from recbole_genrec.decoding.trie import ItemTrie
+from recbole_genrec.errors import InputError
 from recbole_genrec.loss import LossContext, build_loss
 from recbole_genrec.model.t5 import T5
 from recbole_genrec.tokenizer.semantic_ids import SemanticIDs
@@ -42,6 +43,11 @@ class TIGER(SequentialRecommender):
 
     def __init__(self, config, dataset):
         super().__init__(config, dataset)
+        if dataset.tokenizer_stage is None:
+            raise InputError(
+                f"{config['model']} needs a data set with semantic IDs: load it with "
+                "recbole_genrec.quick_start.prepare_data, or call run_recbole_genrec"
+            )
         self.tokenizer_stage = dataset.tokenizer_stage
         self.beam_size = config["beam_size"]
         self.history_attention = config["history_attention"]

@@ -28,6 +28,8 @@ def conclusion(comparison: Mapping[str, Any]) -> str:
     models = comparison["models"]
     choose = min if metric["smaller_is_better"] else max
     best = choose(models, key=lambda model: model["test"][key]["mean"])
+    if not comparison["paired"]:
+        return "Nothing can be concluded: the runs were tested on different users or targets."
     found = f"{best['name']} is best in {metric['name']}, {spread_text(best['test'][key])}"
     if len(models) == 1:
         return f"{best['name']} alone: {metric['name']} {spread_text(best['test'][key])}."

@@ -3,12 +3,15 @@
 from itertools import product
 from types import SimpleNamespace
 
+import pytest
 import torch
 from recbole.data.interaction import Interaction
 
+from recbole_genrec.errors import InputError
 from recbole_genrec.model.tiger import TIGER, shift_right
 from recbole_genrec.tokenizer.semantic_ids import SemanticIDs
 from recbole_genrec.tokenizer_stage import TokenizerStage
+from tests.runs import prepare, toy_config, write_toy
 
 N_ITEMS = 61  # the padding item and 60 real ones
 CONFIG = {
@@ -181,3 +184,9 @@ def test_more_items_than_there_are():
     items, scores = tiger().recommend(histories(), k=70)
     assert (items[:, 60:] == -1).all() and (scores[:, 60:] == -torch.inf).all()
     assert (items[:, :60] > 0).all()
+
+
+def test_a_data_set_without_semantic_ids_is_refused(tmp_path):
+    run = prepare(toy_config("TIGER", write_toy(tmp_path)))
+    with pytest.raises(InputError, match="TIGER needs a data set with semantic IDs: load it with"):
+        TIGER(run.config, run.train.dataset)
