@@ -8,6 +8,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from recbole.config import Config as RecBoleConfig
 from recbole.utils import ModelType
@@ -17,8 +18,10 @@ from recbole_genrec.config_checks import (
     check_keys,
     check_metrics,
     check_processes,
+    check_ranges,
     check_values,
 )
+from recbole_genrec.config_types import check_types
 from recbole_genrec.distributed import launched
 from recbole_genrec.errors import InputError
 from recbole_genrec.registry import get_model, nearest
@@ -45,7 +48,7 @@ class Config(RecBoleConfig):
     Args:
         model: model name (`TIGER-TokenWeighted` and `TIGERTokenWeighted` are the same) or class.
         dataset: name of the data set, the folder `<data_path>/<dataset>`.
-        config_file_list: YAML files.
+        config_file_list: YAML files, or a single one.
         config_dict: settings; values that are text are read by `parse_value`.
 
     Raises:
@@ -56,7 +59,7 @@ class Config(RecBoleConfig):
         self,
         model: str | type | None = None,
         dataset: str | None = None,
-        config_file_list: Sequence[str] | None = None,
+        config_file_list: str | Path | Sequence[str] | None = None,
         config_dict: Mapping[str, Any] | None = None,
     ):
         try:
@@ -88,15 +91,15 @@ class Config(RecBoleConfig):
     def _build_yaml_loader(self) -> type:
         return YamlLoader
 
-    def _load_config_files(self, file_list: Sequence[str] | None) -> dict[str, Any]:
+    def _load_config_files(self, file_list: str | Path | Sequence[str] | None) -> dict[str, Any]:
         settings: dict[str, Any] = {}
-        for file in file_list or []:
+        for file in [file_list] if isinstance(file_list, (str, Path)) else file_list or []:
             _merge(settings, read_yaml(file))
         return settings
 
     def _load_variable_config_dict(self, config_dict: Mapping[str, Any] | None) -> dict[str, Any]:
         return {
-            key: parse_value(value) if isinstance(value, str) else copy.deepcopy(value)
+            key: parse_value(value) if isinstance(value, str) else _python_value(value)
             for key, value in (config_dict or {}).items()
         }
 
@@ -143,8 +146,12 @@ class Config(RecBoleConfig):
             settings["train_neg_sample_args"] = None  # cross-entropy has no use for negatives
         if "load_col" not in given and isinstance(settings["load_col"], dict):
             self._load_needed_columns(settings)
+        if isinstance(settings["topk"], tuple):
+            settings["topk"] = list(settings["topk"])
         if "valid_metric" not in given and settings["metrics"] == ["AUC", "LogLoss"]:
             settings["valid_metric"] = "AUC"  # models of clicks, which rank no items
+        check_types(given, properties_dir())
+        check_ranges(settings)
         check_metrics(settings)
         check_processes(settings)
         super()._set_default_parameters()
@@ -203,6 +210,15 @@ def _merge(settings: dict[str, Any], update: Mapping[str, Any]) -> dict[str, Any
             value = {**settings.get(key, {}), **_checked_eval_args(value)}
         settings[key] = value
     return settings
+
+
+def _python_value(value: Any) -> Any:
+    """A copy with Python's numbers in place of numpy's."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, (list, tuple)):
+        return type(value)(_python_value(entry) for entry in value)
+    return copy.deepcopy(value)
 
 
 def _checked_eval_args(value: Any) -> dict[str, Any]:

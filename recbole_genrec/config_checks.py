@@ -1,8 +1,11 @@
 """What can be known to be wrong with a configuration before any data are read."""
 
+import re
 from collections.abc import Mapping
 from functools import cache
+from importlib.util import find_spec
 from logging import getLogger
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +28,31 @@ LR_SCHEDULERS = (
     "linear",
     "polynomial",
 )
+
+POSITIVE = (
+    *("MAX_ITEM_LIST_LENGTH", "train_batch_size", "eval_batch_size", "beam_size"),
+    *("gradient_accumulation_steps", "checkpoint_step", "append_size"),
+    *("d_model", "d_ff", "num_heads", "d_kv", "num_layers", "num_decoder_layers"),
+    *("text_embedding_dim", "text_batch_size", "tokenizer_code_dim", "tokenizer_batch_size"),
+    *("tokenizer_kmeans_iterations", "tokenizer_kmeans_sample"),
+    *("teacher_hidden_size", "teacher_train_batch_size"),
+)
+NOT_NEGATIVE = (
+    *("epochs", "eval_step", "stopping_step", "learning_rate", "weight_decay", "worker"),
+    *("metric_decimal_place", "loss_decimal_place"),
+    *("tokenizer_epochs", "tokenizer_learning_rate", "tokenizer_weight_decay"),
+    *("tokenizer_stopping_step", "tokenizer_commitment_weight"),
+    *("teacher_learning_rate", "teacher_stopping_step"),
+    *("finetune_learning_rate", "finetune_stopping_step"),
+)
+SHARES = (
+    "warmup_ratio",
+    "dropout_rate",
+    "hidden_dropout_prob",
+    "attn_dropout_prob",
+    "dropout_prob",
+)
+GPU_IDS = re.compile(r"((-?\d+|(GPU|MIG)-[\w/-]+)(,|$))*")
 
 # Keys that RecBole reads but that none of its property files mentions.
 RECBOLE_EXTRA_KEYS = {
@@ -76,14 +104,14 @@ def known_keys(properties: Path) -> frozenset[str]:
 
 def check_metrics(settings: Mapping[str, Any]) -> None:
     """Metrics, list lengths and the selecting metric, whose faults RecBole meets after an epoch."""
-    metrics, topk = settings["metrics"], settings["topk"]
+    metrics, found = settings["metrics"], settings["topk"]
     metrics = [metrics] if isinstance(metrics, str) else metrics
-    topk = topk if isinstance(topk, list) else [topk]
+    topk = found if isinstance(found, list) else [found]
     for metric in metrics:
         if str(metric).lower() not in metric_types:
             raise InputError(f"there is no metric named [{metric}]{nearest(metric, metric_types)}")
     if not topk or not all(_is_count(k) for k in topk):
-        raise InputError(f"topk should be a positive integer or a list of them, found [{topk}]")
+        raise InputError(f"topk should be a positive integer or a list of them, found [{found}]")
     if len({metric_types[metric.lower()] for metric in metrics}) > 1:
         raise InputError(f"metrics: ranking and value metrics cannot be mixed, found {metrics}")
     computed = []
@@ -107,30 +135,42 @@ def check_values(config: Any) -> None:
             "the likeliest; leave it out, or evaluate with mode uni100"
         )
     longest = max(config["topk"])
-    for key in ("MAX_ITEM_LIST_LENGTH", "beam_size"):
-        if config[key] is not None and not _is_count(config[key]):
-            raise InputError(f"{key} should be an integer >= 1, found [{config[key]}]")
     if config["beam_size"] is not None and config["beam_size"] < longest:
         raise InputError(
             f"beam_size [{config['beam_size']}] should be at least max(topk) [{longest}]: "
             "items outside the beam cannot be ranked"
         )
-    sizes = config["codebook_sizes"]
-    if sizes is not None and not (
-        isinstance(sizes, list) and sizes and all(_is_count(size) for size in sizes)
-    ):
-        raise InputError(
-            f"codebook_sizes should be a list of positive integers, one per level, found [{sizes}]"
-        )
-    steps = config["gradient_accumulation_steps"]
-    if steps is not None and not _is_count(steps):
-        raise InputError(f"gradient_accumulation_steps should be an integer >= 1, found [{steps}]")
-    _check_name("learner", str(config["learner"]).lower(), LEARNERS)
+    for key, one in (("codebook_sizes", "level"), ("tokenizer_hidden_sizes", "layer")):
+        sizes = config[key]
+        if sizes is not None and not (sizes and all(_is_count(size) for size in sizes)):
+            raise InputError(
+                f"{key} should be a list of positive integers, one per {one}, found [{sizes}]"
+            )
+    if not hasattr(config.model_class, "input_type"):  # RecBole derives it
+        check_name("loss_type", config["loss_type"], ("BPR", "CE"))
+    if config["log_wandb"] and find_spec("wandb") is None:
+        raise InputError("log_wandb needs the package wandb, found none (pip install wandb)")
+    check_name("learner", str(config["learner"]).lower(), LEARNERS)
     if config["lr_scheduler"] is not None:
-        _check_name("lr_scheduler", config["lr_scheduler"], LR_SCHEDULERS)
-    warmup = config["warmup_ratio"] or 0.0
-    if isinstance(warmup, bool) or not isinstance(warmup, (int, float)) or not 0 <= warmup <= 1:
-        raise InputError(f"warmup_ratio should be between 0 and 1, found [{warmup}]")
+        check_name("lr_scheduler", config["lr_scheduler"], LR_SCHEDULERS)
+
+
+def check_ranges(settings: Mapping[str, Any]) -> None:
+    """Sizes, rates and shares, of the right types already, whose values cannot work."""
+    for keys, expected, works in (
+        (POSITIVE, "an integer >= 1", lambda value: value >= 1),
+        (NOT_NEGATIVE, ">= 0 and finite", lambda value: value >= 0 and isfinite(value)),
+        (SHARES, "between 0 and 1", lambda value: 0 <= value <= 1),
+        (("seed",), "an integer from 0 to 2^32 - 1", lambda value: 0 <= value < 2**32),
+    ):
+        for key in keys:
+            value = settings.get(key)
+            if value is not None and not works(value):
+                raise InputError(f"{key} should be {expected}, found [{value}]")
+    gpu_id = settings["gpu_id"]
+    text = ",".join(map(str, gpu_id)) if isinstance(gpu_id, (list, tuple)) else str(gpu_id)
+    if gpu_id is not None and not GPU_IDS.fullmatch(text.replace(" ", "")):
+        raise InputError(f"gpu_id should be the numbers of GPUs, such as 0,1, found [{gpu_id}]")
 
 
 def check_processes(settings: Mapping[str, Any]) -> None:
@@ -174,7 +214,8 @@ def _is_count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
-def _check_name(key: str, value: str, known: tuple[str, ...]) -> None:
+def check_name(key: str, value: str, known: tuple[str, ...]) -> None:
+    """Raise an InputError with the nearest name unless `value` is one of the known ones."""
     if value not in known:
         raise InputError(
             f"{key} [{value}] should be one of {', '.join(known)}{nearest(str(value), known)}"

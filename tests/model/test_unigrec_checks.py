@@ -18,7 +18,7 @@ def test_the_default_settings_pass():
         ({"collision": "reassign"}, "collision: .* needs append, found reassign"),
         ({"sid_file": "ids.json"}, r"sid_file: .* given semantic IDs \(ids.json\)"),
         ({"finetune_epochs": -1}, "finetune_epochs .* at least 0, found .?-1"),
-        ({"finetune_epochs": 0.5}, "finetune_epochs .* integer .* found .?0.5"),
+        ({"finetune_epochs": 0.5}, "finetune_epochs .* integer.* found .?0.5"),
         ({"reconstruction_weight": "much"}, "reconstruction_weight .* found .?'?much"),
         ({"distillation_temperature": 0}, "distillation_temperature .* above 0, found .?0"),
         ({"teacher_checkpoint": "no.pth"}, "teacher_checkpoint: there is no file no.pth"),
