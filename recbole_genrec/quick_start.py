@@ -18,6 +18,7 @@ from recbole_genrec.log import start_log
 from recbole_genrec.registry import create_dataset, get_model, get_trainer
 from recbole_genrec.results import RunRecorder, recorded_run
 from recbole_genrec.tokenizer_stage import run_tokenizer_stage
+from recbole_genrec.trainer.checkpointing import AUTO, check_resumable
 from recbole_genrec.trainer.faults import check_writable
 
 
@@ -93,8 +94,11 @@ def _check_files(config: Config) -> None:
     check_writable("results_dir", config["results_dir"])
     check_writable("the current folder, with log and log_tensorboard,", Path.cwd())
     resume = config["resume"]
-    if resume not in (None, "auto") and not Path(resume).is_file():
+    if resume in (None, AUTO):
+        return
+    if not Path(resume).is_file():
         raise InputError(f"resume should be auto or a checkpoint, found no file [{resume}]")
+    check_resumable(resume, config)
 
 
 def _train_and_test(config: Config, run: RunRecorder, saved: bool) -> dict[str, Any]:

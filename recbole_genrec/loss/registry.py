@@ -54,6 +54,18 @@ def build_loss(config: Mapping[str, Any], context: LossContext) -> CrossEntropyL
     Raises:
         InputError: for an unknown name, a setting out of range, or missing item embeddings.
     """
+    loss = loss_without_data(config)
+    if context.target_counts.any():
+        loss.set_context(context)
+    return loss
+
+
+def loss_without_data(config: Mapping[str, Any]) -> CrossEntropyLoss:
+    """The loss of `build_loss` before it has seen any data.
+
+    Raises:
+        InputError: for an unknown name or a setting out of range.
+    """
     name = str(config["loss"]).lower()
     if name not in LOSSES:
         match = get_close_matches(name, LOSSES, n=1)
@@ -61,7 +73,4 @@ def build_loss(config: Mapping[str, Any], context: LossContext) -> CrossEntropyL
         raise InputError(f"loss [{config['loss']}] should be one of {', '.join(LOSSES)}{nearest}")
     loss_class, keys = LOSSES[name]
     settings = {argument: config[key] for argument, key in keys.items() if key in config}
-    loss = loss_class(**settings)
-    if context.target_counts.any():
-        loss.set_context(context)
-    return loss
+    return loss_class(**settings)

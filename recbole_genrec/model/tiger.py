@@ -18,7 +18,7 @@ from torch import Tensor
 
 from recbole_genrec.decoding.trie import ItemTrie
 from recbole_genrec.errors import InputError
-from recbole_genrec.loss import LossContext, build_loss
+from recbole_genrec.loss import LossContext, build_loss, loss_without_data
 from recbole_genrec.model.t5 import T5
 from recbole_genrec.tokenizer.semantic_ids import SemanticIDs
 
@@ -40,6 +40,11 @@ class TIGER(SequentialRecommender):
     needs_semantic_ids = True
     takes_host_batches = True
     """Training batches stay on the host, where lengths are read without waiting for a GPU."""
+
+    @staticmethod
+    def check_config(config) -> None:
+        """Raises InputError for settings that cannot work, before any data are read."""
+        loss_without_data(config)
 
     def __init__(self, config, dataset):
         super().__init__(config, dataset)

@@ -66,6 +66,7 @@ class UniGRec(TIGER):
     @staticmethod
     def check_config(config) -> None:
         """Raises InputError for settings that cannot work, before any data are read."""
+        TIGER.check_config(config)
         check_unigrec(config)
 
     def __init__(self, config, dataset):

@@ -50,14 +50,16 @@ def remove_unfinished(folder: Path) -> None:
             continue
 
 
-def load_checkpoint(path: str | Path, map_location: Any = "cpu") -> dict[str, Any]:
-    """Read what `save_checkpoint` has written.
+def load_checkpoint(
+    path: str | Path, map_location: Any = "cpu", mmap: bool = False
+) -> dict[str, Any]:
+    """Read what `save_checkpoint` has written; with `mmap` tensors only when they are used.
 
     Raises:
         InputError: naming the file, when it is missing, damaged or no checkpoint of this package.
     """
     try:
-        state = torch.load(path, map_location=map_location, weights_only=True)
+        state = torch.load(path, map_location=map_location, weights_only=True, mmap=mmap)
     except FileNotFoundError as error:
         raise InputError(f"there is no checkpoint [{path}]") from error
     except Exception as error:  # torch raises almost anything for a damaged file

@@ -212,6 +212,22 @@ class CheckpointingTrainer(Trainer):
         self._lr_scheduler_state = checkpoint.get("lr_scheduler")
 
 
+def check_resumable(file: str | Path, config: Any) -> None:
+    """Find out before the data are read whether training can go on from `file`.
+
+    Raises:
+        InputError: when neither it nor the best one beside it is a checkpoint of this model and
+            data set.
+    """
+    try:
+        check_same_run(load_checkpoint(file, mmap=True), config, file)
+    except InputError as error:
+        best = best_model_file(file)
+        if best == Path(file) or not best.exists():
+            raise InputError(f"resume: {error}") from error
+        check_resumable(best, config)
+
+
 def best_model_file(file: str | Path) -> Path:
     """The best checkpoint that belongs to a last one, or to itself."""
     file = Path(file)

@@ -14,7 +14,8 @@ from recbole_genrec import cli
 from recbole_genrec.errors import InputError, RunError
 from recbole_genrec.quick_start import run_recbole_genrec
 from recbole_genrec.trainer import GenRecTrainer
-from recbole_genrec.trainer.checkpoint import load_checkpoint
+from recbole_genrec.trainer.checkpoint import load_checkpoint, save_checkpoint
+from recbole_genrec.trainer.checkpointing import check_resumable
 from recbole_genrec.trainer.faults import check_writable
 from tests.resume_cases import SETTINGS
 from tests.runs import NAME, new_trainer, prepare, toy_config, write_toy
@@ -122,6 +123,45 @@ def test_a_missing_checkpoint_is_named_before_any_work(tmp_path):
     with pytest.raises(InputError, match=r"resume should be auto or a checkpoint.*\[gone.pth\]"):
         run_recbole_genrec(MODEL, NAME, config_dict=settings)
     assert not (tmp_path / "log").exists()
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (None, r"resume: \[other.pth\] is damaged or no checkpoint"),
+        ({"model": "GRU4Rec", "dataset": NAME}, r"resume: .* of model \[GRU4Rec\], not of \[SASR"),
+        ({"model": MODEL, "dataset": "ml-1m"}, r"resume: .* of dataset \[ml-1m\], not of \[toy\]"),
+    ],
+)
+def test_a_foreign_checkpoint_is_named_before_any_work(tmp_path, config, message):
+    Path("other.pth").write_text("some text")
+    if config:
+        save_checkpoint({"config": config, "state_dict": {}}, "other.pth")
+    settings = {"data_path": str(write_toy(tmp_path)), "resume": "other.pth"}
+    with pytest.raises(InputError, match=message):
+        run_recbole_genrec(MODEL, NAME, config_dict=settings)
+    assert not (tmp_path / "log").exists()
+
+
+@pytest.mark.parametrize("model", ["TIGER", "UniGRec"])
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"loss": "ce"}, r"loss \[ce\] should be one of cross_entropy, rank"),
+        ({"loss": "rank", "rank_temperature": 0}, r"rank_temperature should be a number above 0"),
+    ],
+)
+def test_a_loss_that_cannot_work_is_named_before_any_data(tmp_path, model, settings, message):
+    (tmp_path / NAME).mkdir()  # a data set without files, which would be the next fault
+    with pytest.raises(InputError, match=message):
+        run_recbole_genrec(model, NAME, config_dict={"data_path": str(tmp_path), **settings})
+
+
+def test_a_good_checkpoint_beside_a_damaged_last_one_will_do(tmp_path):
+    config = toy_config(MODEL, write_toy(tmp_path))
+    save_checkpoint({"config": config.as_dict(), "state_dict": {}}, "run.pth")
+    Path("run-last.pth").write_text("some text")
+    check_resumable("run-last.pth", config)
 
 
 # ---- memory
