@@ -22,6 +22,7 @@ from recbole_genrec.config_checks import (
     check_values,
 )
 from recbole_genrec.config_types import check_types
+from recbole_genrec.data.eval_args import check_eval_args
 from recbole_genrec.distributed import launched
 from recbole_genrec.errors import InputError
 from recbole_genrec.registry import get_model, nearest
@@ -154,6 +155,7 @@ class Config(RecBoleConfig):
         check_ranges(settings)
         check_metrics(settings)
         check_processes(settings)
+        check_eval_args(settings)
         super()._set_default_parameters()
 
     @staticmethod

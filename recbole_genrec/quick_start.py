@@ -46,7 +46,7 @@ def run_recbole_genrec(
 
     Returns:
         RecBole's result: `best_valid_score`, `valid_score_bigger`, `best_valid_result`,
-        `test_result`.
+        `test_result`, which is empty where the split leaves nothing to test on.
 
     Raises:
         InputError: for a setting or a file that cannot work, before training starts; and when
@@ -116,9 +116,7 @@ def _train_and_test(config: Config, run: RunRecorder, saved: bool) -> dict[str, 
     trainer = get_trainer(config["MODEL_TYPE"], config["model"])(config, model)
     best_valid_score, best_valid_result = _fit(trainer, train_data, valid_data, saved)
     run.record_fit(trainer)
-    test_result = trainer.evaluate(
-        test_data, load_best_model=saved, show_progress=config["show_progress"]
-    )
+    test_result = _test(trainer, test_data, saved)
     run.record_test(trainer, train_data, test_data, test_result)
 
     logger.info(f"The running environment is as follows:\n{get_environment(config).draw()}")
@@ -148,6 +146,16 @@ def _fit(trainer, train_data, valid_data, saved: bool) -> tuple:
         if last is not None and Path(last).is_file():
             getLogger().warning(f"Training was stopped. To go on, add --resume={last}")
         raise
+
+
+def _test(trainer, test_data, saved: bool) -> dict[str, float]:
+    if not test_data:
+        split = trainer.config["eval_args"]["split"]
+        getLogger().warning(f"There is no test: eval_args split {split} leaves no samples for it.")
+        return {}
+    return trainer.evaluate(
+        test_data, load_best_model=saved, show_progress=trainer.config["show_progress"]
+    )
 
 
 def prepare_data(config: Config) -> tuple:

@@ -134,7 +134,7 @@ class RunRecorder:
         """Note the test and keep its lists; called right after `trainer.evaluate(test_data)`."""
         self._lap("test")
         self.result["test_result"] = dict(test_result or {})
-        if self.folder is not None:
+        if self.folder is not None and test_result:
             recommendations = collect_recommendations(trainer, train_data, test_data)
             if recommendations is not None:
                 recommendations.save(self.folder / RECOMMENDATIONS)

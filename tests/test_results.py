@@ -69,6 +69,23 @@ def sequences(data_path: Path) -> dict[str, list[str]]:
     return table.groupby("user_id:token")["item_id:token"].agg(list).to_dict()
 
 
+@pytest.mark.parametrize(
+    ("model", "part", "other"),
+    [
+        ("Pop", "valid_only", "test"),
+        ("TIGER", "valid_only", "test"),
+        ("SASRec", "test_only", "valid"),
+    ],
+)
+def test_a_split_without_test_or_validation_runs_to_its_end(model, part, other, tmp_path):
+    eval_args = {"split": {"LS": part}, "order": "TO", "mode": "full"}
+    folder = run(model, write_toy(tmp_path, missing=False), eval_args=eval_args)
+    result = load_result(folder)
+    assert result["status"] == "finished"
+    assert not result[f"{other}_result"]
+    assert result[{"test": "valid", "valid": "test"}[other] + "_result"]["ndcg@5"] >= 0
+
+
 @pytest.mark.parametrize("model", SETTINGS)
 def test_a_run_leaves_its_settings_metrics_and_lists(model, tmp_path):
     data_path = write_toy(tmp_path, missing=False)

@@ -28,10 +28,11 @@ def read_header(
     columns = {}
     for cell in cells:
         name, colon, kind = cell.rpartition(":")
-        if not colon or kind not in types:
+        one_cell = len(cells) == 1 and ":" in name  # of another separator
+        if not colon or kind not in types or one_cell:
             raise InputError(
                 f"{path}: expected a header of cells name:type (type one of {', '.join(types)}) "
-                f"separated by [{separator!r}], found [{cell}]"
+                f"separated by [{separator!r}] (field_separator), found [{cell}]"
             )
         columns[name] = types[kind]
     return columns

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from recbole_genrec.data.columns import rows
 from recbole_genrec.data.repaired import RepairedDataset
+from recbole_genrec.data.settings import check_data_settings, named_refusals
 
 HISTORY_END = "_history_end"  # column of inter_feat: where the target stands in the event table
 
@@ -200,7 +201,11 @@ def load_dataset(config: Config) -> RepairedDataset:
 
     As in RecBole, `save_dataset: True` saves it in `checkpoint_dir`, and it is read from there or
     from `dataset_save_path` when its settings are still the same.
+
+    Raises:
+        InputError: for a setting or a file that cannot work.
     """
+    check_data_settings(config)
     by_type = DATASETS_BY_TYPE.get(config["MODEL_TYPE"], RepairedDataset)
     dataset_class = DATASETS.get(config["model"], by_type)
     default = Path(config["checkpoint_dir"]) / f"{config['dataset']}-{dataset_class.__name__}.pth"
@@ -213,7 +218,8 @@ def load_dataset(config: Config) -> RepairedDataset:
         ):
             getLogger().info(set_color("Load filtered dataset from", "pink") + f": [{file}]")
             return dataset
-    dataset = dataset_class(config)
+    with named_refusals():
+        dataset = dataset_class(config)
     if config["save_dataset"]:
         dataset.save()
     return dataset

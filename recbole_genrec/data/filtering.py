@@ -1,5 +1,9 @@
 """The filters of RecBole's Dataset, without the in-place changes that pandas gives up."""
 
+import re
+from pathlib import Path
+from typing import Any
+
 import pandas as pd
 from recbole.data.dataset import Dataset
 from recbole.utils import FeatureType
@@ -26,6 +30,25 @@ class FilteredDataset(Dataset):
                         "so they will be removed."
                     )
                     setattr(self, feat_name, feat[~missing])
+        self._check_times()
+
+    def _check_times(self) -> None:
+        """What has no time has no place in an order by time; elsewhere it gets the mean time."""
+        in_time_order = self.config["eval_args"]["order"] == "TO"
+        if self.time_field not in self.inter_feat:
+            return
+        file = Path(self.dataset_path) / f"{self.dataset_name}.inter"
+        column = f"{file}: column [{self.time_field}] (TIME_FIELD)"
+        if in_time_order and self.field2type[self.time_field] != FeatureType.FLOAT:
+            kind = self.field2type[self.time_field].value
+            raise InputError(f"{column} should be of type float to order by it, found {kind}")
+        missing = self.inter_feat[self.time_field].isna()
+        if missing.any():
+            line = self.inter_feat.index[missing][0] + 2
+            found = f"{column} is missing in {missing.sum()} rows, the first of them line {line}"
+            if in_time_order:
+                raise InputError(f"{found}: eval_args order TO needs the time of every row")
+            self.logger.warning(f"{found}: they get the mean")
 
     def _remove_duplication(self) -> None:
         keep = self.config["rm_dup_inter"]
@@ -44,10 +67,15 @@ class FilteredDataset(Dataset):
 
     def _filter_by_field_value(self) -> None:
         for field, interval in (self.config["val_interval"] or {}).items():
+            key = f"val_interval {field}"
             if field not in self.field2type:
                 raise InputError(f"val_interval: there is no column [{field}]")
+            if self.field2type[field] in (FeatureType.TOKEN_SEQ, FeatureType.FLOAT_SEQ):
+                raise InputError(f"{key}: a column of sequences cannot be filtered by value")
             floats = self.field2type[field] == FeatureType.FLOAT
-            intervals = self._parse_intervals_str(interval) if floats else None
+            if not floats and not isinstance(interval, list):
+                raise InputError(f"{key} should be a list of tokens, found [{interval}]")
+            intervals = parse_intervals(key, interval) if floats else None
             for feat_name in self.feat_name_list:
                 feat = getattr(self, feat_name)
                 if field in feat:
@@ -55,7 +83,7 @@ class FilteredDataset(Dataset):
                     kept = (
                         self._within_intervals(values, intervals)
                         if floats
-                        else values.isin(interval)
+                        else values.isin([str(token) for token in interval])
                     )
                     setattr(self, feat_name, feat[kept])
 
@@ -70,11 +98,16 @@ class FilteredDataset(Dataset):
         """Drop users and items with too few or too many interactions until none is left."""
         if self.uid_field is None or self.iid_field is None:
             return
-        allowed = {
-            self.uid_field: self._parse_intervals_str(self.config["user_inter_num_interval"]),
-            self.iid_field: self._parse_intervals_str(self.config["item_inter_num_interval"]),
+        keys = {
+            self.uid_field: "user_inter_num_interval",
+            self.iid_field: "item_inter_num_interval",
         }
-        allowed = {f: found for f, found in allowed.items() if found and found != EVERY_NUMBER}
+        allowed = {
+            field: parse_intervals(key, self.config[key])
+            for field, key in keys.items()
+            if self.config[key] is not None
+        }
+        allowed = {field: found for field, found in allowed.items() if found != EVERY_NUMBER}
         banned: dict[str, list] = {field: [] for field in allowed}
         while True:
             kept = pd.Series(True, index=self.inter_feat.index)
@@ -102,3 +135,22 @@ class FilteredDataset(Dataset):
                     "filters (user_inter_num_interval, item_inter_num_interval, val_interval)"
                 )
             setattr(self, feat_name, feat.reset_index(drop=True))
+
+
+def parse_intervals(key: str, text: Any) -> list[tuple[str, float, float, str]]:
+    """RecBole's form of `"[1,5)"` or `"[1,2];(8,inf)"`: opening bracket, ends, closing bracket.
+
+    Raises:
+        InputError: naming `key` where RecBole would pass over what it cannot read.
+    """
+    intervals = []
+    for part in str(text).split(";"):
+        found = re.fullmatch(r"\s*([\[(])([^,]+),([^,]+)([\])])\s*", part)
+        try:
+            low, high = float(found[2]), float(found[3])
+        except (TypeError, ValueError):
+            low, high = float("nan"), float("nan")
+        if not low <= high:
+            raise InputError(f'{key} should be an interval such as "[5,inf)", found [{text}]')
+        intervals.append((found[1], low, high, found[4]))
+    return intervals

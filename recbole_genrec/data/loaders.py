@@ -6,6 +6,8 @@ from recbole.data.dataset import Dataset
 from recbole.data.utils import data_preparation as recbole_data_preparation
 from recbole.utils.argument_list import dataset_arguments
 
+from recbole_genrec.data.settings import named_refusals
+
 # Settings that change the samples, by which RecBole does not yet tell saved loaders apart.
 dataset_arguments.extend(
     {"history_attention", "numerical_features", "discretization"} - set(dataset_arguments)
@@ -18,7 +20,8 @@ STAGES = ("tokenizer_stage", "teacher_embeddings")
 def data_preparation(config: Config, dataset: Dataset) -> tuple:
     """Split a data set and make RecBole's data loaders for training, validation and test."""
     stages = {name: vars(dataset).pop(name) for name in STAGES if name in vars(dataset)}
-    loaders = recbole_data_preparation(config, dataset)
+    with named_refusals():
+        loaders = recbole_data_preparation(config, dataset)
     vars(dataset).update(stages)
     for loader in loaders:
         vars(loader._dataset).update(stages)

@@ -169,6 +169,12 @@ class RepairedDataset(FilteredDataset):
                     empty = np.array([], dtype=dtype)
                     feat[field] = [empty if isinstance(x, float) else x for x in feat[field]]
 
+    def _set_label_by_threshold(self) -> None:
+        for field in self.config["threshold"] or {}:
+            if field not in self.inter_feat:
+                raise InputError(f"threshold: no column [{field}] of inter is loaded (load_col)")
+        super()._set_label_by_threshold()
+
     def _normalize(self) -> None:
         """Scale the chosen float fields to [0, 1]; a constant field becomes 1."""
         fields = self.config["normalize_field"]
@@ -191,6 +197,8 @@ class RepairedDataset(FilteredDataset):
             if field not in self.config["numerical_features"]:
                 raise InputError(f"discretization: [{field}] is not in numerical_features")
         for field in self.config["numerical_features"]:
+            if field not in self.field2type:
+                raise InputError(f"numerical_features: no column [{field}] is loaded (load_col)")
             for feat in self.field2feats(field):
                 values = flat(feat[field])
                 if field in settings:

@@ -154,7 +154,8 @@ def prefix_geometry(
 def reconstruction_error(tokenizer: ItemTokenizer, embeddings: Tensor, codes: Tensor) -> float:
     """Squared error of the embeddings decoded from `codes` [n, L], divided by their total variance.
 
-    0 is perfect, 1 no better than the mean embedding for every item.
+    0 is perfect, 1 no better than the mean embedding for every item. Embeddings that are all equal
+    have no variance to explain: 0.
     """
     error, square, total = 0.0, 0.0, 0.0
     for start in range(0, len(embeddings), CHUNK):
@@ -163,7 +164,8 @@ def reconstruction_error(tokenizer: ItemTokenizer, embeddings: Tensor, codes: Te
         error += float((decoded - rows).double().square().sum())
         square += float(rows.double().square().sum())
         total = total + rows.double().sum(0)
-    return error / (square - float(total.square().sum()) / len(embeddings))
+    variance = square - float(total.square().sum()) / len(embeddings)
+    return error / variance if variance > 1e-12 * square else 0.0
 
 
 def verdict(report: dict, num_raw_levels: int) -> list[str]:

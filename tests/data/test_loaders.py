@@ -50,8 +50,54 @@ def test_nothing_to_train_on_is_said(tmp_path):
 
 
 def test_a_split_has_three_parts(tmp_path):
+    data_path = write_toy(tmp_path)
+    for part in ("one", "two"):
+        copy = data_path / "toy" / f"toy.{part}.inter"
+        copy.write_text((data_path / "toy" / "toy.inter").read_text())
     with pytest.raises(InputError, match=r"expected three parts, .* found 2 "):
-        prepare(toy_config("BPR", write_toy(tmp_path), eval_args={"split": {"RS": [0.8, 0.2]}}))
+        prepare(toy_config("BPR", data_path, benchmark_filename=["one", "two"]))
+
+
+@pytest.mark.parametrize(
+    ("model", "eval_args", "message"),
+    [
+        ("SASRec", {"order": "RO"}, r"order should be TO for sequential models, found \[RO\]"),
+        ("BPR", {"order": "XX"}, r"order should be RO .* found \[XX\]"),
+        ("BPR", {"split": None}, r"split should be one of .* found \[None\]"),
+        ("BPR", {"split": {}}, r"split should be one of .* found \[{}\]"),
+        ("BPR", {"split": {"XX": [8, 1, 1]}}, r"split should be one of .* found \[{'XX'"),
+        ("BPR", {"split": {"RS": [8, 1]}}, r"split RS should be three shares, .* found \[\[8, 1\]\]"),
+        ("BPR", {"split": {"TS": [8, "1", 1]}}, r"split TS should be three shares, .* found"),
+        ("BPR", {"split": {"RS": [0, 1, 1]}}, "split RS leaves nothing to train on"),
+        ("BPR", {"split": {"LS": "foo"}}, r"split LS should be one of valid_and_test, .* found \[foo\]"),
+        ("BPR", {"group_by": "brand"}, r"group_by should be user or none, found \[brand\]"),
+        ("SASRec", {"mode": "unipop"}, r"mode should be full, or uniN .* found \[unipop\]"),
+        ("SASRec", {"mode": {"test": "uni0"}}, r"mode should be full, .* found \[uni0\]"),
+        ("SASRec", {"mode": {"tst": "full"}}, "mode has the keys valid and test, found"),
+        ("TIGER", {"mode": "labeled"}, r"mode labeled is for value metrics .* found .*'NDCG'"),
+    ],
+    ids=str,
+)
+def test_wrong_eval_args_are_refused_before_data_are_read(tmp_path, model, eval_args, message):
+    (tmp_path / "toy").mkdir()  # without files
+    with pytest.raises(InputError, match=f"eval_args {message}"):
+        toy_config(model, tmp_path, eval_args=eval_args)
+
+
+def test_what_recbole_refuses_comes_out_as_one_error(tmp_path):
+    config = toy_config("SASRec", write_toy(tmp_path), unload_col={"inter": ["rating"]})
+    with pytest.raises(InputError, match=r"RecBole refuses .* load_col .* and unload_col"):
+        create_dataset(config)
+
+
+def test_errors_of_ours_keep_their_type(tmp_path, monkeypatch):
+    def broken(dataset):
+        raise ValueError("a mistake of the program")
+
+    monkeypatch.setattr("recbole_genrec.data.dataset.GenRecDataset._normalize", broken)
+    with pytest.raises(ValueError, match="a mistake") as raised:
+        create_dataset(toy_config("SASRec", write_toy(tmp_path)))
+    assert raised.type is ValueError
 
 
 def test_workers_gather_histories_too(tmp_path):

@@ -12,6 +12,7 @@ import torch
 from recbole_genrec.config_checks import downloadable_datasets
 from recbole_genrec.data.repaired import RepairedDataset
 from recbole_genrec.errors import InputError
+from recbole_genrec.registry import create_dataset
 from tests.runs import LOAD_ALL, toy_config, write_table, write_toy
 
 
@@ -198,6 +199,27 @@ def test_no_deprecated_pandas_and_no_read_only_memory(tmp_path):
         ("encoding", {}, r"toy\.inter: 'utf-8' codec can't decode"),
         ("none", {"item_inter_num_interval": "[999,inf)"}, r"\[toy\]: nothing is left of"),
         ("none", {"val_interval": {"stars": "[1,2]"}}, r"val_interval: .*\[stars\]"),
+        (
+            "none",
+            {"val_interval": {"rating": "3"}},
+            r'val_interval rating .*"\[5,inf\)", found \[3\]',
+        ),
+        ("none", {"val_interval": {"user_id": "u1"}}, r"val_interval user_id .* found \[u1\]"),
+        ("none", {"item_inter_num_interval": 5}, r"item_inter_num_interval should be .* found \[5"),
+        (
+            "none",
+            {"user_inter_num_interval": "[9,3]"},
+            "user_inter_num_interval should be an inter",
+        ),
+        (
+            "none",
+            {"user_inter_num_interval": "[3,x)"},
+            "user_inter_num_interval should be an inter",
+        ),
+        ("none", {"user_inter_num_interval": ""}, "user_inter_num_interval should be an interval"),
+        ("none", {"threshold": {"stars": 3}}, r"threshold: no column \[stars\]"),
+        ("none", {"numerical_features": ["price"]}, r"numerical_features: no column \[price\]"),
+        ("none", {"field_separator": ","}, r"separated by \[','\] \(field_separator\), found"),
     ],
 )
 def test_bad_files_and_columns_are_named(tmp_path, change, settings, message):
@@ -221,6 +243,69 @@ def test_bad_files_and_columns_are_named(tmp_path, change, settings, message):
         config = general(data_path, **settings)
     with pytest.raises(InputError, match=message):
         RepairedDataset(config)
+
+
+@pytest.mark.parametrize(
+    ("model", "settings", "message"),
+    [
+        ("BPR", {"val_interval": "rating"}, r"val_interval should be a dict .* found \[rating\]"),
+        ("BPR", {"threshold": 3}, r"threshold should be a dict .* found \[3\]"),
+        ("BPR", {"threshold": {"rating": "x"}}, "threshold should be one column with its least"),
+        ("BPR", {"numerical_features": "rating"}, "numerical_features should be a list of names"),
+        ("BPR", {"load_col": ["user_id"]}, r"load_col should be a dict .* found \[\['user_id'\]\]"),
+        ("BPR", {"load_col": {"inter": "user_id"}}, "load_col inter should be a list of columns"),
+        ("BPR", {"load_col": {"iter": ["user_id"]}}, "load_col should name columns of inter"),
+        ("BPR", {"field_separator": ""}, "field_separator should be text"),
+        ("BPR", {"rm_dup_inter": "frist"}, r"rm_dup_inter should be .* found \[frist\]"),
+        (
+            "SASRec",
+            {"TIME_FIELD": None},
+            r"TIME_FIELD should name the column of eval_args order TO",
+        ),
+        (
+            "TIGER",
+            {"train_neg_sample_args": {"distribution": "uniform"}},
+            "train_neg_sample_args should be null for TIGER",
+        ),
+    ],
+    ids=str,
+)
+def test_settings_of_a_wrong_form_are_refused_before_data_are_read(
+    tmp_path, model, settings, message
+):
+    (tmp_path / "toy").mkdir()  # without files
+    with pytest.raises(InputError, match=message):
+        create_dataset(toy_config(model, tmp_path, **settings))
+
+
+@pytest.mark.parametrize("time", ["empty", "truncated", "text"])
+def test_an_order_by_time_needs_the_time_of_every_row(tmp_path, caplog, time):
+    kind = "token" if time == "text" else "float"
+    lines = [f"user_id:token\titem_id:token\ttimestamp:{kind}", "u\ta\t1", "u\tb\t", "u\tc\t3"]
+    if time == "truncated":
+        lines = [lines[0], lines[1], lines[3], "u\tb"]
+    elif time == "text":
+        lines[2] = "u\tb\t2"
+    (tmp_path / "toy").mkdir()
+    (tmp_path / "toy" / "toy.inter").write_text("\n".join(lines))
+    wrong = {
+        "empty": "missing in 1 rows, the first of them line 3",
+        "truncated": "missing in 1 rows, the first of them line 4",
+        "text": "should be of type float to order by it, found token",
+    }[time]
+    columns = {"inter": "*"}
+    with pytest.raises(InputError, match=rf"toy\.inter: column \[timestamp\] .*{wrong}"):
+        RepairedDataset(toy_config("SASRec", tmp_path, load_col=columns))
+    caplog.clear()
+    assert RepairedDataset(general(tmp_path, load_col=columns)).inter_num == 3  # in random order
+    assert (wrong in caplog.text) == (time != "text")
+
+
+def test_tokens_of_a_filter_may_look_like_numbers(tmp_path):
+    header = ["user_id:token", "item_id:token", "timestamp:float"]
+    write_table(tmp_path / "toy" / "toy.inter", header, [("1", "a", 1), ("2", "b", 2)])
+    settings = {"load_col": {"inter": "*"}, "val_interval": {"user_id": [1]}}
+    assert RepairedDataset(general(tmp_path, **settings)).inter_num == 1
 
 
 def test_columns_of_property_files_may_be_absent(tmp_path):

@@ -141,6 +141,8 @@ def test_reconstruction_error(settings, embeddings: Tensor) -> None:
     assert reconstruction_error(tokenizer, embeddings, codes) == pytest.approx(
         float(error / variance), rel=1e-5
     )
+    alike = torch.full_like(embeddings, 0.3)
+    assert reconstruction_error(tokenizer, alike, codes) == 0  # no variance to explain
 
 
 def test_report_is_plain_data_and_text_and_picture(settings, embeddings: Tensor, tmp_path) -> None:

@@ -1,0 +1,81 @@
+"""What can be known to be wrong with the settings of a data set before its files are read."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from recbole.config import Config
+
+from recbole_genrec.errors import InputError
+
+FORMS = {
+    **dict.fromkeys(
+        ("benchmark_filename", "normalize_field", "numerical_features"), (list, "a list of names")
+    ),
+    **dict.fromkeys(
+        ("discretization", "threshold", "val_interval"), (dict, "a dict with columns as keys")
+    ),
+    **dict.fromkeys(("load_col", "unload_col", "unused_col"), (dict, "a dict of lists of columns")),
+}
+
+
+def check_data_settings(config: Config) -> None:
+    """The forms of settings that RecBole takes as they are, and would fail on or misread.
+
+    Raises:
+        InputError: naming the key, what was found and what was expected.
+    """
+    for key, (form, words) in FORMS.items():
+        if config[key] is not None and not isinstance(config[key], form):
+            raise InputError(f"{key} should be {words}, found [{config[key]}]")
+    for key in ("load_col", "unload_col", "unused_col"):
+        for source, columns in (config[key] or {}).items():
+            if not isinstance(columns, list) and not (key == "load_col" and columns == "*"):
+                raise InputError(f"{key} {source} should be a list of columns, found [{columns}]")
+    if config["load_col"] is not None and not config["load_col"].get("inter"):
+        raise InputError(f"load_col should name columns of inter, found [{config['load_col']}]")
+    separator = config["field_separator"]
+    if not isinstance(separator, str) or not separator:
+        raise InputError(f"field_separator should be text such as a tab, found [{separator}]")
+    if config["rm_dup_inter"] not in (None, "first", "last"):
+        raise InputError(f"rm_dup_inter should be first or last, found [{config['rm_dup_inter']}]")
+    _check_threshold(config["threshold"])
+    _check_negatives(config)
+
+
+@contextmanager
+def named_refusals() -> Iterator[None]:
+    """What RecBole itself refuses comes out as an InputError, in RecBole's words."""
+    try:
+        yield
+    except (NotImplementedError, ValueError) as error:
+        if isinstance(error, InputError) or not _raised_by_recbole(error):
+            raise
+        raise InputError(f"RecBole refuses these data settings: {error}") from error
+
+
+def _raised_by_recbole(error: Exception) -> bool:
+    """Whether it is a check of RecBole's that fails, and no calculation of a library or of ours."""
+    trace = error.__traceback__
+    while trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace.tb_frame.f_globals["__name__"].startswith("recbole.")
+
+
+def _check_threshold(threshold: dict[str, Any] | None) -> None:
+    values = list((threshold or {}).values())
+    numbers = all(isinstance(value, (int, float)) for value in values)
+    if threshold is not None and (len(values) != 1 or not numbers):
+        raise InputError(
+            f"threshold should be one column with its least positive value, found [{threshold}]"
+        )
+
+
+def _check_negatives(config: Config) -> None:
+    negatives = config["train_neg_sample_args"]
+    generates = getattr(config.model_class, "needs_semantic_ids", False)
+    if generates and negatives["distribution"] != "none":
+        raise InputError(
+            f"train_neg_sample_args should be null for {config['model']}, which learns from its "
+            f"targets alone, found [{negatives}]"
+        )
