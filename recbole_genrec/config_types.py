@@ -20,6 +20,7 @@ KINDS = {kind.__name__: kind for kind in NAMES} | {"string": str}
 
 # Keys that take more than is documented, or that have a check of their own.
 OPEN_KEYS = {"model", "gpu_id", "metrics", "topk", "load_col", "state"}
+OPEN_KEYS |= {"user_inter_num_interval", "item_inter_num_interval"}
 OPEN_KEYS |= {"eval_args", "train_neg_sample_args", "w_max", "context_norm", "post_remove_context"}
 
 

@@ -8,16 +8,6 @@ from recbole.config import Config
 
 from recbole_genrec.errors import InputError
 
-FORMS = {
-    **dict.fromkeys(
-        ("benchmark_filename", "normalize_field", "numerical_features"), (list, "a list of names")
-    ),
-    **dict.fromkeys(
-        ("discretization", "threshold", "val_interval"), (dict, "a dict with columns as keys")
-    ),
-    **dict.fromkeys(("load_col", "unload_col", "unused_col"), (dict, "a dict of lists of columns")),
-}
-
 
 def check_data_settings(config: Config) -> None:
     """The forms of settings that RecBole takes as they are, and would fail on or misread.
@@ -25,18 +15,17 @@ def check_data_settings(config: Config) -> None:
     Raises:
         InputError: naming the key, what was found and what was expected.
     """
-    for key, (form, words) in FORMS.items():
-        if config[key] is not None and not isinstance(config[key], form):
-            raise InputError(f"{key} should be {words}, found [{config[key]}]")
+    load_col = config["load_col"]
+    if load_col is not None and not (isinstance(load_col, dict) and load_col.get("inter")):
+        raise InputError(f"load_col should be a dict with columns of inter, found [{load_col}]")
     for key in ("load_col", "unload_col", "unused_col"):
         for source, columns in (config[key] or {}).items():
-            if not isinstance(columns, list) and not (key == "load_col" and columns == "*"):
+            if not isinstance(columns, (list, tuple)) and not (
+                key == "load_col" and columns == "*"
+            ):
                 raise InputError(f"{key} {source} should be a list of columns, found [{columns}]")
-    if config["load_col"] is not None and not config["load_col"].get("inter"):
-        raise InputError(f"load_col should name columns of inter, found [{config['load_col']}]")
-    separator = config["field_separator"]
-    if not isinstance(separator, str) or not separator:
-        raise InputError(f"field_separator should be text such as a tab, found [{separator}]")
+    if not config["field_separator"]:
+        raise InputError("field_separator should be text such as a tab, found []")
     if config["rm_dup_inter"] not in (None, "first", "last"):
         raise InputError(f"rm_dup_inter should be first or last, found [{config['rm_dup_inter']}]")
     _check_threshold(config["threshold"])

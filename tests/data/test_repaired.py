@@ -248,13 +248,15 @@ def test_bad_files_and_columns_are_named(tmp_path, change, settings, message):
 @pytest.mark.parametrize(
     ("model", "settings", "message"),
     [
-        ("BPR", {"val_interval": "rating"}, r"val_interval should be a dict .* found \[rating\]"),
-        ("BPR", {"threshold": 3}, r"threshold should be a dict .* found \[3\]"),
+        ("BPR", {"threshold": 3}, r"threshold should be a dict .*found \[3\]"),
         ("BPR", {"threshold": {"rating": "x"}}, "threshold should be one column with its least"),
-        ("BPR", {"numerical_features": "rating"}, "numerical_features should be a list of names"),
-        ("BPR", {"load_col": ["user_id"]}, r"load_col should be a dict .* found \[\['user_id'\]\]"),
+        (
+            "BPR",
+            {"load_col": ["user_id"]},
+            r"load_col should be a dict with columns of inter, found \[\['user_id'\]\]",
+        ),
         ("BPR", {"load_col": {"inter": "user_id"}}, "load_col inter should be a list of columns"),
-        ("BPR", {"load_col": {"iter": ["user_id"]}}, "load_col should name columns of inter"),
+        ("BPR", {"load_col": {"iter": ["user_id"]}}, "load_col should be a dict with columns"),
         ("BPR", {"field_separator": ""}, "field_separator should be text"),
         ("BPR", {"rm_dup_inter": "frist"}, r"rm_dup_inter should be .* found \[frist\]"),
         (
