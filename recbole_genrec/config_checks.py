@@ -107,8 +107,10 @@ def check_metrics(settings: Mapping[str, Any]) -> None:
     metrics, found = settings["metrics"], settings["topk"]
     metrics = [metrics] if isinstance(metrics, str) else metrics
     topk = found if isinstance(found, list) else [found]
+    if not isinstance(metrics, (list, tuple)) or not metrics or set(map(type, metrics)) != {str}:
+        raise InputError(f"metrics should be a name or a list of them, found [{metrics}]")
     for metric in metrics:
-        if str(metric).lower() not in metric_types:
+        if metric.lower() not in metric_types:
             raise InputError(f"there is no metric named [{metric}]{nearest(metric, metric_types)}")
     if not topk or not all(_is_count(k) for k in topk):
         raise InputError(f"topk should be a positive integer or a list of them, found [{found}]")

@@ -19,9 +19,12 @@ NAMES |= {list: "a list", dict: "a dict"}
 KINDS = {kind.__name__: kind for kind in NAMES} | {"string": str}
 
 # Keys that take more than is documented, or that have a check of their own.
-OPEN_KEYS = {"model", "gpu_id", "metrics", "topk", "load_col", "state"}
+OPEN_KEYS = {"model", "gpu_id", "metrics", "topk", "load_col"}
 OPEN_KEYS |= {"user_inter_num_interval", "item_inter_num_interval"}
 OPEN_KEYS |= {"eval_args", "train_neg_sample_args", "w_max", "context_norm", "post_remove_context"}
+
+# Keys that may be None although no property file says so, as may the names of fields.
+OPTIONAL_KEYS = {"state", "teacher_config"}
 
 
 def check_types(given: Mapping[str, Any], properties: Path) -> None:
@@ -36,8 +39,10 @@ def check_types(given: Mapping[str, Any], properties: Path) -> None:
     types, choices = setting_types(properties), setting_choices(properties)
     for key, value in given.items():
         allowed = types.get(key, frozenset())
-        if key in OPEN_KEYS or key.endswith("_FIELD") or not allowed - {type(None)}:
+        if key in OPEN_KEYS or not allowed - {type(None)}:
             continue
+        if key in OPTIONAL_KEYS or key.endswith("_FIELD"):
+            allowed |= {type(None)}
         if not any(_is_a(value, kind) for kind in allowed):
             names = [name for kind, name in NAMES.items() if kind in allowed]
             names += ["None"] * (type(None) in allowed)
