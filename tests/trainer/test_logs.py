@@ -1,6 +1,7 @@
 """What TensorBoard and Weights & Biases get to see."""
 
 import sys
+from importlib.machinery import ModuleSpec
 from types import SimpleNamespace
 
 import pytest
@@ -15,7 +16,7 @@ class FakeWandb(SimpleNamespace):
     """The calls of RecBole's WandbLogger, and nothing else."""
 
     def __init__(self):
-        super().__init__(run=None, logged=[], axes={})
+        super().__init__(__spec__=ModuleSpec("wandb", None), run=None, logged=[], axes={})
 
     def init(self, project, config):
         self.project, self.run = project, SimpleNamespace(summary={})
