@@ -108,8 +108,8 @@ class ResumableTrainer(CheckpointingTrainer):
         before = random_states(self.device)
         batches = iter(share_of_batches(train_data))
         size = self.config["gradient_accumulation_steps"]
-        for _ in range(done * size):
-            next(batches)
+        for _ in islice(batches, done * size):  # the last step may have fewer
+            pass
         if done:  # they were drawn again, also the random numbers in them
             set_random_states(before, self.device)
         while step := list(islice(batches, size)):
