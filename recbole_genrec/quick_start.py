@@ -135,7 +135,7 @@ def _fit(trainer, train_data, valid_data, saved: bool) -> tuple:
     config = trainer.config
     if hasattr(trainer, "resume") and config["resume"] is not None:
         trainer.resume(config["resume"])
-    elif config["resume"] not in (None, "auto"):
+    elif config["resume"] not in (None, AUTO):
         raise InputError(f"resume: {config['model']} is trained at once, without checkpoints")
     try:
         return trainer.fit(

@@ -227,6 +227,7 @@ def test_one_config_file_needs_no_list(tmp_path):
         (None, "cannot be read: No such file"),
         ("- a\n- b", "should hold lines `key: value`"),
         ("a: [1", "is not valid YAML"),
+        ("epochs: 3\ntopk: [5]\nepochs: 4", r"the key \[epochs\] stands there twice.*\n.*line 3"),
         ("epoch: 3", r"unknown key \[epoch\]; did you mean \[epochs\]"),
     ],
 )

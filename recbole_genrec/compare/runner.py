@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from recbole_genrec.compare.comparison import compare
@@ -64,24 +65,30 @@ def compare_models(
     folders, failed = [], []
     for number, (run, config) in enumerate(zip(runs, configs, strict=True), 1):
         title = f"[{number}/{len(runs)}] {config['model']}, seed {config['seed']}"
-        folder = find_finished(config)
-        if folder is not None:
-            print(f"{title}: there already, {folder}", flush=True)
-        else:
-            goes_on = was_interrupted(config)
-            print(f"{title}: {'goes on' if goes_on else 'runs'}", flush=True)
-            error = _run_in_own_process(_resumed(run) if goes_on else run)
-            folder = find_finished(config)
-            if folder is None:
-                failed.append(_failure(config, error))
-                print(f"{title}: failed: {failed[-1]['error']}", flush=True)
-        if folder is not None:
-            folders.append(folder)
+        outcome = _finish(run, config, title)
+        (failed if isinstance(outcome, dict) else folders).append(outcome)
     if not folders:
         said = "; ".join(f"{run['model']}, seed {run['seed']}: {run['error']}" for run in failed)
         raise InputError(f"no run ended well: {said}")
     comparison = compare(folders, reference)
     return {**comparison, "failed": failed}
+
+
+def _finish(run: Run, config: Config, title: str) -> Path | dict[str, Any]:
+    """The folder of the finished run, which runs or goes on where it has to; or its failure."""
+    folder = find_finished(config)
+    if folder is not None:
+        print(f"{title}: there already, {folder}", flush=True)
+        return folder
+    goes_on = was_interrupted(config)
+    print(f"{title}: {'goes on' if goes_on else 'runs'}", flush=True)
+    error = _run_in_own_process(_resumed(run) if goes_on else run)
+    folder = find_finished(config)
+    if folder is not None:
+        return folder
+    failed = _failure(config, error)
+    print(f"{title}: failed: {failed['error']}", flush=True)
+    return failed
 
 
 def _checked_config(run: Run) -> Config:

@@ -5,15 +5,15 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from recbole.data.dataset import Dataset
 from recbole.utils import FeatureType
 
+from recbole_genrec.data.loading import LoadedDataset
 from recbole_genrec.errors import InputError
 
 EVERY_NUMBER = [("[", 0.0, float("inf"), ")")]  # RecBole's default interval, parsed
 
 
-class FilteredDataset(Dataset):
+class FilteredDataset(LoadedDataset):
     """RecBole's Dataset whose filters mean what they mean in RecBole, in its order of rows."""
 
     def _filter_nan_user_or_item(self) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from recbole_genrec.checks import check_number
 from recbole_genrec.loss.context import LossContext
 from recbole_genrec.loss.cross_entropy import CrossEntropyLoss
-from recbole_genrec.loss.settings import check_number
 
 
 def position_weights(num_levels: int, last_weight: float = 0.5) -> Tensor:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from recbole_genrec.checks import check_number
 from recbole_genrec.errors import InputError
 from recbole_genrec.loss.prefixes import prefix_nodes
-from recbole_genrec.loss.settings import check_number
 
 FRONT_GREATER_FORMS = ("paper", "released")
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from recbole_genrec.checks import check_number
 from recbole_genrec.errors import InputError
-from recbole_genrec.loss.settings import check_number
 
 NUMBERS = (  # none of which may be negative
     "joint_tokenizer_learning_rate",
