@@ -100,6 +100,7 @@ class Training:
 
     def __init__(self, model, logits, batches: list[Batch], bf16: bool):
         self.model, self.logits, self.bf16 = model.train(), logits, bf16
+        self.targets = sum(len(batch.targets) for batch in batches)
         self.batches = itertools.cycle(batches)
         self.optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
 
@@ -113,6 +114,25 @@ class Training:
         self.optimizer.step()
 
 
+def candidates(per_user: torch.Tensor, batch: int, steps: int, device: str) -> dict[str, Training]:
+    """The peer, ours and ours with causal attention, in fp32 and in bf16.
+
+    Each has as many batches as are timed at once, so that all of them see the same ones.
+    """
+    items = training_items(per_user)
+    prefixes = [prefix_batch(items, batch).to(device) for _ in range(steps)]
+    users = [user_batch(per_user, batch).to(device) for _ in range(steps)]
+    t5 = T5(VOCAB, **MODEL).to(device)
+    causal = T5(VOCAB, **MODEL, history_attention="causal", tokens_per_item=LEVELS).to(device)
+    peer = t5.to_transformers()
+    rows = {}
+    for kind, bf16 in (("fp32", False), ("bf16", True)):
+        rows[f"transformers, padded, {kind}"] = Training(peer, padded_logits, prefixes, bf16)
+        rows[f"ours, packed, {kind}"] = Training(t5, our_logits, prefixes, bf16)
+        rows[f"ours, causal, {kind}"] = Training(causal, our_logits, users, bf16)
+    return rows
+
+
 def main() -> None:
     parser = arguments(__doc__.splitlines()[0])
     parser.add_argument("--batch", type=int, default=256, help="samples of a step")
@@ -123,18 +143,7 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
     per_user = interactions(args.data)
-    items = training_items(per_user)
-    # as many batches as one round takes, so that every candidate sees the same ones
-    prefixes = [prefix_batch(items, args.batch).to(args.device) for _ in range(args.steps)]
-    users = [user_batch(per_user, args.batch).to(args.device) for _ in range(args.steps)]
-    t5 = T5(VOCAB, **MODEL).to(args.device)
-    causal = T5(VOCAB, **MODEL, history_attention="causal", tokens_per_item=LEVELS)
-    peer = t5.to_transformers()
-    rows = {}
-    for kind, bf16 in (("fp32", False), ("bf16", True)):
-        rows[f"transformers, padded, {kind}"] = Training(peer, padded_logits, prefixes, bf16)
-        rows[f"ours, packed, {kind}"] = Training(t5, our_logits, prefixes, bf16)
-        rows[f"ours, causal, {kind}"] = Training(causal.to(args.device), our_logits, users, bf16)
+    rows = candidates(per_user, args.batch, args.steps, args.device)
     rows = {name: training for name, training in rows.items() if args.only in name}
 
     def steps(training: Training):
@@ -143,11 +152,8 @@ def main() -> None:
     times = seconds(
         {name: steps(training) for name, training in rows.items()}, args.rounds, args.clock
     )
-    rates = {}
-    for name in rows:
-        batches = users if "causal" in name else prefixes
-        rates[name] = sum(len(batch.targets) for batch in batches) / times[name]
-    print_rates(rates, len(items))
+    rates = {name: training.targets / times[name] for name, training in rows.items()}
+    print_rates(rates, len(training_items(per_user)))
 
 
 def print_rates(rates: dict[str, float], samples: int) -> None:
