@@ -8,16 +8,19 @@ reaches in the same run; FLOPs are those of the matrix products of a step, backw
 
 from __future__ import annotations
 
+from math import prod
+
 import torch
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.training import Training, candidates
 from benchmarks.workload import arguments, interactions, seconds, table
+from recbole_genrec.model.linear import linear
 
 SIDE = 2048  # of the matrices whose product shows the peak
 GROUPS = {  # group -> parts of the names of its operators, first match first
-    "matrix products": ("mm",),
+    "matrix products": ("mm", "linear"),
     "softmax": ("softmax",),
     "dropout": ("random_", "bernoulli_", "::lt", "::ge", "masked_scale"),
     "norm": ("norm", "rsqrt", "pow"),
@@ -28,10 +31,22 @@ GROUPS = {  # group -> parts of the names of its operators, first match first
 }
 
 
-def peak(bf16: bool, rounds: int) -> float:
+def peak(bf16: bool, rounds: int, clock: str) -> float:
     """FLOPs per second of a square product."""
     a = torch.randn(SIDE, SIDE, dtype=torch.bfloat16 if bf16 else torch.float32)
-    return 2 * SIDE**3 / seconds({"": lambda: a @ a}, rounds)[""]
+    return 2 * SIDE**3 / seconds({"": lambda: linear(a, a)}, rounds, clock)[""]
+
+
+def flops_of_a_step(training: Training) -> int:
+    """Of its matrix products, those that oneDNN multiplies included."""
+
+    def linear_flops(x: torch.Size, weight: torch.Size, *_, **__) -> int:
+        return 2 * prod(x) * weight[0]
+
+    onednn = {torch.ops.mkldnn._linear_pointwise: linear_flops}
+    with FlopCounterMode(display=False, custom_mapping=onednn) as counter:
+        training.step()
+    return counter.get_total_flops()
 
 
 def shares(training: Training) -> dict[str, float]:
@@ -58,13 +73,11 @@ def main() -> None:
     torch.manual_seed(0)
     found = candidates(interactions(args.data), args.batch, 1, "cpu")
     rows = {name: training for name, training in found.items() if "ours" in name}
-    times = seconds({name: row.step for name, row in rows.items()}, args.rounds)
-    peaks = {bf16: peak(bf16, args.rounds) for bf16 in (False, True)}
+    times = seconds({name: row.step for name, row in rows.items()}, args.rounds, args.clock)
+    peaks = {bf16: peak(bf16, args.rounds, args.clock) for bf16 in (False, True)}
     lines = []
     for name, row in rows.items():
-        with FlopCounterMode(display=False) as counter:
-            row.step()
-        flops = counter.get_total_flops()
+        flops = flops_of_a_step(row)
         rate = flops / times[name]
         groups = [f"{share:.0%}" for share in shares(row).values()]
         mflops = f"{flops / row.targets / 1e6:.0f}"
