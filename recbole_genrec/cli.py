@@ -141,6 +141,24 @@ def recommend(arguments: Sequence[str] | None = None) -> None:
     _execute(command)
 
 
+def analyse(arguments: Sequence[str] | None = None) -> None:
+    """look into checkpoints of UniGRec: codebooks, identifiers and collisions, as JSON and PNG"""
+    parser = argparse.ArgumentParser(prog="recbole-genrec analyse", description=analyse.__doc__)
+    option = parser.add_argument
+    option("checkpoints", nargs="+", help="models that training has saved, to be shown together")
+    option("--output", default="analysis", help="folder for the numbers and pictures")
+    option("--collisions", action="store_true", help="also train the tokenizers again, counting")
+    known = parser.parse_args(arguments)
+
+    def command() -> None:
+        from recbole_genrec.evaluator.unigrec_analysis import write_analysis
+
+        write_analysis(known.checkpoints, known.output, known.collisions)
+        print(f"written to {known.output}")
+
+    _execute(command)
+
+
 def prepare(arguments: Sequence[str] | None = None) -> None:
     """turn raw interactions and item texts into a data set for --dataset"""
 
@@ -158,6 +176,7 @@ COMMANDS = {
     "tokenize": tokenize,
     "recommend": recommend,
     "compare": compare,
+    "analyse": analyse,
     "prepare": prepare,
 }
 

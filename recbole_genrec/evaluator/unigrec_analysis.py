@@ -1,16 +1,10 @@
 """What joint training does to codebooks and identifiers: Figures 3, 5 and 6 of UniGRec.
 
 Reference: UniGRec (arXiv 2601.17438), Section 4.4.1 and 4.5.
-
-    python -m recbole_genrec.evaluator.unigrec_analysis saved/UniGRec-ml-100k-1a2b3c4d.pth analysis
-
-With `--collisions` the tokenizer of each checkpoint is trained once more as in its own stage, to
-see how the collisions fall.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections import Counter
 from collections.abc import Sequence
@@ -22,10 +16,18 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from recbole_genrec.errors import InputError
+from recbole_genrec.evaluator.unigrec_plots import (
+    figure_class,
+    plot_codebooks,
+    plot_collisions,
+    plot_identifiers,
+)
 from recbole_genrec.model.soft_identifiers import change_rate, collision_rate
 from recbole_genrec.tokenizer.formats import replacing
 from recbole_genrec.tokenizer.soft_rqvae import SoftRQVAE
 from recbole_genrec.trainer.checkpoint import load_checkpoint
+
+POINTS = 30  # of the tokenizer's own stage, at which its collisions are counted
 
 
 def codebook_analysis(codebooks: Sequence[Tensor], codes: Tensor) -> list[dict[str, Any]]:
@@ -91,8 +93,8 @@ def identifier_changes(before: Tensor, after: Tensor) -> dict[str, Any]:
 class _WatchedSoftRQVAE(SoftRQVAE):
     """Notes the collision rate of `watched` items while `fit` goes on."""
 
-    def watch(self, embeddings: Tensor, points: int) -> None:
-        self.watched, self.points = embeddings, points
+    def watch(self, embeddings: Tensor) -> None:
+        self.watched = embeddings
         self.curve: list[dict[str, float]] = []
 
     def note(self, progress: float) -> None:
@@ -101,17 +103,16 @@ class _WatchedSoftRQVAE(SoftRQVAE):
 
     def loss(self, embeddings: Tensor, progress: float) -> Tensor:
         loss = super().loss(embeddings, progress)  # sets the temperature
-        if progress >= len(self.curve) / self.points:
+        if progress >= len(self.curve) / POINTS:
             self.note(progress)
         return loss
 
 
-def pretraining_collisions(path: str | Path, points: int = 30) -> list[dict[str, float]]:
+def pretraining_collisions(path: str | Path) -> list[dict[str, float]]:
     """Collision rate over the tokenizer's own stage (Figure 3), by training it once more.
 
     Args:
         path: a checkpoint of UniGRec, which has the settings and the item embeddings.
-        points: how often the rate is taken.
 
     Returns:
         `progress`, the share of all steps, and `collision_rate` of each point and of the end.
@@ -126,7 +127,7 @@ def pretraining_collisions(path: str | Path, points: int = 30) -> list[dict[str,
     settings = checkpoint["extra"]["tokenizer_stage"]["settings"]
     tokenizer = _WatchedSoftRQVAE(settings, embeddings.shape[1])
     tokenizer.to("cuda" if torch.cuda.is_available() else "cpu")
-    tokenizer.watch(embeddings[1:], points)
+    tokenizer.watch(embeddings[1:])
     tokenizer.fit(embeddings[1:]).note(1.0)
     return tokenizer.curve
 
@@ -145,7 +146,8 @@ def analyse_checkpoint(path: str | Path) -> dict[str, Any]:
     checkpoint = load_checkpoint(path)
     stage = checkpoint.get("extra", {}).get("tokenizer_stage")
     weights = stage["tokenizer"]["state"] if stage and stage["tokenizer"] else {}
-    codebooks = [weights[name] for name in sorted(weights) if name.startswith("codebooks.")]
+    levels = [int(name.split(".")[1]) for name in weights if name.startswith("codebooks.")]
+    codebooks = [weights[f"codebooks.{level}"] for level in sorted(levels)]
     if not codebooks:
         raise InputError(f"[{path}] has no codebooks: expected a model with a trained tokenizer")
     codes = stage["codes"][1:]
@@ -159,22 +161,29 @@ def analyse_checkpoint(path: str | Path) -> dict[str, Any]:
 
 
 def write_analysis(
-    paths: dict[str, str | Path], folder: str | Path, collisions: bool = False
+    paths: Sequence[str | Path], folder: str | Path, collisions: bool = False
 ) -> dict[str, Any]:
     """Analyse checkpoints and write `analysis.json`, `codebooks.png` and `identifiers.png`.
 
     Args:
-        paths: checkpoints by the names that they have in the pictures, e.g. TIGER and UniGRec.
+        paths: checkpoints; their names without suffix are those in the pictures.
         folder: is made if it does not exist.
         collisions: whether to train the tokenizers again, which adds `pretraining` (see
             `pretraining_collisions`) and `collisions.png`.
 
+    Returns:
+        the analyses by name of the checkpoint, as in the JSON (see `analyse_checkpoint`).
+
     Raises:
-        InputError: for a checkpoint that cannot be analysed.
+        InputError: for a checkpoint that cannot be analysed, or two of the same name.
     """
-    analyses = {name: analyse_checkpoint(path) for name, path in paths.items()}
+    names = [Path(path).stem for path in paths]
+    if len(set(names)) < len(names):
+        raise InputError(f"the checkpoints should have different names, found {names}")
+    figure_class()  # before any long work
+    analyses = {name: analyse_checkpoint(path) for name, path in zip(names, paths, strict=True)}
     if collisions:
-        for name, path in paths.items():
+        for name, path in zip(names, paths, strict=True):
             analyses[name]["pretraining"] = pretraining_collisions(path)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -187,67 +196,3 @@ def write_analysis(
     if collisions:
         plot_collisions(analyses, folder / "collisions.png")
     return analyses
-
-
-def plot_codebooks(analyses: dict[str, dict[str, Any]], path: str | Path) -> None:
-    """Figure 5: one row per model, one panel per level."""
-    columns = max(len(analysis["codebooks"]) for analysis in analyses.values())
-    figure, grid = _figure(len(analyses), columns)
-    for row, (name, analysis) in zip(grid, analyses.items(), strict=True):
-        for panel, (axes, level) in enumerate(zip(row, analysis["codebooks"], strict=False), 1):
-            axes.scatter(*zip(*level["points"], strict=True), s=8, alpha=0.7)
-            entropy, most = level["entropy"], level["max_entropy"]
-            axes.set(title=f"{name}, level {panel}", xlabel=f"entropy {entropy:.2f} of {most:.2f}")
-    _save(figure, path)
-
-
-def plot_identifiers(changes: dict[str, dict[str, Any]], path: str | Path) -> None:
-    """Figure 6: change rate per level, and the share of items by the levels that changed."""
-    figure, grid = _figure(len(changes), 2)
-    for (left, right), (name, change) in zip(grid, changes.items(), strict=True):
-        levels = [str(level) for level in range(1, len(change["change_rate"]) + 1)]
-        left.bar(levels, change["change_rate"])
-        left.set(title=f"{name}: code change rate", xlabel="level", ylim=(0, None))
-        right.bar(list(change["patterns"]), list(change["patterns"].values()))
-        right.set(title=f"{name}: items by changed levels", xlabel="levels", ylim=(0, 1))
-    _save(figure, path)
-
-
-def plot_collisions(analyses: dict[str, dict[str, Any]], path: str | Path) -> None:
-    """Figure 3: collision rate over the tokenizer's own stage, and over joint training."""
-    figure, [[left, right]] = _figure(1, 2)
-    for axes, key, x in ((left, "pretraining", "progress"), (right, "joint_training", "epoch")):
-        for name, analysis in analyses.items():
-            points = [(point[x], point["collision_rate"]) for point in analysis[key]]
-            axes.plot([place for place, _ in points], [rate for _, rate in points], label=name)
-        axes.set(title=key.replace("_", " "), xlabel=x, ylabel="collision rate", ylim=(0, None))
-        axes.legend()
-    _save(figure, path)
-
-
-def _figure(rows: int, columns: int):
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise InputError("plotting needs matplotlib: pip install matplotlib") from error
-    figure = Figure(figsize=(4 * columns, 3.5 * rows), layout="constrained")
-    return figure, figure.subplots(rows, columns, squeeze=False)
-
-
-def _save(figure, path: str | Path) -> None:
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=120, format="png")
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description="Analyse codebooks and identifiers.")
-    parser.add_argument("checkpoints", nargs="+", type=Path)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--collisions", action="store_true", help="train the tokenizers again")
-    given = parser.parse_args()
-    paths = {path.stem: path for path in given.checkpoints}
-    write_analysis(paths, given.folder, given.collisions)
-
-
-if __name__ == "__main__":
-    main()

@@ -8,8 +8,10 @@ import pytest
 import torch
 from sklearn.decomposition import PCA
 
+from recbole_genrec import cli
 from recbole_genrec.errors import InputError
 from recbole_genrec.evaluator.unigrec_analysis import (
+    analyse_checkpoint,
     codebook_analysis,
     identifier_changes,
     principal_axes,
@@ -71,9 +73,10 @@ def test_numbers_and_pictures_of_checkpoints(tmp_path):
     with torch.no_grad():
         model.tokenizer.codebooks[0].copy_(model.tokenizer.codebooks[0].flip(0))
     model.on_epoch_end(0)
-    path = checkpoint_of(model, tmp_path / "UniGRec.pth")
+    paths = [checkpoint_of(model, tmp_path / f"{name}.pth") for name in ("before", "after")]
     folder = tmp_path / "analysis"
-    analyses = write_analysis({"before": path, "after": path}, folder)
+    cli.main(["analyse", *map(str, paths), f"--output={folder}"])
+    analyses = {path.stem: analyse_checkpoint(path) for path in paths}
     assert json.loads((folder / "analysis.json").read_text(encoding="utf-8")) == analyses
     for name in ("codebooks.png", "identifiers.png"):
         assert (folder / name).read_bytes().startswith(PNG)
@@ -94,7 +97,7 @@ def test_collisions_over_both_stages(tmp_path):
     codes = tokenizer.fit(model.item_embeddings[1:]).encode(model.item_embeddings[1:])
     model.on_epoch_end(0)
     path = checkpoint_of(model, tmp_path / "UniGRec.pth")
-    analyses = write_analysis({"UniGRec": path}, tmp_path / "analysis", collisions=True)
+    analyses = write_analysis([path], tmp_path / "analysis", collisions=True)
     assert (tmp_path / "analysis" / "collisions.png").read_bytes().startswith(PNG)
     curve = analyses["UniGRec"]["pretraining"]
     progress = [point["progress"] for point in curve]
@@ -107,5 +110,20 @@ def test_a_checkpoint_without_codebooks_is_refused(tmp_path):
     path = tmp_path / "SASRec.pth"
     save_checkpoint({"config": {}, "state_dict": {}}, path)
     with pytest.raises(InputError, match="SASRec.pth.* has no codebooks"):
-        write_analysis({"SASRec": path}, tmp_path / "analysis")
+        write_analysis([path], tmp_path / "analysis")
     assert not (tmp_path / "analysis").exists()
+
+
+def test_the_levels_of_codebooks_are_in_the_order_of_numbers(tmp_path):
+    codebooks = {f"codebooks.{level}": torch.randn(2 + level, 3) for level in range(11)}
+    codes = torch.stack([torch.randint(2 + level, (5,)) for level in range(11)], dim=1)
+    stage = {"tokenizer": {"state": codebooks}, "codes": codes}
+    path = tmp_path / "deep.pth"
+    save_checkpoint({"config": {}, "state_dict": {}, "extra": {"tokenizer_stage": stage}}, path)
+    sizes = [len(level["points"]) for level in analyse_checkpoint(path)["codebooks"]]
+    assert sizes == list(range(2, 13))
+
+
+def test_checkpoints_of_the_same_name_are_refused(tmp_path):
+    with pytest.raises(InputError, match=r"different names, found \['a', 'a'\]"):
+        write_analysis([tmp_path / "a.pth", tmp_path / "b" / "a.pth"], tmp_path / "analysis")
