@@ -195,6 +195,12 @@ DATASETS_BY_TYPE = {
     ModelType.KNOWLEDGE: KnowledgeDataset,
 }
 
+# What a loaded data set depends on beside the settings that RecBole lists as those of the data set.
+LOADING_SETTINGS = (
+    *("seed", "repeatable", "eval_args", "encoding", "numerical_features", "discretization"),
+    *("kg_reverse_r", "entity_kg_num_interval", "relation_kg_num_interval"),
+)
+
 
 def load_dataset(config: Config) -> RepairedDataset:
     """Load, filter and number the data set of `config`, or read the result back if it was saved.
@@ -212,11 +218,12 @@ def load_dataset(config: Config) -> RepairedDataset:
     file = Path(config["dataset_save_path"] or default)
     if file.is_file():
         dataset = pickle.loads(file.read_bytes())
-        settings = [*config.parameters["Dataset"], "seed", "repeatable"]
+        settings = [*config.parameters["Dataset"], *LOADING_SETTINGS]
         if type(dataset) is dataset_class and all(
             config[key] == dataset.config[key] for key in settings
         ):
             getLogger().info(set_color("Load filtered dataset from", "pink") + f": [{file}]")
+            dataset.config = config
             return dataset
     with named_refusals():
         dataset = dataset_class(config)

@@ -193,5 +193,12 @@ def test_saved_dataset_is_read_back_unless_its_settings_changed(tmp_path, monkey
     monkeypatch.setattr(GenRecDataset, "_load_data", lambda *_: pytest.fail("loaded from scratch"))
     again = load_dataset(sequential(data_path, epochs=5))
     assert again.inter_feat.equals(first.inter_feat)
-    with pytest.raises(pytest.fail.Exception):
-        load_dataset(sequential(data_path, item_inter_num_interval="[2,inf)"))
+    assert again.config["epochs"] == 5
+    shares = {"split": {"RS": [0.5, 0.25, 0.25]}, "group_by": "user", "order": "TO"}
+    for change in (
+        {"item_inter_num_interval": "[2,inf)"},
+        {"eval_args": shares},
+        {"encoding": "latin-1"},
+    ):
+        with pytest.raises(pytest.fail.Exception):
+            load_dataset(sequential(data_path, **change))
