@@ -59,7 +59,9 @@ setup(
         "torch>=2.4",
         "transformers>=4.40",
         "faiss-cpu>=1.8",
+        "filelock>=3.8",
         "jinja2>=3.0",
+        "markupsafe>=2.0",
     ],
     extras_require={
         "text": TEXT,
