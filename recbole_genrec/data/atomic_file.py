@@ -39,9 +39,15 @@ def read_header(
 
 
 def read_atomic_file(
-    path: str | Path, columns: Iterable[str], separator: str, encoding: str | None = None
+    path: str | Path,
+    columns: Iterable[str],
+    separator: str,
+    encoding: str | None = None,
+    as_text: bool = False,
 ) -> pd.DataFrame:
     """The given columns: float64 where the type is `float`, else text, missing cells NaN.
+
+    With `as_text` numbers are text too, as they are written in the file.
 
     Quotation marks are part of the text. In text only the empty cell is missing, so that an item
     called `NA` stays.
@@ -50,7 +56,7 @@ def read_atomic_file(
         InputError: naming the file and what cannot be read in it.
     """
     header = read_header(path, separator, encoding)
-    floats = [name for name in columns if header[name] == FeatureType.FLOAT]
+    floats = [] if as_text else [name for name in columns if header[name] == FeatureType.FLOAT]
     try:
         return pd.read_csv(
             path,

@@ -4,12 +4,12 @@ RecBole's loaded item features are no source of text: words are remapped to ids 
 are cut. The file itself has neither fault.
 """
 
-import csv
 from logging import getLogger
 from pathlib import Path
 
 import pandas as pd
 
+from recbole_genrec.data.atomic_file import read_atomic_file, read_header
 from recbole_genrec.errors import InputError
 
 FIELD_JOINER = ", "
@@ -70,25 +70,10 @@ def _read_text_columns(config, item_tokens: list[str]) -> pd.DataFrame:
             f"Item texts are needed but there is no file {path}. Give it, or instead of texts "
             "`item_embedding_file` or `sid_file`."
         )
-    separator, encoding = config["field_separator"], config["encoding"] or "utf-8"
-    try:
-        with open(path, encoding=encoding) as file:
-            header = file.readline().rstrip("\r\n").split(separator)
-        columns = [field.split(":")[0] for field in header]  # "title:token_seq" -> "title"
-        fields = _present_fields(path, id_field, _wanted_fields(config), columns)
-        table = pd.read_csv(
-            path,
-            sep=separator,
-            header=0,
-            names=columns,
-            usecols=[id_field, *fields],
-            index_col=False,
-            dtype=str,
-            quoting=csv.QUOTE_NONE,  # a quotation mark in an atomic file is part of the title
-            encoding=encoding,
-        )
-    except (UnicodeDecodeError, pd.errors.ParserError) as error:
-        raise InputError(f"{path} cannot be read as an atomic file: {error}") from error
+    separator, encoding = config["field_separator"], config["encoding"]
+    header = read_header(path, separator, encoding)
+    fields = _present_fields(path, id_field, _wanted_fields(config), list(header))
+    table = read_atomic_file(path, [id_field, *fields], separator, encoding, as_text=True)
     table = table[table[id_field].notna()].set_index(id_field)
     repeated = table.index[table.index.duplicated()].unique().tolist()
     if repeated:

@@ -85,12 +85,25 @@ def test_real_beauty(real_data):
             "Éclat de Rose",
             id="one of two columns is there",
         ),
+        pytest.param(
+            "item_id",
+            ["title", "price"],
+            "\ufeffitem_id:token\ttitle:token\tprice:float\nB1\tNone\t12.50\n",
+            "None, 12.50",
+            id="a byte order mark, a title that pandas takes for nothing, a price as written",
+        ),
     ],
 )
 def test_columns_of_known_files(tmp_path, id_field, fields, file, expected):
     write_items(tmp_path, file)
     config = settings(tmp_path, ITEM_ID_FIELD=id_field, item_text_fields=fields)
     assert read_item_texts(config, ["[PAD]", "B1"]) == ["", expected]
+
+
+def test_items_are_called_as_in_the_data_set(tmp_path):
+    write_items(tmp_path, "item_id:token\ttitle:token\nNA\tSalt\nnull\tNULL\n")
+    config = settings(tmp_path, item_text_fields=["title"])
+    assert read_item_texts(config, ["[PAD]", "null", "NA"]) == ["", "NULL", "Salt"]
 
 
 def test_other_separators(tmp_path):
@@ -134,7 +147,7 @@ def test_items_without_text_are_counted_and_named(tmp_path, caplog):
         (
             "item_id:token\ttitle:token\n1\tÉclat\n",
             {"item_text_fields": ["title"], "encoding": "ascii"},
-            r"toy\.item cannot be read as an atomic file: .*codec can't decode",
+            r"toy\.item: .*codec can't decode",
         ),
     ],
 )
