@@ -26,7 +26,7 @@ from recbole_genrec.errors import InputError
 from recbole_genrec.recommendations import Recommendations, collect_recommendations
 from recbole_genrec.stage_cache import hash_file
 from recbole_genrec.tokenizer.formats import replacing
-from recbole_genrec.trainer.trainer import run_fingerprint
+from recbole_genrec.trainer.fingerprint import ENVIRONMENT_KEYS, run_fingerprint
 
 RESULT = "result.json"
 RECOMMENDATIONS = "recommendations.npz"
@@ -243,10 +243,14 @@ def results_root(config) -> Path:
 
 
 def data_files(config) -> dict[str, str]:
-    """SHA-256 of the files that a run reads: those of its data set and those named in settings."""
-    files = list(Path(config["data_path"]).glob(f"{config['dataset']}.*"))
-    files += [Path(value) for value in config.as_dict().values() if isinstance(value, str)]
-    return {path.name: hash_file(path) for path in files if _is_file(path)}
+    """SHA-256 of the files that a run reads: name of a file of the data set, or setting -> hash."""
+    files = {path.name: path for path in Path(config["data_path"]).glob(f"{config['dataset']}.*")}
+    files |= {
+        key: Path(os.path.expanduser(value))
+        for key, value in config.as_dict().items()
+        if isinstance(value, str) and key not in ENVIRONMENT_KEYS
+    }
+    return {name: hash_file(path) for name, path in files.items() if _is_file(path)}
 
 
 def _is_file(path: Path) -> bool:

@@ -1,5 +1,6 @@
 """What a run leaves behind: whole runs of three kinds of models, and runs that end badly."""
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from recbole_genrec.recommendations import Recommendations
 from recbole_genrec.results import (
     RECOMMENDATIONS,
     RESULT,
+    data_files,
     find_finished,
     load_finished,
     load_result,
@@ -21,7 +23,7 @@ from recbole_genrec.results import (
     recorded_run,
     write_json,
 )
-from recbole_genrec.trainer.trainer import run_fingerprint
+from recbole_genrec.trainer.fingerprint import run_fingerprint
 from tests.made_up_runs import made_up_recommendations, write_run
 from tests.runs import NAME, toy_config, write_toy
 
@@ -145,6 +147,23 @@ def test_nothing_is_overwritten_and_the_same_settings_are_found_again(tmp_path):
     with open(data_path / NAME / f"{NAME}.inter", "a") as file:
         file.write("u0\ti1\t3\t99999\n")
     assert find_finished(config) is None  # other data
+
+
+def test_files_of_one_name_count_each_and_home_is_found(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    data_path = write_toy(tmp_path, missing=False)
+    settings = {}
+    for key in ("item_embedding_file", "sid_file"):
+        (tmp_path / key).mkdir()
+        settings[key] = f"~/{key}/ids.txt"
+        (tmp_path / key / "ids.txt").write_text(key)
+    (tmp_path / "last.pth").write_text("where it goes on from is no data")
+    config = config_of("TIGER", data_path, resume=str(tmp_path / "last.pth"), **settings)
+    found = data_files(config)
+    assert {key: found.pop(key) for key in settings} == {
+        key: hashlib.sha256(key.encode()).hexdigest() for key in settings
+    }
+    assert set(found) == {path.name for path in (data_path / NAME).iterdir()}
 
 
 @pytest.mark.parametrize("error", [RuntimeError("CUDA out of memory"), KeyboardInterrupt()])

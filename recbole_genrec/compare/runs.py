@@ -16,10 +16,10 @@ from recbole_genrec.errors import InputError
 from recbole_genrec.evaluator.significance import metric_per_user
 from recbole_genrec.recommendations import Recommendations, align
 from recbole_genrec.results import RESULT, load_finished, load_result
-from recbole_genrec.trainer.trainer import ENVIRONMENT_KEYS
+from recbole_genrec.trainer.fingerprint import ENVIRONMENT_KEYS
 
 COMPARISON = "comparison.json"
-NO_SETTINGS = {*ENVIRONMENT_KEYS, "seed", "results_dir"}  # in which runs of one model may differ
+NO_SETTINGS = {*ENVIRONMENT_KEYS, "seed"}  # in which runs of one model may differ
 
 
 @dataclass

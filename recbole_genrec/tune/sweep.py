@@ -19,7 +19,7 @@ from recbole_genrec.registry import get_model, nearest
 from recbole_genrec.results import data_files, results_root
 from recbole_genrec.stage_cache import hash_texts
 from recbole_genrec.tokenizer.formats import replacing
-from recbole_genrec.trainer.trainer import ENVIRONMENT_KEYS, run_fingerprint
+from recbole_genrec.trainer.fingerprint import ENVIRONMENT_KEYS, run_fingerprint
 from recbole_genrec.tune.space import Parameter, grid, read_space
 
 ALGORITHMS = ("exhaustive", "random", "bayes")
