@@ -84,7 +84,7 @@ class RunRecorder:
             "hardware": hardware(config["device"]),
             "seconds": {},
         }
-        self.folder = _new_folder(config) if rank() == 0 else None
+        self.folder = new_folder(results_root(config), run_name(config)) if rank() == 0 else None
         self._write()
 
     def record_preparation(self, model, train_data) -> None:
@@ -260,11 +260,10 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def _new_folder(config) -> Path:
-    """Make the folder of a new run; a number tells it from earlier runs with the same settings."""
-    name = run_name(config)
+def new_folder(root: str | os.PathLike, name: str) -> Path:
+    """Make a folder of this name, or with a number behind it where there are such already."""
     for candidate in chain([name], (f"{name}-{number}" for number in count(2))):
-        folder = results_root(config) / candidate
+        folder = Path(root) / candidate
         try:
             folder.mkdir(parents=True)
         except FileExistsError:

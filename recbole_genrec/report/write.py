@@ -6,7 +6,6 @@ import os
 import sys
 from collections.abc import Mapping
 from datetime import datetime
-from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from recbole_genrec.report.tables import (
     significance_table,
     to_csv,
 )
-from recbole_genrec.results import write_json
+from recbole_genrec.results import new_folder, write_json
 from recbole_genrec.tokenizer.formats import replacing
 
 
@@ -56,7 +55,8 @@ def write_report(comparison: Mapping[str, Any], root: str | os.PathLike) -> Path
         "tables.tex": report_text(comparison, "latex"),
         "results.csv": to_csv(results_table(comparison)),
     }
-    folder = _new_folder(Path(root), f"comparison-{comparison['dataset']}")
+    now = f"{datetime.now():%Y-%m-%d_%H-%M-%S}"
+    folder = new_folder(root, f"comparison-{comparison['dataset']}-{now}")
     write_json(folder / COMPARISON, comparison)
     for name, text in texts.items():
         with replacing(folder / name) as temporary:
@@ -81,13 +81,3 @@ def report_text(comparison: Mapping[str, Any], form: str) -> str:
     lines = [conclusion(comparison), "; ".join(circumstances(comparison)), *notes]
     parts.append("\n".join(prefix + " ".join(line.split()) for line in lines))
     return "\n\n".join(parts) + "\n"
-
-
-def _new_folder(root: Path, name: str) -> Path:
-    name = f"{name}-{datetime.now():%Y-%m-%d_%H-%M-%S}"
-    for candidate in chain([name], (f"{name}-{number}" for number in count(2))):
-        try:
-            (root / candidate).mkdir(parents=True)
-        except FileExistsError:
-            continue
-        return root / candidate
