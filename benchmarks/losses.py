@@ -13,7 +13,6 @@ import copy
 import itertools
 
 import torch
-import torch.nn.functional as F
 
 from benchmarks.workload import (
     CODES,
@@ -28,7 +27,7 @@ from benchmarks.workload import (
     training_items,
 )
 from recbole_genrec.loss import LOSSES, LossContext, build_loss
-from recbole_genrec.model.t5 import T5
+from recbole_genrec.model.t5 import T5, shift_right
 
 CASES = {name: {"loss": name} for name in LOSSES}
 CASES["token_weighted, exact"] = {"loss": "token_weighted", "scaled_logits": True}
@@ -45,7 +44,7 @@ class Training:
 
     def step(self) -> None:
         tokens, lengths, labels = next(self.batches)
-        inputs = F.pad(labels[:, :-1], (1, 0))
+        inputs = shift_right(labels)
         logits = self.t5(self.t5.embedding(tokens), lengths, inputs)
         without_history = None
         if self.loss.needs_history_free:  # all targets after one history, a single padding token

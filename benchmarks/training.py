@@ -27,7 +27,7 @@ from benchmarks.workload import (
     table,
     training_items,
 )
-from recbole_genrec.model.t5 import T5
+from recbole_genrec.model.t5 import T5, shift_right
 
 
 @dataclass
@@ -42,7 +42,7 @@ class Batch:
 
     @property
     def inputs(self) -> torch.Tensor:
-        return F.pad(self.targets[:, :-1], (1, 0))
+        return shift_right(self.targets)
 
     def to(self, device: str) -> Batch:
         """Tokens on the device; lengths stay on the host, where the packing is planned."""

@@ -47,7 +47,6 @@ NOT_NEGATIVE = (
 )
 SHARES = (
     "warmup_ratio",
-    "dropout_rate",
     "hidden_dropout_prob",
     "attn_dropout_prob",
     "dropout_prob",
@@ -163,6 +162,7 @@ def check_ranges(settings: Mapping[str, Any]) -> None:
         (POSITIVE, "an integer >= 1", lambda value: value >= 1),
         (NOT_NEGATIVE, ">= 0 and finite", lambda value: value >= 0 and isfinite(value)),
         (SHARES, "between 0 and 1", lambda value: 0 <= value <= 1),
+        (("dropout_rate",), "at least 0 and below 1", lambda value: 0 <= value < 1),
         (("seed",), "an integer from 0 to 2^32 - 1", lambda value: 0 <= value < 2**32),
     ):
         for key in keys:

@@ -20,7 +20,7 @@ def config(model="SASRec", **settings):
         ({"model": "TIGER", "d_model": 16.5}, r"d_model should be an integer, found \[16.5\]"),
         ({"model": "TIGER", "d_model": ""}, r"d_model should be an integer, found \[\]"),
         ({"model": "TIGER", "num_heads": 0}, r"num_heads should be an integer >= 1, found \[0\]"),
-        ({"model": "TIGER", "dropout_rate": 1.5}, r"dropout_rate should be between 0 and 1"),
+        ({"model": "TIGER", "dropout_rate": 1}, r"dropout_rate should be at least 0 and below 1"),
         ({"model": "TIGER", "clip_grad_norm": 1}, r"clip_grad_norm should be a dict or None, fo"),
         ({"model": "TIGER", "history_attention": "Causal"}, r"\[Causal\] .* mean \[causal\]\?"),
         ({"model": "TIGER", "tokenizer": "RQVEA"}, r"tokenizer \[RQVEA\] .* mean \[RQVAE\]\?"),

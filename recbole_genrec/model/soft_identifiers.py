@@ -78,12 +78,6 @@ def fill_dedicated(group: Tensor, dedicated: Tensor, size: int) -> Tensor:
     return filled
 
 
-def codes_of_tokens(tokens: Tensor, codebook_sizes: Sequence[int]) -> Tensor:
-    """Codes `[n_items, L]` of tokens `[n_items, L]`: the inverse of `SemanticIDs.tokens`."""
-    first = torch.tensor([1, *codebook_sizes[:-1]], device=tokens.device).cumsum(0)
-    return (tokens - first).clamp(min=0)  # the padding item has token 0 and code 0
-
-
 def collision_rate(codes: Tensor) -> float:
     """One minus the share of distinct rows among codes `[n, L]` (Section 4.4.1)."""
     return 1 - len(codes.unique(dim=0)) / len(codes)

@@ -183,8 +183,7 @@ class T5(nn.Module):
         self, history: torch.Tensor, lengths: torch.Tensor, targets: torch.Tensor
     ) -> torch.Tensor:
         """Log-probability [batch] of each history's target tokens [batch, L]."""
-        inputs = F.pad(targets[:, :-1], (1, 0))
-        log_probs = self(history, lengths, inputs).float().log_softmax(-1)
+        log_probs = self(history, lengths, shift_right(targets)).float().log_softmax(-1)
         return log_probs.gather(-1, targets.unsqueeze(-1)).sum((1, 2))
 
     @torch.no_grad()
@@ -289,3 +288,8 @@ class T5(nn.Module):
 
     def _dropout(self, x: torch.Tensor) -> torch.Tensor:
         return dropout(x, self.dropout_rate, self.training)
+
+
+def shift_right(labels: torch.Tensor) -> torch.Tensor:
+    """Decoder inputs [batch, L] for labels [batch, L]: 0, then all labels but the last."""
+    return F.pad(labels[:, :-1], (1, 0))

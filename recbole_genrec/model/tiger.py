@@ -8,6 +8,7 @@ Reference:
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -19,7 +20,7 @@ from torch import Tensor
 from recbole_genrec.decoding.trie import ItemTrie
 from recbole_genrec.errors import InputError
 from recbole_genrec.loss import LossContext, build_loss, loss_without_data
-from recbole_genrec.model.t5 import T5
+from recbole_genrec.model.t5 import T5, shift_right
 from recbole_genrec.tokenizer.semantic_ids import SemanticIDs
 
 
@@ -53,7 +54,7 @@ class TIGER(SequentialRecommender):
                 f"{config['model']} needs a data set with semantic IDs: load it with "
                 "recbole_genrec.quick_start.prepare_data, or call run_recbole_genrec"
             )
-        self.tokenizer_stage = dataset.tokenizer_stage
+        self.tokenizer_stage = replace(dataset.tokenizer_stage)  # which other models may share
         self.beam_size = config["beam_size"]
         self.history_attention = config["history_attention"]
 
@@ -75,7 +76,7 @@ class TIGER(SequentialRecommender):
         self.loss = build_loss(config, self._loss_context())
         self.objective_weights: dict[int, dict[str, float]] = {}  # per epoch, of losses that mix
         self._trie: ItemTrie | None = None
-        self.register_load_state_dict_post_hook(TIGER._forget_trie)
+        self.register_load_state_dict_post_hook(TIGER._follow_item_tokens)
 
     def _loss_context(self) -> LossContext:
         stage = self.tokenizer_stage
@@ -86,8 +87,13 @@ class TIGER(SequentialRecommender):
             target_counts=self.target_counts,
         )
 
-    def _forget_trie(self, _incompatible_keys=None) -> None:
+    def _follow_item_tokens(self, _incompatible_keys) -> None:
+        """After weights were loaded: the semantic IDs are those of their item_tokens."""
         self._trie = None
+        sizes = self.tokenizer_stage.semantic_ids.codebook_sizes
+        loaded = SemanticIDs.from_tokens(self.item_tokens.cpu(), sizes)
+        if not torch.equal(loaded.codes, self.tokenizer_stage.semantic_ids.codes.cpu()):
+            self.set_semantic_ids(loaded)
 
     @property
     def tokens_per_item(self) -> int:
@@ -200,13 +206,13 @@ class TIGER(SequentialRecommender):
         self.tokenizer_stage.semantic_ids = semantic_ids
         self.item_tokens.copy_(semantic_ids.tokens)
         self.loss.set_context(self._loss_context())
-        self._forget_trie()
+        self._trie = None
 
     def add_items(self, tokens: Tensor, embeddings: Tensor) -> None:
         """Append items to recommend: tokens `[m, L]` of their IDs, item embeddings `[m, d]`."""
         self.item_tokens = torch.cat([self.item_tokens, tokens.to(self.item_tokens.device)])
         self.n_items = len(self.item_tokens)
-        self._forget_trie()
+        self._trie = None
 
     def compile_layers(self) -> None:
         self.t5.compile_layers()
@@ -232,8 +238,3 @@ class TIGER(SequentialRecommender):
     def load_extra(self, extra: dict[str, Any]) -> None:
         """Take over what `extra_checkpoint` has noted of training."""
         self.objective_weights = dict(extra["objective_weights"])
-
-
-def shift_right(labels: Tensor) -> Tensor:
-    """Decoder inputs `[batch, L]` for labels `[batch, L]`: 0, then all labels but the last."""
-    return torch.nn.functional.pad(labels[:, :-1], (1, 0))

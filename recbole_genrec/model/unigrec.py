@@ -10,7 +10,6 @@ Reference:
 from __future__ import annotations
 
 from copy import deepcopy
-from dataclasses import replace
 from logging import getLogger
 from typing import Any, NamedTuple
 
@@ -22,14 +21,13 @@ from torch.nn import functional as F
 from recbole_genrec.model.collaborative_distillation import CollaborativeDistillation
 from recbole_genrec.model.soft_identifiers import (
     change_rate,
-    codes_of_tokens,
     collision_rate,
     follow_codes,
     soft_token_embeddings,
 )
-from recbole_genrec.model.tiger import TIGER, shift_right
+from recbole_genrec.model.t5 import shift_right
+from recbole_genrec.model.tiger import TIGER
 from recbole_genrec.model.unigrec_checks import check_unigrec
-from recbole_genrec.tokenizer.semantic_ids import SemanticIDs
 
 CHUNK = 16384  # items whose assignment probabilities are held at a time
 
@@ -72,9 +70,8 @@ class UniGRec(TIGER):
     def __init__(self, config, dataset):
         super().__init__(config, dataset)
         stage = self.tokenizer_stage
-        # the stage may be shared with other models: this one trains its own tokenizer
-        self.tokenizer_stage = replace(stage, tokenizer=deepcopy(stage.tokenizer))
-        self.tokenizer = self.tokenizer_stage.tokenizer
+        stage.tokenizer = deepcopy(stage.tokenizer)  # which other models may share
+        self.tokenizer = stage.tokenizer
         embeddings = stage.item_embeddings
         if embeddings is None:  # restored from a checkpoint, which will bring them
             embeddings = torch.zeros(self.n_items, self.tokenizer.dim)
@@ -102,7 +99,6 @@ class UniGRec(TIGER):
         self.identifier_history: list[dict[str, Any]] = []
         self._soft_items: tuple[list, Tensor] | None = None
         self.register_load_state_dict_pre_hook(UniGRec._leave_out_distillation)
-        self.register_load_state_dict_post_hook(UniGRec._follow_item_tokens)
 
     # ---- soft identifiers
 
@@ -224,12 +220,6 @@ class UniGRec(TIGER):
             f"Hard identifiers after epoch {epoch}: {record['collision_rate']:.2%} collisions, "
             f"changed at each level: {changes}"
         )
-
-    def _follow_item_tokens(self, _incompatible_keys) -> None:
-        """After other weights were loaded: bring all semantic IDs in line with their tokens."""
-        if self.target_counts.any():  # otherwise the model only recommends, with a stage of its own
-            sizes = self.tokenizer_stage.semantic_ids.codebook_sizes
-            self.set_semantic_ids(SemanticIDs(codes_of_tokens(self.item_tokens, sizes), sizes))
 
     def add_items(self, tokens: Tensor, embeddings: Tensor) -> None:
         """Append items with semantic IDs of tokens `[m, L + 1]` and item embeddings `[m, d]`."""

@@ -84,6 +84,12 @@ class SemanticIDs:
         tokens[0] = 0
         return tokens
 
+    @classmethod
+    def from_tokens(cls, tokens: Tensor, codebook_sizes: Sequence[int]) -> "SemanticIDs":
+        """The semantic IDs whose `tokens` these are, `[n_items, L]`."""
+        first = torch.tensor([1, *codebook_sizes[:-1]], device=tokens.device).cumsum(0)
+        return cls((tokens - first).clamp(min=0), codebook_sizes)  # padding: token 0 and code 0
+
     def save(self, path: str | os.PathLike) -> None:
         """Writes a file that `load` reads back; an existing one is never left half-written."""
         with replacing(path) as temporary:

@@ -47,6 +47,8 @@ def explained_memory(config) -> Iterator[None]:
     """
     try:
         yield
+    except RunError:  # explained within
+        raise
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
         lacking = isinstance(error, (torch.OutOfMemoryError, MemoryError))
         if not lacking and not any(words in str(error) for words in CPU_MEMORY):

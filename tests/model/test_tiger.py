@@ -8,7 +8,8 @@ import torch
 from recbole.data.interaction import Interaction
 
 from recbole_genrec.errors import InputError
-from recbole_genrec.model.tiger import TIGER, shift_right
+from recbole_genrec.model.t5 import shift_right
+from recbole_genrec.model.tiger import TIGER
 from recbole_genrec.tokenizer.semantic_ids import SemanticIDs
 from recbole_genrec.tokenizer_stage import TokenizerStage
 from tests.runs import prepare, toy_config, write_toy
@@ -161,9 +162,15 @@ def test_other_semantic_ids_change_labels_and_trie():
 
 @torch.no_grad()
 def test_a_loaded_state_brings_its_semantic_ids():
-    model, other, interaction = tiger(), tiger(), histories()
+    model, interaction = tiger(), histories()
+    codes = torch.arange(N_ITEMS - 1)
+    dataset = catalogue(torch.stack([codes // 25, codes // 5 % 5, codes % 5], dim=1), [5, 5, 5])
+    other = TIGER(CONFIG, dataset).eval()
+    own_ids = dataset.tokenizer_stage.semantic_ids
     other.recommend(interaction, k=5)  # builds the trie of its own
     other.load_state_dict(model.state_dict())
+    assert torch.equal(other.tokenizer_stage.semantic_ids.tokens, model.item_tokens)
+    assert dataset.tokenizer_stage.semantic_ids is own_ids  # of further models
     items, scores = model.recommend(interaction, k=60)
     assert torch.equal(other.recommend(interaction, k=60)[0], items)
     assert torch.equal(other.recommend(interaction, k=60)[1], scores)

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from recbole_genrec.model.tiger import TIGER, shift_right
+from recbole_genrec.model.t5 import shift_right
+from recbole_genrec.model.tiger import TIGER
 from recbole_genrec.model.unigrec import UniGRec, history_means
 from recbole_genrec.tokenizer.semantic_ids import SemanticIDs
 from recbole_genrec.tokenizer_stage import TokenizerStage

@@ -172,6 +172,7 @@ def test_a_good_checkpoint_beside_a_damaged_last_one_will_do(tmp_path):
     [
         torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"),
         RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+        RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes"),
         MemoryError(),
     ],
 )
@@ -179,8 +180,11 @@ def test_a_good_checkpoint_beside_a_damaged_last_one_will_do(tmp_path):
 def test_out_of_memory_names_the_settings_that_lower_it(run, monkeypatch, error, method):
     fail_at(monkeypatch, 1, error, method)
     trainer = new_trainer(run)
-    with pytest.raises(RunError, match=r"train_batch_size \[32\].*eval_batch_size \[4096\]"):
+    with pytest.raises(
+        RunError, match=r"train_batch_size \[32\].*eval_batch_size \[4096\]"
+    ) as found:
         trainer.fit(run.train, run.valid)
+    assert str(found.value).count("out of memory on") == 1
 
 
 def test_real_lack_of_memory_is_recognised(run):
