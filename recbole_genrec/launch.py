@@ -10,6 +10,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import wait
 from time import monotonic
 from typing import Any
@@ -49,13 +50,15 @@ def run_on_processes(config, function: Callable, *arguments: Any) -> Any:
         sender.close()
         processes.append(process)
         receivers.append(receiver)
-    try:
-        interrupted = _wait_for(processes)
-    finally:
-        for process in processes:
-            process.kill()
-            process.join()
-    outcomes = [_received(receiver) for receiver in receivers]
+    with ThreadPoolExecutor(len(processes)) as readers:  # what a pipe cannot hold is read at once
+        received = readers.map(_received, receivers)
+        try:
+            interrupted = _wait_for(processes)
+        finally:
+            for process in processes:
+                process.kill()
+                process.join()
+    outcomes = list(received)
     if all(outcome and outcome[0] for outcome in outcomes):
         return outcomes[0][1]
     errors = [outcome[1] for outcome in outcomes if outcome and not outcome[0]]
@@ -113,8 +116,8 @@ def _wait_for(processes: list) -> bool:
 
 def _received(receiver) -> tuple[bool, Any] | None:
     try:
-        return receiver.recv() if receiver.poll() else None
-    except EOFError:
+        return receiver.recv()
+    except (EOFError, OSError):  # it has ended without a word, or within one
         return None
 
 

@@ -103,6 +103,20 @@ def test_a_run_that_was_interrupted_and_killed_ends_as_if_it_had_not_been(folder
     assert_same(essence(again), essence(expected))
 
 
+def test_a_long_answer_comes_back():
+    """It is longer than a pipe holds, so that its process does not end before it is read."""
+
+    def too_late(*_):
+        raise TimeoutError
+
+    signal.signal(signal.SIGALRM, too_late)
+    signal.alarm(60)
+    try:
+        assert on_ranks(2, bytes, 300_000) == bytes(300_000)
+    finally:
+        signal.alarm(0)
+
+
 @pytest.mark.parametrize(
     ("kind", "error", "message"),
     [
