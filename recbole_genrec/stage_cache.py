@@ -18,8 +18,6 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from recbole_genrec.errors import InputError
-
 MANIFEST = "manifest.json"
 FORMAT = 1  # of everything below a cache folder; older ones are rebuilt
 
@@ -42,8 +40,9 @@ class CacheFolder:
         """Have the result on disk, whoever builds it.
 
         Args:
-            build: writes the files of the result into the folder it is given. After an interrupted
-                attempt it is given that attempt's folder, to go on where that one stopped.
+            build: writes the files of the result into the folder it is given. After an attempt
+                that was interrupted or failed it is given that attempt's folder, to go on where
+                that one stopped.
 
         Returns:
             True if it was built here and now, False if it was there.
@@ -68,11 +67,7 @@ class CacheFolder:
     def _build(self, build: Callable[[Path], None]) -> None:
         building = self.path.with_name(f"{self.path.name}.building")
         building.mkdir(exist_ok=True)
-        try:
-            build(building)
-        except InputError:  # these settings and files will never make a result
-            shutil.rmtree(building)
-            raise
+        build(building)
         files = {path.name: hash_file(path) for path in sorted(building.iterdir())}
         manifest = {"identity": self.identity, "files": files}
         (building / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from recbole_genrec.errors import InputError
 from recbole_genrec.stage_cache import MANIFEST, CacheFolder, hash_texts
 
 FILES = {"first.bin": b"x" * 5000, "second.bin": b"y"}
@@ -99,14 +100,15 @@ def test_broken_folder_is_rebuilt(tmp_path, caplog, damage, reason):
     assert cache_folder(tmp_path).ensure(build) is False
 
 
-def test_interrupted_build_is_continued(tmp_path):
+@pytest.mark.parametrize("end", [KeyboardInterrupt, InputError])  # such as a hub out of reach
+def test_interrupted_build_is_continued(tmp_path, end):
     folder = cache_folder(tmp_path)
 
     def interrupted(building):
         (building / "first.bin").write_bytes(b"half")
-        raise KeyboardInterrupt
+        raise end
 
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(end):
         folder.ensure(interrupted)
     assert not folder.path.exists()
 
