@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -105,15 +106,14 @@ class Recommender:
                 raise InputError("allowed_items is empty: expected at least one item")
             trie = trie.restrict(torch.tensor(allowed))
         results: list[list[dict[str, Any]]] = [[] for _ in known]
-        answered = [number for number, history in enumerate(known) if history]
-        for start in range(0, len(answered), batch_size):
-            numbers = answered[start : start + batch_size]
+        excluded = [set(history) if exclude_history else set() for history in known]
+        enough = [max(top_k + len(items), self.model.beam_size) for items in excluded]
+        widths = [min(width, trie.num_items) for width in enough]
+        for numbers in _batches(known, widths, batch_size):
             batch = [known[number] for number in numbers]
-            excluded = [set(history) if exclude_history else set() for history in batch]
-            beams = min(top_k + max(map(len, excluded)), trie.num_items)
-            found = zip(*self._search(batch, beams, trie), excluded, strict=True)
+            found = zip(*self._search(batch, widths[numbers[0]], trie), strict=True)
             for number, row in zip(numbers, found, strict=True):
-                results[number] = self._describe(*row, top_k)
+                results[number] = self._describe(*row, excluded[number], top_k)
         return results
 
     @torch.no_grad()
@@ -163,6 +163,15 @@ class Recommender:
             InputError: for tokens already known, or a checkpoint without tokenizer or encoder.
         """
         self.model.add_items(*self.catalogue.add(tokens, texts, embeddings))
+
+
+def _batches(histories: list[list[int]], widths: list[int], batch_size: int) -> Iterator[list[int]]:
+    """Numbers of users with a history, by beam width: none gets more beams than it would alone."""
+    answered = [number for number, history in enumerate(histories) if history]
+    for _, group in groupby(sorted(answered, key=widths.__getitem__), key=widths.__getitem__):
+        numbers = list(group)
+        for start in range(0, len(numbers), batch_size):
+            yield numbers[start : start + batch_size]
 
 
 def answer_file(

@@ -88,6 +88,15 @@ def test_history_and_other_items_can_be_left_out(recommender):
     assert [found["item"] for found in some] == [item for item in full if item in stock]
 
 
+def test_nobodys_list_depends_on_who_else_is_asked_for(recommender):
+    items = [f"i{n}" for n in range(40)]
+    histories = [items[:2], items[5:6], items[:35], items[9:10], items[:12], items[20:22]]
+    together = recommender.recommend(histories, top_k=8, exclude_history=True)
+    for history, answer in zip(histories, together, strict=True):
+        alone = recommender.recommend([history], top_k=8, exclude_history=True)[0]
+        assert [found["item"] for found in answer] == [found["item"] for found in alone]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
