@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from recbole_genrec.errors import InputError
+from recbole_genrec.tokenizer.base import to_tensor
 from recbole_genrec.tokenizer.placement import place_new_items
 from recbole_genrec.tokenizer.semantic_ids import SemanticIDs
 from recbole_genrec.tokenizer_stage import TokenizerStage
@@ -94,8 +95,8 @@ class Catalogue:
             tokens of their semantic IDs `[m, L]` and their item embeddings `[m, d]`.
 
         Raises:
-            InputError: for tokens that are known or repeated, texts or embeddings that do not match
-                them, or a stage that cannot encode.
+            InputError: for no tokens, tokens that are known or repeated, texts or embeddings that
+                do not match them, or a stage that cannot encode.
         """
         tokens = [str(token) for token in tokens]
         self._check_new(tokens, texts, embeddings)
@@ -103,7 +104,7 @@ class Catalogue:
         if embeddings is None:
             embeddings = stage.encode_texts(list(texts))
         else:
-            embeddings = stage.reduce(torch.as_tensor(np.asarray(embeddings), dtype=torch.float32))
+            embeddings = stage.reduce(to_tensor(embeddings))
         old = stage.semantic_ids
         wanted = stage.encode_items(embeddings)
         new = place_new_items(old.codes[1:], wanted, old.codebook_sizes)
@@ -115,6 +116,8 @@ class Catalogue:
         return stage.semantic_ids.tokens[-len(tokens) :], embeddings
 
     def _check_new(self, tokens: list[str], texts, embeddings) -> None:
+        if not tokens:
+            raise InputError("expected at least one new item")
         known = [token for token in tokens if token in self._id_of]
         if known or len(set(tokens)) < len(tokens):
             found = f"known already: {', '.join(known[:5])}" if known else "a token occurs twice"

@@ -40,7 +40,7 @@ def read_new_items(path: str) -> tuple[list[str], list[str]]:
     """Raw tokens and texts of new items from JSON lines `{"item": "token", "text": "..."}`.
 
     Raises:
-        InputError: naming the file and the line that is something else.
+        InputError: naming the file without items, or the file and the line that is something else.
     """
     tokens, texts = [], []
     for number, line in _lines(path):
@@ -52,6 +52,8 @@ def read_new_items(path: str) -> tuple[list[str], list[str]]:
             )
         tokens.append(str(record["item"]))
         texts.append(record["text"])
+    if not tokens:
+        raise InputError(f"{_name(path)} holds no new item")
     return tokens, texts
 
 

@@ -51,11 +51,22 @@ class Recommendations:
         """Place of the target in the list [n], 1 = first, 0 = not in the list."""
         return first_ranks(self.items == self.targets[:, None])
 
+    @property
+    def lists(self) -> np.ndarray:
+        """Number of the list that each target was looked for in [n], from 0.
+
+        Models that read histories answer each target with a list of its own, others all targets of
+        a user with one list. RecBole's metrics are means over lists.
+        """
+        if self.histories.shape[1]:
+            return np.arange(len(self.users))
+        return np.unique(self.users, return_inverse=True)[1]
+
     def save(self, path: str | os.PathLike) -> None:
         """Writes a .npz that needs no pickle; an existing file is never left half-written."""
         arrays = {field.name: getattr(self, field.name) for field in fields(self)}
         with replacing(path) as temporary:
-            np.savez_compressed(temporary, **arrays, ranks=self.ranks)
+            np.savez_compressed(temporary, **arrays)
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> Recommendations:

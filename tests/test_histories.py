@@ -60,6 +60,8 @@ def test_new_items(write):
     assert read_new_items(write('{"item": 1, "text": "A film"}\n')) == (["1"], ["A film"])
     with pytest.raises(InputError, match="line 1: expected .*, found"):
         read_new_items(write('{"item": 1}\n'))
+    with pytest.raises(InputError, match="input holds no new item"):
+        read_new_items(write("\n"))
 
 
 def test_tokens(write):

@@ -150,6 +150,12 @@ def test_a_new_item_by_its_embedding(recommender):
     recommender.add_items(["new"], embeddings=embedding)
     wanted = stage.encode_items(embedding)[0].tolist()
     assert recommender.catalogue.semantic_ids.codes[-1].tolist()[:2] == wanted
+    recommender.add_items(["other"], embeddings=embedding.bfloat16())  # which numpy does not know
+
+
+def test_no_new_items(recommender):
+    with pytest.raises(InputError, match="expected at least one new item"):
+        recommender.add_items([], texts=[])
 
 
 def test_command_line(checkpoint, tmp_path, capsys, monkeypatch):

@@ -12,8 +12,8 @@ from recbole_genrec.compare.runs import Model
 from recbole_genrec.errors import InputError
 from recbole_genrec.evaluator.significance import (
     ALPHA,
-    USER_METRICS,
     holm,
+    is_known_per_list,
     mean_interval,
     permutation_test,
     seeds_test,
@@ -110,10 +110,10 @@ def _test(model: Model, reference: Model, metric: str, paired: bool) -> dict[str
         "wilcoxon_p": None,
         "seeds_p": seeds_test(model.values(metric), reference.values(metric)),
     }
-    by_user = metric.partition("@")[0] in USER_METRICS and model.lists and reference.lists
-    if paired and by_user:
-        first, second = model.per_user(metric), reference.per_user(metric)
-        row["interval"] = list(mean_interval(first - second))
+    alike = model.lists and reference.lists and model.shares_lists == reference.shares_lists
+    if paired and alike and is_known_per_list(metric):
+        (first, lists), (second, _) = model.by_user(metric), reference.by_user(metric)
+        row["interval"] = list(mean_interval(first - second, lists))
         row["permutation_p"] = permutation_test(first, second)
         row["wilcoxon_p"] = wilcoxon_test(first, second)
     return row

@@ -23,7 +23,7 @@ from recbole_genrec.compare.examples import pick_examples
 from recbole_genrec.compare.runs import Model, align_lists, read_models
 from recbole_genrec.errors import InputError
 from recbole_genrec.evaluator.analysis import analyse, average, overlap
-from recbole_genrec.evaluator.significance import USER_METRICS, mean_interval
+from recbole_genrec.evaluator.significance import is_known_per_list, mean_interval
 from recbole_genrec.results import plain
 
 FORMAT = 1
@@ -74,7 +74,7 @@ def compare(folders: Iterable[str | os.PathLike], reference: str | None = None) 
             "overlap": _overlaps(lists, topk[-1]) if paired and topk else [],
             "examples": pick_examples(lists, config) if paired and lists else [],
             "failed": failed,
-            "notes": _notes(models, base, paired),
+            "notes": _notes(models, base, metrics, paired),
         }
     )
 
@@ -120,9 +120,9 @@ def _summary(model: Model, metrics: Mapping[str, Any], topk: Sequence[int]) -> d
         "folders": [result["folder"] for result in results],
         "test": {key: spread(model.values(key)) for key in metrics},
         "interval": {
-            key: mean_interval(model.per_user(key))
+            key: mean_interval(*model.by_user(key))
             for key in metrics
-            if model.lists and key.partition("@")[0] in USER_METRICS
+            if model.lists and is_known_per_list(key)
         },
         "valid_metric": results[0]["valid_metric"],
         "parameters": spread([result["parameters"] for result in results]),
@@ -155,7 +155,9 @@ def _overlaps(lists: Mapping[str, Any], k: int) -> list[dict[str, Any]]:
     ]
 
 
-def _notes(models: Sequence[Model], base: Model, paired: bool) -> list[str]:
+def _notes(
+    models: Sequence[Model], base: Model, metrics: Mapping[str, Any], paired: bool
+) -> list[str]:
     """What a reader has to know before believing the figures."""
     notes = []
     if not paired:
@@ -164,6 +166,15 @@ def _notes(models: Sequence[Model], base: Model, paired: bool) -> list[str]:
             "compared, and nothing is tested over users. Give all runs the same eval_args and "
             "filters."
         )
+    over_users = [model.name for model in models if model.lists and model.shares_lists]
+    if over_users and any(model.lists and not model.shares_lists for model in models):
+        notes.append(
+            f"Metrics of {', '.join(over_users)} are means over users, whose list answers several "
+            "targets, those of the others means over targets: they cannot be compared."
+        )
+    unknown = [metric["name"] for key, metric in metrics.items() if not is_known_per_list(key)]
+    if unknown:
+        notes.append(f"No interval and no test over users: of {', '.join(unknown)}.")
     unnamed = sorted({key for model in models for key in model.unnamed})
     if unnamed:
         notes.append(f"Models that are named by one setting also differ in {', '.join(unnamed)}.")

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from recbole_genrec.errors import InputError
-from recbole_genrec.evaluator.significance import metric_per_user
+from recbole_genrec.evaluator.significance import metric_per_list
 from recbole_genrec.recommendations import Recommendations, align
 from recbole_genrec.results import RESULT, load_finished, load_result
 from recbole_genrec.trainer.fingerprint import ENVIRONMENT_KEYS
@@ -50,9 +50,23 @@ class Model:
         """A test metric of each seed."""
         return [result["test_result"][metric] for result in self.results]
 
-    def per_user(self, metric: str) -> np.ndarray:
-        """A test metric for each list [n], averaged over the seeds."""
-        return np.mean([metric_per_user(run.ranks, metric) for run in self.lists], axis=0)
+    @property
+    def shares_lists(self) -> bool:
+        """Whether a list answers several targets, so that metrics are means over users."""
+        return any(run.lists.max(initial=-1) + 1 < len(run.users) for run in self.lists)
+
+    def by_user(self, metric: str) -> tuple[np.ndarray, np.ndarray]:
+        """Sum of a test metric over the lists of each user, and their number [n_users] each.
+
+        Both are means over the seeds; sum of the sums / sum of the numbers is the test result.
+        """
+        values, users = [], []
+        for run in self.lists:
+            values.append(metric_per_list(run.ranks, run.lists, metric))
+            users.append(run.users[np.unique(run.lists, return_index=True)[1]])
+        user = np.unique(np.concatenate(users), return_inverse=True)[1]
+        sums = np.bincount(user, np.concatenate(values))
+        return sums / len(self.lists), np.bincount(user) / len(self.lists)
 
 
 def read_models(folders: Iterable[str | os.PathLike]) -> tuple[list[Model], list[dict[str, Any]]]:

@@ -17,30 +17,50 @@ ALPHA = 0.05
 PERMUTATIONS = 9999
 RESAMPLES = 1999  # of the bootstrap
 BATCH_VALUES = 2**22  # numbers that a resampling holds at a time
-USER_METRICS = ("hit", "recall", "ndcg", "mrr")
+LIST_METRICS = ("hit", "recall", "ndcg", "mrr")
 
 
-def metric_per_user(ranks: np.ndarray, metric: str) -> np.ndarray:
-    """Value of a metric for each list with one target, so that its mean is that of the test.
+def is_known_per_list(metric: str) -> bool:
+    """Whether `metric_per_list` can compute it: `hit@k`, `recall@k`, `ndcg@k` and `mrr@k`."""
+    name, _, k = metric.partition("@")
+    return name in LIST_METRICS and k.isdigit()
+
+
+def metric_per_list(ranks: np.ndarray, lists: np.ndarray, metric: str) -> np.ndarray:
+    """Value of a metric for each list, as RecBole defines it: their mean is that of the test.
 
     Args:
-        ranks: place of the target in each list [n], 1 = first, 0 = not in it.
-        metric: `hit@k` or `recall@k` (1 if the rank is at most k), `ndcg@k` (1 / log2(rank + 1)) or
-            `mrr@k` (1 / rank).
+        ranks: place of each target in its list [n], 1 = first, 0 = not in it.
+        lists: number of the list of each target [n], from 0 to n_lists - 1.
+        metric: `hit@k` (whether any target of the list has rank at most k), `recall@k` (the share
+            of its targets that have), `ndcg@k` (1 / log2(rank + 1) of these, relative to a list
+            that begins with its targets) or `mrr@k` (1 / rank of the first one).
+
+    Returns:
+        `[n_lists]`
 
     Raises:
-        ValueError: for any other metric: it is no mean over users.
+        ValueError: for any other metric.
 
-    >>> metric_per_user(np.array([1, 3, 0]), "ndcg@5").tolist()
-    [1.0, 0.5, 0.0]
+    >>> metric_per_list(np.array([1, 3, 0, 2]), np.array([0, 1, 2, 2]), "ndcg@5").round(2).tolist()
+    [1.0, 0.5, 0.39]
     """
+    if not is_known_per_list(metric):
+        raise ValueError(f"expected one of {', '.join(LIST_METRICS)} at some k, found {metric}")
     name, _, k = metric.partition("@")
-    if name not in USER_METRICS or not k.isdigit():
-        raise ValueError(f"expected one of {', '.join(USER_METRICS)} at some k, found {metric}")
     inside = (ranks >= 1) & (ranks <= int(k))
-    place = np.maximum(ranks, 1).astype(float)
-    gain = {"ndcg": 1 / np.log2(place + 1), "mrr": 1 / place}.get(name, 1.0)
-    return inside * gain
+    place = np.maximum(ranks, 1)
+    number = np.bincount(lists)  # [n_lists], targets of each list
+    if name == "mrr":
+        best = np.zeros(len(number))
+        np.maximum.at(best, lists, inside / place)
+        return best
+    if name == "ndcg":
+        ideal = np.cumsum(1 / np.log2(np.arange(1, int(k) + 1) + 1))
+        gained = np.bincount(lists, inside / np.log2(place + 1))
+        return gained / ideal[np.minimum(number, int(k)) - 1]
+    found = np.bincount(lists, inside)
+    return np.minimum(found, 1) if name == "hit" else found / number
 
 
 def seeds_test(first: Sequence[float], second: Sequence[float]) -> float:
@@ -57,17 +77,16 @@ def smallest_seeds_p(num_first: int, num_second: int) -> float:
     return min(1.0, 2 / comb(num_first + num_second, num_first))
 
 
-def permutation_test(first: np.ndarray, second: np.ndarray, seed: int = 0) -> float:
+def permutation_test(first: np.ndarray, second: np.ndarray) -> float:
     """p of the paired permutation test: how often random signs give as large a mean difference.
 
     Args:
         first, second: metric per user [n], the same users in the same order.
-        seed: of the random signs.
     """
     differences = _differences(first, second)
     if len(differences) == 0:
         return 1.0
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
 
     def random_signs(size: tuple[int, int]) -> np.ndarray:
         return differences * (2 * rng.integers(2, size=size, dtype=np.int8) - 1)
@@ -90,24 +109,25 @@ def wilcoxon_test(first: np.ndarray, second: np.ndarray) -> float:
     return float(stats.wilcoxon(differences).pvalue) if len(differences) else 1.0
 
 
-def mean_interval(values: np.ndarray, seed: int = 0) -> tuple[float, float]:
-    """95 % bootstrap interval of a mean over users, by percentiles.
+def mean_interval(sums: np.ndarray, lists: np.ndarray) -> tuple[float, float]:
+    """95 % bootstrap interval of a mean over lists, by percentiles; what is resampled are users.
 
     Args:
-        values: metric per user [n], or the difference of two models for each user.
-        seed: of the resampling.
+        sums: of a metric over the lists of each user [n], or the difference of two models in it.
+        lists: how many lists each user has [n].
     """
-    if np.ptp(values) == 0:  # nothing to resample
-        return float(values[0]), float(values[0])
+    if np.ptp(sums / lists) == 0:  # nothing to resample
+        return float(sums[0] / lists[0]), float(sums[0] / lists[0])
     interval = stats.bootstrap(
-        (values,),
-        np.mean,
+        (sums, lists),
+        lambda sums, lists, axis: sums.sum(axis) / lists.sum(axis),
+        paired=True,
         vectorized=True,
         confidence_level=1 - ALPHA,
         n_resamples=RESAMPLES,
-        batch=max(1, BATCH_VALUES // len(values)),
+        batch=max(1, BATCH_VALUES // len(sums)),
         method="percentile",
-        rng=np.random.default_rng(seed),
+        rng=np.random.default_rng(0),
     ).confidence_interval
     return float(interval.low), float(interval.high)
 

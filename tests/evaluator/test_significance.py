@@ -9,7 +9,7 @@ from scipy import stats
 from recbole_genrec.evaluator.significance import (
     holm,
     mean_interval,
-    metric_per_user,
+    metric_per_list,
     permutation_test,
     seeds_test,
     smallest_seeds_p,
@@ -24,25 +24,25 @@ def ranks():
 
 @pytest.mark.parametrize("metric", ["hit@5", "recall@5", "ndcg@5", "mrr@5", "ndcg@10"])
 def test_a_model_compared_with_itself_is_never_significant(ranks, metric):
-    values = metric_per_user(ranks, metric)
+    values = metric_per_list(ranks, np.arange(len(ranks)), metric)
     assert permutation_test(values, values) == 1.0
     assert wilcoxon_test(values, values) == 1.0
     assert mean_interval(values - values) == (0.0, 0.0)
     assert seeds_test([0.1, 0.2, 0.3, 0.4, 0.5], [0.1, 0.2, 0.3, 0.4, 0.5]) == 1.0
 
 
-def test_metric_per_user_by_hand():
+def test_metric_per_list_by_hand():
     ranks = np.array([1, 2, 3, 7, 0])
-    assert metric_per_user(ranks, "hit@3").tolist() == [1, 1, 1, 0, 0]
-    assert metric_per_user(ranks, "mrr@3").tolist() == [1, 1 / 2, 1 / 3, 0, 0]
+    assert metric_per_list(ranks, np.arange(len(ranks)), "hit@3").tolist() == [1, 1, 1, 0, 0]
+    assert metric_per_list(ranks, np.arange(len(ranks)), "mrr@3").tolist() == [1, 1 / 2, 1 / 3, 0, 0]
     expected = [1, 1 / np.log2(3), 1 / 2, 1 / 3, 0]
-    assert metric_per_user(ranks, "ndcg@7") == pytest.approx(expected)
+    assert metric_per_list(ranks, np.arange(len(ranks)), "ndcg@7") == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("metric", ["giniindex@10", "ndcg", "gauc"])
 def test_metrics_that_are_no_mean_over_users_are_refused(metric):
     with pytest.raises(ValueError, match=metric):
-        metric_per_user(np.array([1]), metric)
+        metric_per_list(np.array([1]), metric)
 
 
 @pytest.mark.parametrize(("n", "m"), [(1, 1), (2, 2), (3, 4), (4, 4)])
@@ -69,8 +69,8 @@ def test_permutation_test_agrees_with_all_sign_flips_counted_one_by_one():
 
 
 def test_permutation_test_agrees_with_that_of_scipy(ranks):
-    first = metric_per_user(ranks, "ndcg@10")
-    second = metric_per_user(np.where(np.arange(300) % 9, ranks, ranks // 2), "ndcg@10")
+    first = metric_per_list(ranks, np.arange(len(ranks)), "ndcg@10")
+    second = metric_per_list(np.where(np.arange(300) % 9, ranks, ranks // 2), "ndcg@10")
     expected = stats.permutation_test(
         (first - second,), np.sum, permutation_type="samples", n_resamples=2000, rng=1
     ).pvalue
@@ -78,15 +78,15 @@ def test_permutation_test_agrees_with_that_of_scipy(ranks):
 
 
 def test_wilcoxon_drops_users_without_a_difference(ranks):
-    first = metric_per_user(ranks, "ndcg@10")
-    second = metric_per_user(np.roll(ranks, 7), "ndcg@10")
+    first = metric_per_list(ranks, np.arange(len(ranks)), "ndcg@10")
+    second = metric_per_list(np.roll(ranks, 7), "ndcg@10")
     expected = stats.wilcoxon(first, second, zero_method="wilcox").pvalue
     assert wilcoxon_test(first, second) == pytest.approx(expected)
 
 
 def test_a_clear_difference_is_found_and_noise_is_not(ranks):
-    values = metric_per_user(ranks, "ndcg@10")
-    better = metric_per_user(np.where(ranks > 1, ranks - 1, ranks), "ndcg@10")
+    values = metric_per_list(ranks, np.arange(len(ranks)), "ndcg@10")
+    better = metric_per_list(np.where(ranks > 1, ranks - 1, ranks), "ndcg@10")
     shuffled = np.random.default_rng(0).permutation(values)
     for test in (permutation_test, wilcoxon_test):
         assert test(better, values) < 0.001
