@@ -1,5 +1,6 @@
 """Comparisons of runs made up to know the answer."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from recbole_genrec.compare import compare
 from recbole_genrec.compare.against import enough_seeds, seeds_needed
 from recbole_genrec.errors import InputError
+from recbole_genrec.recommendations import Recommendations
 from recbole_genrec.report.conclusion import conclusion
 from recbole_genrec.results import RECOMMENDATIONS, load_result
 from tests.made_up_runs import made_up_recommendations, write_run
@@ -177,6 +179,63 @@ def test_runs_on_other_targets_are_not_paired(tmp_path):
     assert {test["users_verdict"] for test in comparison["tests"]} == {"not tested"}
     assert comparison["overlap"] == comparison["examples"] == []
     assert all(model["analysis"] for model in comparison["models"])
+
+
+def with_more_targets(lists: Recommendations, times: int, **changes) -> Recommendations:
+    """Every test case `times` times, as if each user had as many targets."""
+    rows = np.repeat(np.arange(len(lists.users)), times)
+    cases = ("users", "targets", "items", "history_lengths", "histories")
+    return replace(lists, **{name: getattr(lists, name)[rows] for name in cases}, **changes)
+
+
+def test_targets_of_one_user_are_no_independent_witnesses(tmp_path):
+    for times in (1, 5):
+        for number, model in enumerate(["GRU4Rec", "SASRec"]):
+            lists = made_up_recommendations(seed=number, users=100, skill=0.3 + 0.1 * number)
+            folder = tmp_path / str(times) / model
+            write_run(folder, model, 1, with_more_targets(lists, times))
+    once, often = (compare([tmp_path / str(times)]) for times in (1, 5))
+    assert often["test_cases"] == [500]
+    for test, expected in zip(often["tests"], once["tests"], strict=True):
+        for key in ("interval", "permutation_p", "wilcoxon_p"):
+            assert test[key] == pytest.approx(expected[key])
+    for model, expected in zip(often["models"], once["models"], strict=True):
+        for metric, interval in expected["interval"].items():
+            assert model["interval"][metric] == pytest.approx(interval)
+
+
+def test_means_over_users_and_over_targets_are_not_tested_against_each_other(tmp_path):
+    lists = [made_up_recommendations(seed=seed, users=100, skill=0.4) for seed in (1, 2)]
+    write_run(tmp_path / "a", "SASRec", 1, with_more_targets(lists[0], 3))
+    none = np.zeros((300, 0), dtype=int)  # no histories: one list for all targets of a user
+    targets = np.arange(300) % 40 + 1
+    for name, own in zip("ab", lists, strict=True):
+        general = with_more_targets(own, 3)
+        general = replace(general, targets=targets, histories=none)
+        write_run(tmp_path / f"{name}2", f"Pop{name}", 1, general)
+    sequential = replace(with_more_targets(lists[0], 3), targets=targets)
+    (tmp_path / "a" / RECOMMENDATIONS).unlink()
+    sequential.save(tmp_path / "a" / RECOMMENDATIONS)
+    comparison = compare([tmp_path])
+    assert comparison["paired"]
+    verdicts = {test["model"]: test["users_verdict"] for test in comparison["tests"]}
+    assert verdicts == {"Popa": "not tested", "Popb": "not tested"}
+    assert "Metrics of Popa, Popb are means over users" in comparison["notes"][0]
+    comparison = compare([tmp_path], reference="Popa")
+    verdicts = {test["model"]: test["users_verdict"] for test in comparison["tests"]}
+    assert verdicts["SASRec"] == "not tested" != verdicts["Popb"]
+
+
+def test_metrics_that_are_not_known_per_list_are_named_and_not_tested(tmp_path):
+    for model in ("Pop", "SASRec"):
+        lists = made_up_recommendations(seed=len(model), skill=0.4)
+        figures = {"recall@10": 0.4, "precision@10": 0.04}
+        write_run(tmp_path / model, model, 1, lists, test_result=figures)
+    comparison = compare([tmp_path])
+    assert "No interval and no test over users: of precision@10." in comparison["notes"]
+    test = named(comparison["tests"], metric="precision@10")
+    assert test["users_verdict"] == "not tested" and test["interval"] is None
+    assert all(set(model["interval"]) == {"recall@10"} for model in comparison["models"])
 
 
 def test_runs_without_lists_are_compared_by_their_metrics_alone(tmp_path):

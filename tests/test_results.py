@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from recbole_genrec.compare.runs import Model
 from recbole_genrec.errors import InputError
 from recbole_genrec.evaluator.prefix_metrics import rank_metrics
 from recbole_genrec.quick_start import run_recbole_genrec
@@ -129,6 +130,20 @@ def test_a_run_leaves_its_settings_metrics_and_lists(model, tmp_path):
         assert result["tokenizer_report"]["num_items"] == len(name) - 1
     else:
         assert lists.codes.size == 0 and result["tokenizer_report"] is None
+
+
+@pytest.mark.parametrize("model", ["Pop", "SASRec"])
+def test_lists_give_the_test_result_also_where_users_have_several_targets(model, tmp_path):
+    split = {"split": {"RS": [0.5, 0.1, 0.4]}, "group_by": "user", "order": "TO", "mode": "full"}
+    metrics = ["Hit", "Recall", "NDCG", "MRR"]
+    data_path = write_toy(tmp_path, missing=False)
+    result, lists = load_finished(run(model, data_path, eval_args=split, metrics=metrics))
+    assert len(set(lists.users)) < len(lists.users)
+    assert len(result["test_result"]) == 8
+    for metric, value in result["test_result"].items():
+        sums, numbers = Model(model, [result], [lists]).by_user(metric)
+        assert len(sums) == len(set(lists.users))
+        assert sums.sum() / numbers.sum() == pytest.approx(value, abs=1e-6)
 
 
 def test_nothing_is_overwritten_and_the_same_settings_are_found_again(tmp_path):
