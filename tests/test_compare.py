@@ -10,7 +10,7 @@ from recbole_genrec.compare import compare
 from recbole_genrec.compare.against import enough_seeds, seeds_needed
 from recbole_genrec.errors import InputError
 from recbole_genrec.recommendations import Recommendations
-from recbole_genrec.report.conclusion import conclusion
+from recbole_genrec.report.conclusion import circumstances, conclusion
 from recbole_genrec.results import RECOMMENDATIONS, load_result
 from tests.made_up_runs import made_up_recommendations, write_run
 
@@ -236,6 +236,15 @@ def test_metrics_that_are_not_known_per_list_are_named_and_not_tested(tmp_path):
     test = named(comparison["tests"], metric="precision@10")
     assert test["users_verdict"] == "not tested" and test["interval"] is None
     assert all(set(model["interval"]) == {"recall@10"} for model in comparison["models"])
+
+
+def test_epochs_are_said_to_be_chosen_by_what_chose_them(tmp_path):
+    lists = made_up_recommendations(skill=0.4)
+    write_run(tmp_path / "a", "Pop", 1, lists, valid_metric="mrr@10")
+    assert "epochs chosen by validation mrr@10" in circumstances(compare([tmp_path]))
+    write_run(tmp_path / "b", "SASRec", 1, lists)
+    comparison = compare([tmp_path])
+    assert "epochs chosen by validation NDCG@10 or mrr@10" in circumstances(comparison)
 
 
 def test_runs_without_lists_are_compared_by_their_metrics_alone(tmp_path):

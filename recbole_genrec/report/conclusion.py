@@ -50,15 +50,16 @@ def conclusion(comparison: Mapping[str, Any]) -> str:
 
 def circumstances(comparison: Mapping[str, Any]) -> list[str]:
     """What the figures are of: models, test cases, seeds, selection, reference, hardware."""
-    models, key = comparison["models"], comparison["selection_metric"]
-    metric = next(metric["name"] for metric in comparison["metrics"] if metric["key"] == key)
+    models = comparison["models"]
+    names = {metric["key"]: metric["name"] for metric in comparison["metrics"]}
+    selections = sorted({names.get(m["valid_metric"], m["valid_metric"]) for m in models})
     cases = " or ".join(f"{number:,}" for number in comparison["test_cases"])
     seeds = sorted({seed for model in models for seed in model["seeds"]})
     return [
         f"{len(models)} model{'s' * (len(models) > 1)}",
         *([f"{cases} test cases"] if cases else []),
         f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}",
-        f"epochs chosen by validation {metric}",
+        f"epochs chosen by validation {' or '.join(selections)}",
         f"reference {comparison['reference']}",
         *sorted({model["device"] for model in models}),
     ]
