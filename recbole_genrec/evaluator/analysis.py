@@ -24,7 +24,7 @@ def analyse(recommendations: Recommendations, topk: Sequence[int]) -> dict[str, 
     Returns:
         plain values under the names of the functions of this module: `head_tail` and `popularity`
         (see `popularity_metrics`), `beyond_accuracy`, `history_length`; for models with semantic
-        IDs also `prefix` (see `prefix_metrics`; keys are texts) and `code_usage`.
+        IDs also `prefix` (see `prefix_metrics`; keys are texts) and `items_per_code`.
     """
     r, k = recommendations, max(topk)
     top = r.items[:, :k]
@@ -37,7 +37,7 @@ def analyse(recommendations: Recommendations, topk: Sequence[int]) -> dict[str, 
     if r.codes.size:
         by_length = prefix_metrics(r.items, r.targets, r.codes, topk)
         found["prefix"] = {str(length): metrics for length, metrics in by_length.items()}
-        found["code_usage"] = code_usage(r.codes)
+        found["items_per_code"] = items_per_code(r.codes)
     return found
 
 
@@ -107,7 +107,7 @@ def history_length(
     return groups
 
 
-def code_usage(codes: np.ndarray) -> list[list[int]]:
+def items_per_code(codes: np.ndarray) -> list[list[int]]:
     """Number of items with each code, one list per level.
 
     Args:
@@ -140,17 +140,19 @@ def overlap(first: Recommendations, second: Recommendations, k: int) -> dict[str
 def average(analyses: Sequence[Any]) -> Any:
     """Mean of several results of `analyse`, such as those of all seeds, number by number.
 
-    `code_usage` is that of the first: codes of different tokenizers have nothing in common. What
-    one of them lacks, the mean lacks.
+    `items_per_code` is that of the first: codes of different tokenizers have nothing in common.
+    What one of them lacks, the mean lacks, and so it does lists of different lengths.
     """
     first = analyses[0]
     if any(each is None for each in analyses):
         return None
     if isinstance(first, dict):
         return {
-            key: value if key == "code_usage" else average([each[key] for each in analyses])
+            key: value if key == "items_per_code" else average([each[key] for each in analyses])
             for key, value in first.items()
         }
     if isinstance(first, list):
-        return [average(list(entries)) for entries in zip(*analyses, strict=True)]
+        if len({len(each) for each in analyses}) > 1:  # such as groups of other test cases
+            return None
+        return [average(entries) for entries in zip(*analyses, strict=True)]
     return float(np.mean(analyses))

@@ -18,7 +18,7 @@ def codebooks(models: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Quality and usage of the codes; models with the same IDs share an entry."""
     by_usage: dict[str, list[Mapping[str, Any]]] = {}
     for model in models:
-        usage = (model["analysis"] or {}).get("code_usage")
+        usage = (model["analysis"] or {}).get("items_per_code")
         if usage:
             by_usage.setdefault(json.dumps(usage), []).append(model)
     books = []

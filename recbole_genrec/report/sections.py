@@ -87,16 +87,17 @@ def where_good(comparison: Mapping[str, Any], styles: Mapping[str, Style]) -> Se
         text = "Targets ranked by their interactions in training; the upper half is the head."
         svg = charts.bar_chart(["head", "tail"], series, "half of the targets", name)
         figures.append(Figure("Head and tail", text, Markup(svg), _legend(used)))
-    groups = next(iter(analyses.values()))["history_length"]
-    if all(len(a["history_length"]) == len(groups) for a in analyses.values()):
-        names = [f"{g['from']:.0f}–{g['to']:.0f}" for g in groups]
+    lengths = {model: a["history_length"] for model, a in analyses.items() if a["history_length"]}
+    if len({len(groups) for groups in lengths.values()}) == 1:
+        names = [f"{g['from']:.0f}–{g['to']:.0f}" for g in next(iter(lengths.values()))]
         series = [
-            Series(model, [(n, g[key]) for n, g in enumerate(a["history_length"])], styles[model])
-            for model, a in analyses.items()
+            Series(model, [(n, g[key]) for n, g in enumerate(groups)], styles[model])
+            for model, groups in lengths.items()
         ]
         text = "Users in quarters by the number of their interactions in training."
         svg = charts.line_chart(series, "interactions of the user", name, names)
-        figures.append(Figure("Short and long histories", text, Markup(svg), _legend(used)))
+        legend = _legend({model: styles[model] for model in lengths})
+        figures.append(Figure("Short and long histories", text, Markup(svg), legend))
     prefixes = {model: a["prefix"] for model, a in analyses.items() if a.get("prefix")}
     if prefixes:
         longest = max(len(prefix) for prefix in prefixes.values())

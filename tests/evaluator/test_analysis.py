@@ -10,8 +10,8 @@ from recbole_genrec.evaluator.analysis import (
     analyse,
     average,
     beyond_accuracy,
-    code_usage,
     history_length,
+    items_per_code,
     overlap,
 )
 from recbole_genrec.evaluator.prefix_metrics import rank_metrics
@@ -70,16 +70,16 @@ def test_groups_add_up_to_the_test_result(levels):
             assert sum(g["users"] * g[metric] for g in groups) / 60 == pytest.approx(value)
     for shares in found["popularity"].values():
         assert sum(shares) == pytest.approx(1)
-    assert ("prefix" in found) == ("code_usage" in found) == (levels > 0)
+    assert ("prefix" in found) == ("items_per_code" in found) == (levels > 0)
     if levels:
         assert found["prefix"]["3"] == pytest.approx(expected)
         assert found["prefix"]["1"]["recall@10"] >= found["prefix"]["2"]["recall@10"]
-        assert [sum(counts) for counts in found["code_usage"]] == [40] * 3
+        assert [sum(counts) for counts in found["items_per_code"]] == [40] * 3
 
 
-def test_code_usage_by_hand():
+def test_items_per_code_by_hand():
     codes = np.array([[0, 0], [2, 0], [2, 1], [0, 1]])
-    assert code_usage(codes) == [[1, 0, 2], [1, 2]]
+    assert items_per_code(codes) == [[1, 0, 2], [1, 2]]
 
 
 def test_overlap_by_hand():
@@ -140,7 +140,16 @@ def test_align_refuses_other_test_cases():
 
 
 def test_average_is_taken_number_by_number():
-    first = {"a": [1.0, {"b": 2}], "none": None, "code_usage": [[1, 2]]}
-    second = {"a": [3.0, {"b": 5}], "none": None, "code_usage": [[1, 2, 3]]}
-    expected = {"a": [2.0, {"b": 3.5}], "none": None, "code_usage": [[1, 2]]}
+    first = {"a": [1.0, {"b": 2}], "none": None, "items_per_code": [[1, 2]]}
+    second = {"a": [3.0, {"b": 5}], "none": None, "items_per_code": [[1, 2, 3]]}
+    expected = {"a": [2.0, {"b": 3.5}], "none": None, "items_per_code": [[1, 2]]}
     assert average([first, second]) == expected
+
+
+def test_groups_that_are_not_the_same_have_no_average():
+    topk, ranks = [5], np.array([1, 2, 0, 3])
+    two, four = (
+        history_length(ranks, np.array(lengths), topk) for lengths in ([1, 1, 9, 9], [1, 2, 3, 4])
+    )
+    assert (len(two), len(four)) == (2, 4)
+    assert average([{"history_length": two}, {"history_length": four}]) == {"history_length": None}
