@@ -61,7 +61,7 @@ def head_tail_metrics(
 
 
 def popularity_shares(
-    recommended: np.ndarray, targets: np.ndarray, train_counts: np.ndarray, num_groups: int = 10
+    recommended: np.ndarray, targets: np.ndarray, train_counts: np.ndarray
 ) -> dict[str, list[float]]:
     """Share of each popularity decile in the targets and in the recommended items (Figure 2).
 
@@ -71,16 +71,15 @@ def popularity_shares(
         recommended: item ids `[users, K]`; places without an item hold an id <= 0.
         targets: item ids `[users]`.
         train_counts: occurrences of every item in training `[n_items]`, row 0 is the padding item.
-        num_groups: 10 for deciles of the catalogue.
 
     Returns:
-        `{"targets": [...], "recommended": [...]}`, from the rarest group to the most popular one;
+        `{"targets": [...], "recommended": [...]}`, from the rarest decile to the most popular one;
         each sums to 1.
     """
-    groups = popularity_groups(train_counts[1:], num_groups)
+    groups = popularity_groups(train_counts[1:], 10)
 
     def shares(items: np.ndarray) -> list[float]:
-        counts = np.bincount(groups[items[items > 0] - 1], minlength=num_groups)
+        counts = np.bincount(groups[items[items > 0] - 1], minlength=10)
         return (counts / counts.sum()).tolist()
 
     return {"targets": shares(targets), "recommended": shares(recommended)}

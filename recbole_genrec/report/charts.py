@@ -58,15 +58,13 @@ def line_chart(
     x_label: str,
     y_label: str,
     x_names: Sequence[str] | None = None,
-    from_zero: bool = True,
 ) -> str:
     """Lines over a number axis, or over the places 0, 1, ... that `x_names` names."""
     points = [point for line in series for point in line.points]
     if not points:
         return ""
     xs, ys = [x for x, _ in points], [y for _, y in points]
-    low = min(0.0, min(ys)) if from_zero else min(ys)
-    y_ticks = ticks(low, max(ys))
+    y_ticks = ticks(min(0.0, *ys), max(ys))
     pad = 0.5 if x_names else 0.0
     x_low, x_high = min(xs) - pad, max(xs) + pad
     plot = _Plot(x_low, x_high if x_high > x_low else x_low + 1, y_ticks[0], y_ticks[-1])
@@ -140,15 +138,15 @@ def legend_mark(style: Style) -> str:
     )
 
 
-def ticks(low: float, high: float, number: int = 5) -> list[float]:
-    """About `number` round values that enclose the range.
+def ticks(low: float, high: float) -> list[float]:
+    """About five round values that enclose the range.
 
     >>> ticks(0, 0.43)
     [0.0, 0.1, 0.2, 0.3, 0.4, 0.5]
     """
     span = (high - low) or abs(high) or 1.0
-    power = 10.0 ** math.floor(math.log10(span / number))
-    step = next(power * m for m in (1, 2, 5, 10) if power * m * number >= span)
+    power = 10.0 ** math.floor(math.log10(span / 5))
+    step = next(power * m for m in (1, 2, 5, 10) if power * m * 5 >= span)
     digits = max(0, 1 - math.floor(math.log10(step)))
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     return [round(n * step, digits) for n in range(first, max(last, first + 1) + 1)]

@@ -41,10 +41,9 @@ def test_head_and_tail_by_hand():
 
 
 def test_shares_by_hand():
-    # four items in two groups: 2 and 4 are rare, 1 and 3 popular
-    train_counts = np.array([0, 9, 1, 5, 2])
+    train_counts = np.append(0, 20 - np.arange(20))  # two items in each decile, 1 and 2 on top
     shares = popularity_shares(
-        np.array([[1, 3], [1, -1], [4, 0]]), np.array([1, 2, 4]), train_counts, num_groups=2
+        np.array([[1, 3], [1, -1], [20, 0]]), np.array([1, 2, 20]), train_counts
     )
-    assert shares["targets"] == pytest.approx([2 / 3, 1 / 3])
-    assert shares["recommended"] == pytest.approx([1 / 4, 3 / 4])
+    assert shares["targets"] == pytest.approx([1 / 3, *[0] * 8, 2 / 3])
+    assert shares["recommended"] == pytest.approx([1 / 4, *[0] * 7, 1 / 4, 2 / 4])

@@ -20,11 +20,10 @@ def scale(svg: ElementTree.Element) -> tuple[float, float]:
     return y_low - low * unit - 4, unit  # labels stand 4 pixels below their rule
 
 
-@pytest.mark.parametrize("from_zero", [True, False])
-def test_line_goes_through_its_points(from_zero):
+def test_line_goes_through_its_points():
     points = [(0, 0.21), (1, 0.45), (2, 0.37)]
     line = Series("A", points, Style.of(0), emphasis=1)
-    svg = parse(line_chart([line], "x", "y", from_zero=from_zero))
+    svg = parse(line_chart([line], "x", "y"))
     zero, unit = scale(svg)
     (path,) = (p.get("d") for p in svg.iter("path") if p.get("class") == "line")
     drawn = [tuple(map(float, pair.split(","))) for pair in path[1:].split("L")]
