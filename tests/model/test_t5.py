@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from torch._dynamo.testing import CompileCounter
 from transformers import T5Config, T5ForConditionalGeneration
 
+from recbole_genrec.model.packing import MASKED
 from recbole_genrec.model.t5 import T5
 from recbole_genrec.model.t5_weights import names
 from tests.model.t5_cases import VOCAB, Batch, batches, make_batch, make_t5
@@ -136,6 +137,16 @@ def test_history_attention_matters():
         for t5 in both
     )
     assert causal.abs().max() < 1e-5 < 1e-2 < bidirectional.abs().max()
+
+
+def test_the_decoder_is_told_how_many_items_back_a_token_lies():
+    t5 = make_t5(history_attention="causal", tokens_per_item=2, num_heads=1)
+    with torch.no_grad():  # near distances have a bucket each
+        t5.recency_bias.weight.copy_(10.0 * torch.arange(len(t5.recency_bias.weight)).unsqueeze(1))
+    # three items of two tokens; the first target sees all, the second the first two items
+    distance = torch.tensor([[[5, 4, 3, 2, 1, 0], [3, 2, 1, 0, -1, -2]]])
+    bias = t5.cross_bias(distance, seen=distance >= 0)
+    assert bias.tolist() == [[[20, 20, 10, 10, 0, 0], [10, 10, 0, 0, MASKED, MASKED]]]
 
 
 def test_log_likelihood_sums_the_log_probabilities_of_the_targets():
