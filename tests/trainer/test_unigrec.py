@@ -125,6 +125,17 @@ def test_without_fine_tuning_there_are_two_stages(toy, epochs):
     assert [epoch for epoch, *_ in epochs] == [0, 1, 2]
 
 
+def test_fine_tuning_waits_by_its_own_count_for_a_better_epoch(toy, epochs, monkeypatch):
+    def falling(trainer, *_, **__):
+        return -1.0 * trainer._epoch_idx, {"ndcg@5": -1.0 * trainer._epoch_idx}
+
+    monkeypatch.setattr(GenRecTrainer, "_valid_epoch", falling)
+    settings = {"epochs": 9, "finetune_epochs": 9, "distillation_warmup_epochs": 18}
+    run = prepared(toy, **settings, stopping_step=1, finetune_stopping_step=2)
+    run.trainer.fit(run.train, run.valid)
+    assert [epoch for epoch, *_ in epochs] == [0, 1, 2, 9, 10, 11]
+
+
 def test_the_best_checkpoint_is_whole(toy):
     run = prepared(toy, finetune_epochs=0)
     score, _ = run.trainer.fit(run.train, run.valid)
