@@ -65,6 +65,15 @@ def test_the_encoder_reads_the_soft_tokens_of_eq_14_and_15(training):
     torch.testing.assert_close(history, torch.cat(expected), rtol=1e-4, atol=1e-5)
 
 
+def test_soft_items_keep_all_digits_under_autocast():
+    model = unigrec(temperature=0.001)  # at which rounded distances give other codes
+    expected = model.soft_items(model.item_embeddings)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = model.soft_items(model.item_embeddings)
+    for ours, theirs in zip(found, expected, strict=True):
+        assert torch.equal(ours, theirs)
+
+
 def test_the_losses_equal_a_slow_computation_of_eq_13_and_22():
     model, interaction = unigrec(), histories()
     model.epoch = CONFIG["distillation_warmup_epochs"]
@@ -351,3 +360,9 @@ def test_means_of_what_each_target_sees():
     assert history_means(states, lengths).tolist() == [[3, 4], [10, 10]]
     sequence, visible = torch.tensor([0, 1, 0]), torch.tensor([2, 1, 1])
     assert history_means(states, lengths, sequence, visible).tolist() == [[2, 3], [10, 10], [1, 2]]
+
+
+def test_means_of_the_last_history_keep_their_digits_behind_large_states():
+    states = torch.cat([torch.full((4096, 1), 1000.0), torch.tensor([[0.1], [0.2]])])
+    means = history_means(states, torch.tensor([4096, 2]))
+    torch.testing.assert_close(means, torch.tensor([[1000.0], [0.15]]))
