@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from functools import cache
 from importlib.util import find_spec
 from logging import getLogger
-from math import isfinite
+from math import inf, isfinite
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,7 @@ SHARES = (
     "attn_dropout_prob",
     "dropout_prob",
 )
+CLIPPING = {"max_norm", "norm_type", "error_if_nonfinite", "foreach"}
 GPU_IDS = re.compile(r"((-?\d+|(GPU|MIG)-[\w/-]+)(,|$))*")
 
 # Keys that RecBole reads but that none of its property files mentions.
@@ -154,6 +156,19 @@ def check_values(config: Any) -> None:
     check_name("learner", str(config["learner"]).lower(), LEARNERS)
     if config["lr_scheduler"] is not None:
         check_name("lr_scheduler", config["lr_scheduler"], LR_SCHEDULERS)
+    _check_clipping(config["clip_grad_norm"])
+
+
+def _check_clipping(given: Mapping[str, Any] | None) -> None:
+    """`clip_grad_norm` holds arguments of torch.nn.utils.clip_grad_norm_, `max_norm` at least."""
+    if given is None:
+        return
+    norm = given.get("max_norm")
+    if not isinstance(norm, Real) or not 0 < norm < inf or not given.keys() <= CLIPPING:
+        raise InputError(
+            "clip_grad_norm should be a dict such as {max_norm: 1.0}, with max_norm above 0 and "
+            f"perhaps norm_type, found [{given}]"
+        )
 
 
 def check_ranges(settings: Mapping[str, Any]) -> None:

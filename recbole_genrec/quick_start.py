@@ -15,8 +15,9 @@ from recbole_genrec.distributed import check_alike, joined, launched, rank, rank
 from recbole_genrec.errors import InputError, RunError
 from recbole_genrec.launch import run_on_processes, total_processes
 from recbole_genrec.log import start_log
-from recbole_genrec.registry import create_dataset, get_model, get_trainer
+from recbole_genrec.registry import build_model, create_dataset, get_model, get_trainer
 from recbole_genrec.results import RunRecorder, recorded_run
+from recbole_genrec.teacher import check_teacher, run_teacher_stage
 from recbole_genrec.tokenizer_stage import run_tokenizer_stage
 from recbole_genrec.trainer.checkpointing import AUTO, check_resumable
 from recbole_genrec.trainer.faults import check_writable
@@ -106,7 +107,7 @@ def _train_and_test(config: Config, run: RunRecorder, saved: bool) -> dict[str, 
     with rank_0_first():
         train_data, valid_data, test_data = prepare_data(config)
     init_seed(config["seed"], config["reproducibility"])
-    model = get_model(config["model"])(config, train_data.dataset).to(config["device"])
+    model = build_model(config, train_data.dataset)
     check_alike(model)
     if rank() > 0:  # other dropout than on rank 0
         init_seed(config["seed"] + rank(), config["reproducibility"])
@@ -169,10 +170,11 @@ def prepare_data(config: Config) -> tuple:
         model_class.check_config(config)
     dataset = create_dataset(config)
     getLogger().info(dataset)
+    needs_teacher = getattr(model_class, "needs_teacher", False)
+    if needs_teacher:
+        check_teacher(config, dataset)
     if getattr(model_class, "needs_semantic_ids", False):
         dataset.tokenizer_stage = run_tokenizer_stage(config, dataset)
-    if getattr(model_class, "needs_teacher", False):
-        from recbole_genrec.teacher import run_teacher_stage
-
+    if needs_teacher:
         dataset.teacher_embeddings = run_teacher_stage(config, dataset)
     return data_preparation(config, dataset)

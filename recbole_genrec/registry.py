@@ -63,6 +63,24 @@ def get_model(name: str) -> type:
     raise InputError(f"there is no model named [{name}]{nearest(name, model_names())}")
 
 
+def build_model(config: Config, dataset) -> torch.nn.Module:
+    """The model of the configuration, untrained, on its device.
+
+    Raises:
+        InputError: when it cannot be built with these settings and data.
+    """
+    model_class = get_model(config["model"])
+    try:
+        return model_class(config, dataset).to(config["device"])
+    except (ValueError, KeyError, AttributeError, NotImplementedError) as error:
+        if isinstance(error, InputError) or not model_class.__module__.startswith("recbole."):
+            raise
+        raise InputError(
+            f"RecBole's {config['model']} cannot be built with these settings and data: "
+            f"{type(error).__name__} {error}"
+        ) from error
+
+
 def get_trainer(model_type: ModelType, model_name: str) -> type:
     """The trainer class of a model: ours, or RecBole's on top of GenRecTrainer."""
     from recbole_genrec.trainer import repaired_trainer

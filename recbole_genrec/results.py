@@ -24,9 +24,8 @@ from recbole_genrec.distributed import rank
 from recbole_genrec.environment import hardware, peak_memory, reset_peak_memory, versions
 from recbole_genrec.errors import InputError
 from recbole_genrec.recommendations import Recommendations, collect_recommendations
-from recbole_genrec.stage_cache import hash_file
 from recbole_genrec.tokenizer.formats import replacing
-from recbole_genrec.trainer.fingerprint import ENVIRONMENT_KEYS, run_fingerprint
+from recbole_genrec.trainer.fingerprint import data_files, run_fingerprint
 
 RESULT = "result.json"
 RECOMMENDATIONS = "recommendations.npz"
@@ -240,24 +239,6 @@ def run_name(config) -> str:
 def results_root(config) -> Path:
     """The folder under which the runs lie."""
     return Path(config["results_dir"] or "results")
-
-
-def data_files(config) -> dict[str, str]:
-    """SHA-256 of the files that a run reads: name of a file of the data set, or setting -> hash."""
-    files = {path.name: path for path in Path(config["data_path"]).glob(f"{config['dataset']}.*")}
-    files |= {
-        key: Path(os.path.expanduser(value))
-        for key, value in config.as_dict().items()
-        if isinstance(value, str) and key not in ENVIRONMENT_KEYS
-    }
-    return {name: hash_file(path) for name, path in files.items() if _is_file(path)}
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except OSError:  # a setting too long to be the name of a file
-        return False
 
 
 def new_folder(root: str | os.PathLike, name: str) -> Path:

@@ -15,10 +15,10 @@ from recbole_genrec.config import Config
 from recbole_genrec.data.embedding_file import EmbeddingFile
 from recbole_genrec.data.loaders import data_preparation
 from recbole_genrec.errors import InputError
-from recbole_genrec.registry import create_dataset, get_model, get_trainer
+from recbole_genrec.registry import build_model, create_dataset, get_trainer
 from recbole_genrec.stage_cache import CacheFolder, hash_texts
-from recbole_genrec.trainer.checkpoint import load_checkpoint
-from recbole_genrec.trainer.trainer import run_fingerprint
+from recbole_genrec.trainer.checkpoint import check_same_data, load_checkpoint
+from recbole_genrec.trainer.fingerprint import run_fingerprint
 
 PREFIX = "teacher_"
 NOT_ITS_OWN = (
@@ -61,14 +61,12 @@ def run_teacher_stage(config, dataset) -> Tensor | None:
     Raises:
         InputError: if a setting or a file cannot work.
     """
-    weights = ("tokenizer_distillation_weight", "recommender_distillation_weight")
-    if not any(config[weight] for weight in weights):
+    if not _has_weight(config):
         return None
-    epochs = config["epochs"] + config["finetune_epochs"]
-    if config["distillation_warmup_epochs"] >= epochs:
+    if not _sets_in(config):
         getLogger().warning(
             f"No teacher: distillation_warmup_epochs [{config['distillation_warmup_epochs']}] do "
-            f"not end before training, after {epochs} epochs"
+            f"not end before training, after {_epochs(config)} epochs"
         )
         return None
     if config["teacher_embedding_file"]:
@@ -78,6 +76,50 @@ def run_teacher_stage(config, dataset) -> Tensor | None:
     else:
         embeddings = _from_checkpoint(_trained_teacher(config, dataset), config, dataset)
     return torch.cat([torch.zeros_like(embeddings[:1]), embeddings[1:]])
+
+
+def check_teacher(config, dataset) -> None:
+    """Find out, before a tokenizer is trained for long, whether there can be the teacher.
+
+    Raises:
+        InputError: naming the setting that stands against it.
+    """
+    if not (_has_weight(config) and _sets_in(config)):
+        return
+    if config["teacher_embedding_file"]:
+        _from_file(config, dataset)
+    elif config["teacher_checkpoint"]:
+        _from_checkpoint(Path(config["teacher_checkpoint"]), config, dataset)
+    else:
+        _check_model(config, dataset)
+
+
+def _check_model(config, dataset) -> None:
+    name = config["teacher_model"]
+    try:
+        settings = teacher_config(config, config["checkpoint_dir"])
+        generates = getattr(settings.model_class, "needs_semantic_ids", False)
+        with torch.random.fork_rng():
+            weights = {} if generates else build_model(settings, dataset).state_dict()
+    except InputError as error:
+        raise InputError(f"teacher_model [{name}] with its settings: {error}") from error
+    if WEIGHTS not in weights:
+        raise InputError(
+            f"teacher_model should be a model of RecBole with item embeddings, found [{name}]"
+        )
+
+
+def _has_weight(config) -> bool:
+    weights = ("tokenizer_distillation_weight", "recommender_distillation_weight")
+    return any(config[weight] for weight in weights)
+
+
+def _sets_in(config) -> bool:
+    return config["distillation_warmup_epochs"] < _epochs(config)
+
+
+def _epochs(config) -> int:
+    return config["epochs"] + config["finetune_epochs"]
 
 
 def teacher_config(config, checkpoint_dir: str | Path) -> Config:
@@ -112,7 +154,7 @@ def train_teacher(config: Config) -> Path:
     """Train the teacher, or go on where an earlier attempt stopped; returns its best checkpoint."""
     init_seed(config["seed"], config["reproducibility"])
     train_data, valid_data, _ = data_preparation(config, create_dataset(config))
-    model = get_model(config["model"])(config, train_data.dataset).to(config["device"])
+    model = build_model(config, train_data.dataset)
     trainer = get_trainer(config["MODEL_TYPE"], config["model"])(config, model)
     trainer.resume("auto")
     _, result = trainer.fit(train_data, valid_data, show_progress=config["show_progress"])
@@ -158,7 +200,8 @@ def _from_checkpoint(path: Path, config, dataset) -> Tensor:
             )
     weights = checkpoint["state_dict"].get(WEIGHTS)
     n_items = len(dataset.item_tokens)
-    if weights is None or weights.dim() != 2 or len(weights) - n_items not in (0, 1):
+    masks = int(found["model"] == "BERT4Rec")  # rows after those of the items
+    if weights is None or weights.dim() != 2 or len(weights) != n_items + masks:
         shape = None if weights is None else list(weights.shape)
         raise InputError(
             f"teacher_checkpoint [{path}] of {found['model']}: expected {WEIGHTS} with a row for "
@@ -171,7 +214,8 @@ def _from_checkpoint(path: Path, config, dataset) -> Tensor:
                 f"teacher_checkpoint [{path}]: {key} of eval_args should be [{expected}] as in "
                 f"this run, so that the teacher has not seen its test, found [{seen}]"
             )
-    return weights[:n_items].float()  # BERT4Rec has a row for its mask after the items
+    check_same_data(checkpoint, config, path)
+    return weights[:n_items].float()
 
 
 def _from_file(config, dataset) -> Tensor:

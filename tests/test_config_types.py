@@ -22,6 +22,11 @@ def config(model="SASRec", **settings):
         ({"model": "TIGER", "num_heads": 0}, r"num_heads should be an integer >= 1, found \[0\]"),
         ({"model": "TIGER", "dropout_rate": 1}, r"dropout_rate should be at least 0 and below 1"),
         ({"model": "TIGER", "clip_grad_norm": 1}, r"clip_grad_norm should be a dict or None, fo"),
+        (
+            {"clip_grad_norm": {"max_nrm": 1}},
+            r"clip_grad_norm should be .* found \[{'max_nrm': 1}\]",
+        ),
+        ({"clip_grad_norm": {"max_norm": -1}}, r"clip_grad_norm should be .* max_norm above 0"),
         ({"model": "TIGER", "history_attention": "Causal"}, r"\[Causal\] .* mean \[causal\]\?"),
         ({"model": "TIGER", "tokenizer": "RQVEA"}, r"tokenizer \[RQVEA\] .* mean \[RQVAE\]\?"),
         ({"model": "TIGER", "tokenizer_hidden_sizes": 16}, r"tokenizer_hidden_sizes should be a l"),

@@ -16,7 +16,6 @@ from recbole_genrec.recommendations import Recommendations
 from recbole_genrec.results import (
     RECOMMENDATIONS,
     RESULT,
-    data_files,
     find_finished,
     load_finished,
     load_result,
@@ -24,7 +23,7 @@ from recbole_genrec.results import (
     recorded_run,
     write_json,
 )
-from recbole_genrec.trainer.fingerprint import run_fingerprint
+from recbole_genrec.trainer.fingerprint import data_files, run_fingerprint
 from tests.made_up_runs import made_up_recommendations, write_run
 from tests.runs import NAME, toy_config, write_toy
 

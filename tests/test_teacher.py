@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from recbole_genrec import teacher
+from recbole_genrec import quick_start, teacher
 from recbole_genrec.errors import InputError
 from recbole_genrec.registry import create_dataset
 from recbole_genrec.teacher import run_teacher_stage, train_teacher
@@ -125,6 +125,37 @@ def test_from_a_checkpoint(toy, trainings, tmp_path):
     other = toy(teacher_checkpoint=str(checkpoint), item_inter_num_interval="[5,inf)")
     with pytest.raises(InputError, match="item_inter_num_interval should be .*5,inf"):
         run_teacher_stage(*other)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"teacher_model": "FOO"}, r"teacher_model \[FOO\] .*there is no model named \[FOO\]"),
+        ({"teacher_config": {"foo": 3}}, r"teacher_model \[SASRec\] .*unknown key \[foo\]"),
+        ({"teacher_hidden_size": 15}, r"teacher_model \[SASRec\] .* cannot be built .*multiple"),
+        ({"teacher_model": "TIGER"}, r"with item embeddings, found \[TIGER\]"),
+        ({"teacher_model": "Pop", "teacher_config": {}}, r"with item embeddings, found \[Pop\]"),
+    ],
+    ids=str,
+)
+def test_what_cannot_teach_is_known_before_the_tokenizer_is_trained(
+    toy, trainings, monkeypatch, settings, message
+):
+    config, _ = toy(**settings)
+    monkeypatch.setattr(quick_start, "run_tokenizer_stage", pytest.fail)
+    with pytest.raises(InputError, match=message):
+        quick_start.prepare_data(config)
+
+
+def test_a_checkpoint_of_other_data_is_refused(toy, tmp_path):
+    """The same rows in another order: RecBole numbers the items otherwise."""
+    config, dataset = toy()
+    checkpoint = train_teacher(teacher.teacher_config(config, tmp_path / "elsewhere"))
+    file = tmp_path / "toy" / "toy.inter"
+    header, *lines = file.read_text().splitlines()
+    file.write_text("\n".join([header, *lines[::-1]]))
+    with pytest.raises(InputError, match=r"trained on other data: toy\.inter"):
+        run_teacher_stage(*toy(teacher_checkpoint=str(checkpoint)))
 
 
 def test_a_checkpoint_that_has_seen_the_test_is_refused(toy, tmp_path):

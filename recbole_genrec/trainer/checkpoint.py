@@ -10,6 +10,7 @@ import scipy.sparse
 import torch
 
 from recbole_genrec.errors import InputError, RunError
+from recbole_genrec.trainer.fingerprint import data_files
 
 _ARRAY, _SPARSE = "__numpy__", "__scipy__"
 
@@ -72,15 +73,27 @@ def load_checkpoint(
 
 
 def check_same_run(checkpoint: dict[str, Any], config: Any, path: str | Path) -> None:
-    """Refuse the checkpoint of another model or data set.
+    """Refuse the checkpoint of another model or other data, whose items have other numbers.
 
     Raises:
-        InputError: naming the file, the key and both values.
+        InputError: naming the file, and the key and both values or the file that has changed.
     """
     for key in ("model", "dataset"):
         found, expected = checkpoint["config"].get(key), config[key]
         if found != expected:
             raise InputError(f"[{path}] is a checkpoint of {key} [{found}], not of [{expected}]")
+    check_same_data(checkpoint, config, path)
+
+
+def check_same_data(checkpoint: dict[str, Any], config: Any, path: str | Path) -> None:
+    """Raise an InputError if a file that the checkpoint was trained on is another one now."""
+    before, now = checkpoint.get("data_files", {}), data_files(config)
+    changed = [name for name in before if before[name] != now.get(name, before[name])]
+    if changed:
+        raise InputError(
+            f"[{path}] was trained on other data: {', '.join(changed)} "
+            f"(of {config['dataset']} in [{config['data_path']}]) should be as it was then"
+        )
 
 
 def load_weights(model: torch.nn.Module, checkpoint: dict[str, Any], path: str | Path) -> None:

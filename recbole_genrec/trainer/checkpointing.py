@@ -22,7 +22,7 @@ from recbole_genrec.trainer.checkpoint import (
     save_checkpoint,
 )
 from recbole_genrec.trainer.faults import check_weights
-from recbole_genrec.trainer.fingerprint import changed_settings, run_fingerprint
+from recbole_genrec.trainer.fingerprint import changed_settings, data_files, run_fingerprint
 from recbole_genrec.trainer.random_states import random_states
 
 AUTO = "auto"
@@ -43,6 +43,7 @@ class CheckpointingTrainer(Trainer):
             / f"{config['model']}-{config['dataset']}-{run_fingerprint(config)}.pth"
         )
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=bool(config["enable_scaler"]))
+        self.data_files = data_files(config)
         self.lr_scheduler = None
         self.step = 0  # optimiser steps so far
         self.valid_results: dict[int, dict[str, float]] = {}  # of each validated epoch
@@ -91,6 +92,7 @@ class CheckpointingTrainer(Trainer):
         """Settings and results so far, and the place to go on from."""
         return {
             "config": self.config.as_dict(),
+            "data_files": self.data_files,
             "epoch": epoch,
             "step": self.step,
             "cur_step": self.cur_step,

@@ -24,12 +24,9 @@ from recbole_genrec.errors import InputError
 from recbole_genrec.evaluator.collector import GenRecCollector, RankedItems
 from recbole_genrec.trainer.checkpoint import check_same_run, load_checkpoint, load_weights
 from recbole_genrec.trainer.faults import explained_memory, finishing_batches
-from recbole_genrec.trainer.fingerprint import ENVIRONMENT_KEYS, run_fingerprint
 from recbole_genrec.trainer.random_states import random_states, set_random_states
 from recbole_genrec.trainer.resumable import ResumableTrainer
 from recbole_genrec.trainer.speed import Speed
-
-__all__ = ["ENVIRONMENT_KEYS", "GenRecTrainer", "run_fingerprint"]
 
 
 class GenRecTrainer(ResumableTrainer):

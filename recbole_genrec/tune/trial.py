@@ -13,7 +13,7 @@ from recbole.utils import init_seed
 from recbole_genrec.config import Config
 from recbole_genrec.errors import InputError
 from recbole_genrec.quick_start import prepare_data
-from recbole_genrec.registry import get_model, get_trainer
+from recbole_genrec.registry import build_model, get_trainer
 from recbole_genrec.results import recorded_run
 
 
@@ -80,6 +80,6 @@ def _prepare(config: Config) -> tuple[Any, Any, Any, Any]:
     init_seed(config["seed"], config["reproducibility"])
     train_data, valid_data, test_data = prepare_data(config)
     init_seed(config["seed"], config["reproducibility"])
-    model = get_model(config["model"])(config, train_data.dataset).to(config["device"])
+    model = build_model(config, train_data.dataset)
     trainer = get_trainer(config["MODEL_TYPE"], config["model"])(config, model)
     return trainer, train_data, valid_data, test_data

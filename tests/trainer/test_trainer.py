@@ -232,11 +232,20 @@ def test_checkpoints_of_other_runs_are_refused(data_path, key, message):
             use(trainer.saved_model_file)
 
 
-def test_checkpoints_of_other_sizes_are_refused(data_path, tmp_path):
-    run = popularity_run(data_path)
-    trainer = popularity_trainer(run)
+def test_checkpoints_of_other_data_are_refused(data_path, tmp_path):
+    trainer = popularity_trainer(popularity_run(data_path))
     trainer._save_checkpoint(0)
-    smaller = popularity_run(write_toy(tmp_path / "other", items=20))
+    other = popularity_trainer(popularity_run(write_toy(tmp_path / "other", missing=False)))
+    message = r"trained on other data: toy\.item, toy\.user .of toy in \[.*other/toy\]\) should be as"
+    for use in (other.resume_checkpoint, lambda f: other.evaluate([None], model_file=f)):
+        with pytest.raises(InputError, match=message):
+            use(trainer.saved_model_file)
+
+
+def test_checkpoints_of_other_sizes_are_refused(data_path):
+    trainer = popularity_trainer(popularity_run(data_path))
+    trainer._save_checkpoint(0)
+    smaller = popularity_run(data_path, item_inter_num_interval="[6,inf)")
     with pytest.raises(InputError, match=r"does not fit [^@]*weight"):
         popularity_trainer(smaller).resume_checkpoint(trainer.saved_model_file)
 
