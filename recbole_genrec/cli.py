@@ -31,9 +31,11 @@ def run(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("-m", "--model", help="model of this package or of RecBole")
     parser.add_argument("--model_list", type=_names, help="models to compare, with commas")
     parser.add_argument("--seed_list", type=_numbers, help="seeds of a comparison, with commas")
+    parser.add_argument("--reference", help="model that others are measured against")
     known, settings = _parse_settings(parser, arguments)
-    if known.model_list is None and known.seed_list is not None:
-        parser.error("--seed_list belongs to --model_list")
+    for option in ("seed_list", "reference"):
+        if known.model_list is None and getattr(known, option) is not None:
+            parser.error(f"--{option} belongs to --model_list")
     if known.model_list is not None and known.model is not None:
         parser.error("expected --model or --model_list, found both")
 
@@ -53,6 +55,7 @@ def run(arguments: Sequence[str] | None = None) -> None:
                     known.seed_list,
                     known.config_files,
                     settings,
+                    known.reference,
                 )
             )
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from recbole_genrec import cli
 from recbole_genrec.compare import compare_models, runner
 from recbole_genrec.config import Config
 from recbole_genrec.errors import InputError
@@ -135,7 +136,21 @@ def test_mistakes_are_found_before_the_first_run(started, toy):
         compare_models(["Pop", "TIGRE"], NAME, [1], config_dict=toy)
     with pytest.raises(InputError, match="unknown key"):
         compare_models(["Pop"], NAME, [1], config_dict={**toy, "epoch": 3})
+    with pytest.raises(InputError, match="reference: expected one of Pop, EASE, found BPR"):
+        compare_models(["Pop", "EASE"], NAME, [1], config_dict=toy, reference="BPR")
     assert started == []
+
+
+def test_the_command_takes_a_reference(monkeypatch, capsys):
+    asked = []
+    monkeypatch.setattr("recbole_genrec.compare.compare_models", lambda *a: asked.append(a))
+    monkeypatch.setattr("recbole_genrec.report.publish", lambda _: None)
+    arguments = [f"--dataset={NAME}", "--seed_list=1", "--epochs=3", "--reference=EASE"]
+    cli.run(["--model_list=Pop,EASE", *arguments])
+    assert asked == [(["Pop", "EASE"], NAME, [1], None, {"epochs": "3"}, "EASE")]
+    with pytest.raises(SystemExit):
+        cli.run(["--model=Pop", f"--dataset={NAME}", "--reference=EASE"])
+    assert "--reference belongs to --model_list" in capsys.readouterr().err
 
 
 def test_a_run_has_a_process_of_its_own(toy):

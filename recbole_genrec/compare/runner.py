@@ -62,6 +62,9 @@ def compare_models(
         for model in model_list
     ]
     configs = [_checked_config(run) for run in runs]  # mistakes are found before the first run
+    names = [config["model"] for config in configs[: len(model_list)]]
+    if reference is not None and reference not in names:
+        raise InputError(f"reference: expected one of {', '.join(names)}, found {reference}")
     folders, failed = [], []
     for number, (run, config) in enumerate(zip(runs, configs, strict=True), 1):
         title = f"[{number}/{len(runs)}] {config['model']}, seed {config['seed']}"
