@@ -8,6 +8,7 @@ from typing import Any
 
 from recbole_genrec.checks import check_number
 from recbole_genrec.errors import InputError
+from recbole_genrec.tokenizer import soft_rqvae
 
 NUMBERS = (  # none of which may be negative
     "joint_tokenizer_learning_rate",
@@ -33,6 +34,7 @@ def check_unigrec(config: Mapping[str, Any]) -> None:
             "collision: UniGRec tells items apart by a dedicated token, which needs append, "
             f"found {config['collision']}"
         )
+    soft_rqvae.check_settings(config)
     for key in NUMBERS:
         check_number(key, config[key], low=0)
     for key in EPOCHS:

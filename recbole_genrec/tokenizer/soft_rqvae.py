@@ -9,12 +9,15 @@ import torch
 from torch import Tensor
 
 from recbole_genrec.checks import check_number
+from recbole_genrec.errors import InputError
 from recbole_genrec.tokenizer.base import CHUNK, to_tensor
 from recbole_genrec.tokenizer.kmeans import relative_distances
 from recbole_genrec.tokenizer.rqvae import RQVAE
 
 # a batch-averaged probability below this counts as this, since 0 log 0 has no gradient
 SMALLEST = 1e-12
+# below it the rounding of distances in float32 decides between codes, far below 1 / tau overflows
+LOWEST_TEMPERATURE = 1e-6
 
 
 class SoftRQVAE(RQVAE):
@@ -28,9 +31,8 @@ class SoftRQVAE(RQVAE):
     """
 
     def _configure(self, config: Mapping) -> None:
+        check_settings(config)
         self.uniformity_weight = config["tokenizer_uniformity_weight"]
-        for key in ("tokenizer_temperature_max", "tokenizer_temperature_min"):
-            check_number(key, config[key], low=0, open=True)
         self.temperature_max = float(config["tokenizer_temperature_max"])
         self.temperature_min = float(config["tokenizer_temperature_min"])
         self.register_buffer("temperature", torch.tensor(self.temperature_max))
@@ -85,6 +87,18 @@ class SoftRQVAE(RQVAE):
 
     def _encode(self, embeddings: Tensor) -> Tensor:
         return torch.stack([level.argmax(1) for level in self.assignments(embeddings)], 1)
+
+
+def check_settings(config: Mapping) -> None:
+    """Raise an InputError that names the key, if a setting of the soft quantiser cannot work."""
+    check_number("tokenizer_uniformity_weight", config["tokenizer_uniformity_weight"], low=0)
+    first, last = "tokenizer_temperature_max", "tokenizer_temperature_min"
+    for key in (first, last):
+        check_number(key, config[key], low=LOWEST_TEMPERATURE)
+    if config[last] > config[first]:
+        raise InputError(
+            f"{last} should be at most {first} [{config[first]}], found [{config[last]}]"
+        )
 
 
 def uniformity(probabilities: list[Tensor]) -> Tensor:
