@@ -63,7 +63,7 @@ def test_uniformity_is_least_for_uniform_use() -> None:
 def test_temperatures_are_positive_numbers(settings) -> None:
     whole = settings("SoftRQVAE", tokenizer_temperature_max=1, tokenizer_temperature_min=0.5)
     assert create_tokenizer(whole, 24).temperature.dtype == torch.float32
-    with pytest.raises(InputError, match="tokenizer_temperature_min should be a number .* found .?0"):
+    with pytest.raises(InputError, match="temperature_min should be a number .* found .?0"):
         create_tokenizer(settings("SoftRQVAE", tokenizer_temperature_min=0), 24)
 
 
