@@ -91,6 +91,20 @@ def test_a_teacher_is_trained_once_for_the_same_settings_and_data(toy, trainings
     assert trainings == [0, 1, 0, 1, 0, 1]
 
 
+def test_other_interactions_need_another_teacher(toy, trainings, tmp_path):
+    first = toy()
+    run_teacher_stage(*first)
+    file = tmp_path / "toy" / "toy.inter"
+    header, *rows = [line.split("\t") for line in file.read_text().splitlines()]
+    for row in rows:  # every history backwards
+        row[-1] = str(99999 - int(row[-1]))
+    file.write_text("\n".join("\t".join(row) for row in [header, *rows]) + "\n")
+    second = toy()
+    assert second[1].item_tokens == first[1].item_tokens
+    run_teacher_stage(*second)
+    assert trainings == [0, 1, 0, 1]
+
+
 def test_a_killed_training_goes_on_where_it_stopped(toy, trainings, monkeypatch):
     valid_epoch = GenRecTrainer._valid_epoch
 
