@@ -1,6 +1,7 @@
 """What every item tokenizer has in common: item embeddings in, codes out."""
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -21,7 +22,11 @@ class ItemTokenizer(nn.Module):
     Attributes:
         codebook_sizes: number of codes per level [L]; the levels may differ.
         summary: plain facts about the last `fit`, such as epochs and revived codewords.
+        progress_file: where a long `fit` notes how far it is, to go on there after an interruption;
+            it does not if None.
     """
+
+    progress_file: Path | None = None
 
     def __init__(self, config: Mapping, dim: int):
         super().__init__()

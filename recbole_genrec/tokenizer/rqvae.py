@@ -14,6 +14,7 @@ from tqdm import tqdm
 from recbole_genrec.errors import InputError
 from recbole_genrec.tokenizer.base import to_tensor
 from recbole_genrec.tokenizer.kmeans import kmeans, nearest
+from recbole_genrec.tokenizer.progress import Numbers, Progress
 from recbole_genrec.tokenizer.residual import ResidualTokenizer
 
 INIT_ROWS = 16384  # items whose latents the codebooks are initialised on
@@ -97,24 +98,49 @@ class RQVAE(ResidualTokenizer):
     def _fit(self, embeddings: Tensor) -> None:
         rows = to_tensor(embeddings, self.device)
         generator = torch.Generator().manual_seed(self.seed)
-        self._start_codebooks(rows, generator)
         optimizer = torch.optim.AdamW(
             self.parameters(), self.learning_rate, weight_decay=self.weight_decay, fused=True
         )
-        best, best_epoch, revived = 0.0, 0, 0
-        name = type(self).__name__
-        progress_bar = tqdm(range(self.epochs), f"Train {name}", unit="epoch", disable=None)
-        for epoch in progress_bar:
-            if epoch and epoch % REVIVE_EVERY == 0:
-                revived += self._revive(rows, generator)
-            loss = self._train_epoch(rows, optimizer, epoch, generator)
-            progress_bar.set_postfix(loss=f"{loss:.5f}", revived=revived, refresh=False)
-            if epoch == 0 or best - loss > CONVERGED * abs(best):
-                best, best_epoch = loss, epoch
-            if self.stopping_step and epoch - best_epoch >= self.stopping_step:
-                break
-        progress_bar.close()
-        self.summary = {"epochs": epoch + 1, "loss": loss, "revived_codewords": revived}
+        progress = Progress(self.progress_file, self, optimizer, generator)
+        if not progress.restore():
+            self._start_codebooks(rows, generator)
+        so_far = progress.numbers
+        with tqdm(
+            desc=f"Train {type(self).__name__}",
+            total=self.epochs,
+            initial=so_far.epochs,
+            unit="epoch",
+            disable=None,
+        ) as bar:
+            while so_far.epochs < self.epochs and not self._has_converged(so_far):
+                self._one_more_epoch(so_far, rows, optimizer, generator)
+                bar.set_postfix(loss=f"{so_far.loss:.5f}", revived=so_far.revived, refresh=False)
+                bar.update()
+                progress.save()
+        self.summary = {
+            "epochs": so_far.epochs,
+            "loss": so_far.loss,
+            "revived_codewords": so_far.revived,
+        }
+
+    def _has_converged(self, so_far: Numbers) -> bool:
+        epochs_since = so_far.epochs - 1 - so_far.best_epoch
+        return bool(self.stopping_step) and epochs_since >= self.stopping_step
+
+    def _one_more_epoch(
+        self,
+        so_far: Numbers,
+        rows: Tensor,
+        optimizer: torch.optim.Optimizer,
+        generator: torch.Generator,
+    ) -> None:
+        epoch = so_far.epochs
+        if epoch and epoch % REVIVE_EVERY == 0:
+            so_far.revived += self._revive(rows, generator)
+        so_far.loss = self._train_epoch(rows, optimizer, epoch, generator)
+        if epoch == 0 or so_far.best - so_far.loss > CONVERGED * abs(so_far.best):
+            so_far.best, so_far.best_epoch = so_far.loss, epoch
+        so_far.epochs += 1
 
     def _train_epoch(
         self, rows: Tensor, optimizer: torch.optim.Optimizer, epoch: int, generator: torch.Generator

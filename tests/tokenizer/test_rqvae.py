@@ -114,3 +114,41 @@ def test_diverging_training_is_reported(settings, embeddings: Tensor) -> None:
     config = settings("RQVAE", tokenizer_learning_rate=1e30, tokenizer_epochs=5)
     with pytest.raises(ValueError, match=r"became NaN in epoch \d: lower tokenizer_learning_rate"):
         create_tokenizer(config, 24).fit(embeddings)
+
+
+@pytest.mark.parametrize("name", ["RQVAE", "SoftRQVAE"])
+def test_an_interrupted_training_goes_on_to_the_same_codebooks(
+    settings, embeddings: Tensor, tmp_path, monkeypatch, name: str
+) -> None:
+    def fresh():
+        tokenizer = create_tokenizer(settings(name, tokenizer_epochs=25), embeddings.shape[1])
+        tokenizer.progress_file = tmp_path / "progress.pt"
+        return tokenizer
+
+    expected = create_tokenizer(settings(name, tokenizer_epochs=25), embeddings.shape[1])
+    expected.fit(embeddings)
+    monkeypatch.setattr("recbole_genrec.tokenizer.progress.SAVE_SECONDS", 0)
+    epochs, train_epoch = [], RQVAE._train_epoch
+
+    def interrupted(self, rows, optimizer, epoch, generator):
+        epochs.append(epoch)
+        if epochs.count(12) == 1 and epoch == 12:
+            raise KeyboardInterrupt
+        return train_epoch(self, rows, optimizer, epoch, generator)
+
+    monkeypatch.setattr(RQVAE, "_train_epoch", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        fresh().fit(embeddings)
+    resumed = fresh().fit(embeddings)
+    assert epochs == [*range(13), *range(12, 25)]
+    assert resumed.summary == expected.summary
+    for name, tensor in expected.state_dict().items():
+        assert torch.equal(resumed.state_dict()[name], tensor), name
+
+
+def test_damaged_progress_is_no_obstacle(settings, embeddings: Tensor, tmp_path, caplog) -> None:
+    tokenizer = create_tokenizer(settings("RQVAE", tokenizer_epochs=2), embeddings.shape[1])
+    tokenizer.progress_file = tmp_path / "progress.pt"
+    tokenizer.progress_file.write_bytes(b"half")
+    assert tokenizer.fit(embeddings).summary["epochs"] == 2
+    assert "progress.pt is damaged" in caplog.text

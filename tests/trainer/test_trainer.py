@@ -236,7 +236,9 @@ def test_checkpoints_of_other_data_are_refused(data_path, tmp_path):
     trainer = popularity_trainer(popularity_run(data_path))
     trainer._save_checkpoint(0)
     other = popularity_trainer(popularity_run(write_toy(tmp_path / "other", missing=False)))
-    message = r"trained on other data: toy\.item, toy\.user .of toy in \[.*other/toy\]\) should be as"
+    message = (
+        r"trained on other data: toy\.item, toy\.user .of toy in \[.*other/toy\]\) should be as"
+    )
     for use in (other.resume_checkpoint, lambda f: other.evaluate([None], model_file=f)):
         with pytest.raises(InputError, match=message):
             use(trainer.saved_model_file)
