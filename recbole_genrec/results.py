@@ -188,17 +188,24 @@ def load_finished(folder: str | os.PathLike) -> tuple[dict[str, Any], Recommenda
     """Record and recommendations of a finished run, None if it kept no lists.
 
     Raises:
-        InputError: if the run is not finished, saying how it stands, or as `load_result`.
+        InputError: if the run does not count, saying how it stands, or as `load_result`.
     """
     result = load_result(folder)
-    if result["status"] != "finished":
-        error = result["error"]
-        reason = error["message"] if error else "it is still at work, or was killed"
+    reason = why_unfinished(result)
+    if reason is not None:
         raise InputError(
-            f"{folder}: expected a finished run, found one with status {result['status']}: {reason}"
+            f"{folder}: expected a run with its test, found one with status {result['status']}: "
+            f"{reason}"
         )
     lists = Path(folder) / RECOMMENDATIONS
     return result, Recommendations.load(lists) if lists.exists() else None
+
+
+def why_unfinished(result: Mapping[str, Any]) -> str | None:
+    """Why a run does not count in comparisons; None if it does."""
+    if result["status"] == "finished":
+        return None if "test_result" in result else "not tested, as the trials of a search"
+    return result["error"]["message"] if result["error"] else "still at work, or killed"
 
 
 def runs_of(config) -> list[dict[str, Any]]:

@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
+from recbole_genrec.compare import compare
 from recbole_genrec.errors import InputError
 from recbole_genrec.quick_start import run_recbole_genrec
-from recbole_genrec.results import load_result
+from recbole_genrec.results import load_finished, load_result
 from recbole_genrec.tune import command, study, tune
 from recbole_genrec.tune.space import grid, read_space
 from recbole_genrec.yaml_files import read_yaml
@@ -264,6 +265,11 @@ def test_trials_are_runs_and_the_best_is_one_to_repeat(settings, params, tmp_pat
         "n_layers": 2,
         "learning_rate": 0.01,
     }
+    with pytest.raises(InputError, match="expected finished runs, found .*: not tested, as"):
+        compare([result["folder"] / "trials"])
+    trial = next((result["folder"] / "trials").iterdir())
+    with pytest.raises(InputError, match="expected a run with its test, found .*: not tested"):
+        load_finished(trial)
     records = [load_result(path.parent) for path in result["folder"].glob("trials/*/result.json")]
     assert {record["config"]["learning_rate"] for record in records} == {1e-5, 0.01}
     assert all(len(record["learning_curve"]) == 3 for record in records)

@@ -15,7 +15,7 @@ import numpy as np
 from recbole_genrec.errors import InputError
 from recbole_genrec.evaluator.significance import metric_per_list
 from recbole_genrec.recommendations import Recommendations, align
-from recbole_genrec.results import RESULT, load_finished, load_result
+from recbole_genrec.results import RESULT, load_finished, load_result, why_unfinished
 from recbole_genrec.trainer.fingerprint import ENVIRONMENT_KEYS
 
 COMPARISON = "comparison.json"
@@ -79,7 +79,7 @@ def read_models(folders: Iterable[str | os.PathLike]) -> tuple[list[Model], list
         InputError: if no run is finished, or if they are not on one data set.
     """
     results = [load_result(folder) for folder in _run_folders(folders)]
-    finished = [load_finished(r["folder"]) for r in results if r["status"] == "finished"]
+    finished = [load_finished(r["folder"]) for r in results if why_unfinished(r) is None]
     done = {result["fingerprint"] for result, _ in finished}  # also at a later attempt
     failed = [failure(r) for r in results if r["fingerprint"] not in done]
     if not finished:
@@ -93,10 +93,9 @@ def read_models(folders: Iterable[str | os.PathLike]) -> tuple[list[Model], list
 
 
 def failure(result: dict[str, Any]) -> dict[str, Any]:
-    """What is to be said of a run that is not finished."""
-    error = result["error"]
-    reason = error["message"] if error else "not finished: still at work, or killed"
-    return {key: result[key] for key in ("model", "seed", "folder")} | {"error": reason}
+    """What is to be said of a run that does not count."""
+    own = {key: result[key] for key in ("model", "seed", "folder")}
+    return own | {"error": why_unfinished(result)}
 
 
 def align_lists(models: Sequence[Model]) -> bool:

@@ -73,7 +73,7 @@ def report_text(comparison: Mapping[str, Any], form: str) -> str:
     notes = [
         *comparison["notes"],
         *(
-            f"{run['model']}, seed {run['seed']} failed: {run['error']}"
+            f"{run['model']}, seed {run['seed']} does not count: {run['error']}"
             for run in comparison["failed"]
         ),
     ]

@@ -101,7 +101,7 @@ def test_csv_holds_unrounded_numbers():
 
 def test_report_says_what_went_wrong():
     text = report_text(comparison(), "markdown")
-    assert "X, seed 1 failed: out of memory <now>" in text
+    assert "X, seed 1 does not count: out of memory <now>" in text
     assert "Too few seeds (2 per model)" in text
     assert all(line.startswith("%") or "\\" in line for line in
                report_text(comparison(), "latex").splitlines() if line)  # fmt: skip
