@@ -85,7 +85,7 @@ def test_commands_that_train_on_real_data_have_settings_that_exist(monkeypatch):
     def check(model, dataset, files, settings):
         checked.append(Config(model, dataset, files, settings)["model"])
 
-    def check_all(models, dataset, seeds, files, settings):
+    def check_all(models, dataset, seeds, files, settings, reference):
         assert seeds == [1, 2, 3]
         for model in models:
             check(model, dataset, files, settings)
