@@ -219,7 +219,6 @@ def _from_checkpoint(path: Path, config, dataset) -> Tensor:
 
 
 def _from_file(config, dataset) -> Tensor:
-    file = EmbeddingFile(
-        config["teacher_embedding_file"], config["teacher_embedding_ids"], dataset.item_tokens[1:]
-    )
+    keys = ("teacher_embedding_file", "teacher_embedding_ids")
+    file = EmbeddingFile(config[keys[0]], config[keys[1]], dataset.item_tokens[1:], keys)
     return torch.nn.functional.pad(torch.from_numpy(file.rows(0, len(file))), (0, 0, 1, 0))

@@ -210,3 +210,7 @@ def test_from_a_file_by_raw_item_token(toy, tmp_path):
     np.savez(file, ids=shuffled[1:], embeddings=np.ones((len(shuffled) - 1, 3)))
     with pytest.raises(InputError, match="teacher.npz: no embedding for 1 item"):
         run_teacher_stage(*toy(teacher_embedding_file=str(file)))
+
+    np.save(tmp_path / "teacher.npy", np.ones((len(shuffled), 3)))
+    with pytest.raises(InputError, match=r"^teacher_embedding_file .* `teacher_embedding_ids`"):
+        run_teacher_stage(*toy(teacher_embedding_file=str(tmp_path / "teacher.npy")))

@@ -27,6 +27,7 @@ class EmbeddingFile:
         ids_path: only with ``.npy``: the raw token of each row.
         item_tokens: raw token of every item (without the padding item) in the order wanted.
             Further rows of the file are ignored.
+        keys: the two settings that gave the paths, which messages name.
 
     Attributes:
         files: all that is read.
@@ -36,12 +37,16 @@ class EmbeddingFile:
     """
 
     def __init__(
-        self, path: str | Path, ids_path: str | Path | None, item_tokens: list[str]
+        self,
+        path: str | Path,
+        ids_path: str | Path | None,
+        item_tokens: list[str],
+        keys: tuple[str, str] = ("item_embedding_file", "item_embedding_ids"),
     ) -> None:
         self.path = Path(path).expanduser()
         if not self.path.is_file():
-            raise InputError(f"item_embedding_file: there is no file {path}.")
-        ids, self.vectors = _read(self.path, ids_path)
+            raise InputError(f"{keys[0]}: there is no file {path}.")
+        ids, self.vectors = _read(self.path, ids_path, keys)
         self.files = [self.path]
         if self.path.suffix.lower() == ".npy":
             self.files.append(Path(ids_path).expanduser())
@@ -105,11 +110,13 @@ class EmbeddingFile:
         return np.fromiter((row_of_id[token] for token in self.item_tokens), dtype=np.int64)
 
 
-def _read(path: Path, ids_path: str | Path | None) -> tuple[list[str], np.ndarray]:
+def _read(
+    path: Path, ids_path: str | Path | None, keys: tuple[str, str]
+) -> tuple[list[str], np.ndarray]:
     suffix = path.suffix.lower()
     readers = {".npz": _read_npz, ".parquet": _read_parquet}
     if suffix not in (".npy", *readers):
-        raise InputError(f"item_embedding_file {path}: expected .npy, .npz or .parquet.")
+        raise InputError(f"{keys[0]} {path}: expected .npy, .npz or .parquet.")
     try:
         if suffix in readers:
             return readers[suffix](path)
@@ -118,18 +125,18 @@ def _read(path: Path, ids_path: str | Path | None) -> tuple[list[str], np.ndarra
         raise
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(f"{path} cannot be read as a {suffix} file: {error}") from error
-    return _read_ids(path, ids_path), vectors
+    return _read_ids(path, ids_path, keys), vectors
 
 
-def _read_ids(path: Path, ids_path: str | Path | None) -> list[str]:
+def _read_ids(path: Path, ids_path: str | Path | None, keys: tuple[str, str]) -> list[str]:
     if not ids_path:
         raise InputError(
-            f"item_embedding_file {path} needs `item_embedding_ids`: a text file with the raw item "
-            "token of each of its rows."
+            f"{keys[0]} {path} needs `{keys[1]}`: a text file with the raw item token of each of "
+            "its rows."
         )
     ids_path = Path(ids_path).expanduser()
     if not ids_path.is_file():
-        raise InputError(f"item_embedding_ids: there is no file {ids_path}.")
+        raise InputError(f"{keys[1]}: there is no file {ids_path}.")
     return ids_path.read_text(encoding="utf-8").rstrip("\n").split("\n")
 
 
