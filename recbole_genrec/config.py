@@ -24,8 +24,8 @@ from recbole_genrec.config_checks import (
 from recbole_genrec.config_types import check_types
 from recbole_genrec.data.eval_args import check_eval_args
 from recbole_genrec.distributed import launched
-from recbole_genrec.errors import InputError
-from recbole_genrec.registry import get_model, nearest
+from recbole_genrec.errors import InputError, nearest
+from recbole_genrec.registry import get_model
 from recbole_genrec.yaml_files import (
     YamlLoader,
     parse_value,

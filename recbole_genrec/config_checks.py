@@ -13,8 +13,7 @@ from typing import Any
 from recbole.evaluator import metric_types
 from recbole.utils import EvaluatorType, argument_list
 
-from recbole_genrec.errors import InputError
-from recbole_genrec.registry import nearest
+from recbole_genrec.errors import InputError, check_name, nearest
 from recbole_genrec.yaml_files import RECBOLE_PROPERTIES, read_yaml
 
 LEARNERS = ("adam", "adamw", "sgd", "adagrad", "rmsprop", "sparse_adam")
@@ -229,11 +228,3 @@ def downloadable_datasets() -> frozenset[str]:
 
 def _is_count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 1
-
-
-def check_name(key: str, value: str, known: tuple[str, ...]) -> None:
-    """Raise an InputError with the nearest name unless `value` is one of the known ones."""
-    if value not in known:
-        raise InputError(
-            f"{key} [{value}] should be one of {', '.join(known)}{nearest(str(value), known)}"
-        )

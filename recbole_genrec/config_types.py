@@ -6,8 +6,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from recbole_genrec.config_checks import check_name
-from recbole_genrec.errors import InputError
+from recbole_genrec.errors import InputError, check_name
+from recbole_genrec.tokenizer.registry import TOKENIZERS
 from recbole_genrec.yaml_files import RECBOLE_PROPERTIES, read_yaml
 
 COMMENT = re.compile(r"(?P<key>[A-Za-z_][\w-]*):.*?\s#\s*\((?P<kind>[^)]*)\)(?P<meaning>.*)")
@@ -31,12 +31,13 @@ def check_types(given: Mapping[str, Any], properties: Path) -> None:
     """Refuse a value of another type than those that a key's comments and defaults have.
 
     An integer is a number too, 0 and 1 are truth values, and a tuple is a list. Where a comment of
-    ours says `Range in [...]`, the value must be one of these.
+    ours says `Range in [...]`, the value must be one of these, and a tokenizer must be registered.
 
     Raises:
         InputError: naming the key, what was found and what was expected.
     """
-    types, choices = setting_types(properties), setting_choices(properties)
+    types = setting_types(properties)
+    choices = {**setting_choices(properties), "tokenizer": TOKENIZERS}
     for key, value in given.items():
         allowed = types.get(key, frozenset())
         if key in OPEN_KEYS or not allowed - {type(None)}:

@@ -1,4 +1,9 @@
-"""The exceptions that the command line prints as one line."""
+"""The exceptions that the command line prints as one line, and how they name things."""
+
+import difflib
+from collections.abc import Collection, Iterable, Sequence
+
+NAMED = 5  # how many of the names that are wrong a message shows
 
 
 class InputError(ValueError):
@@ -14,3 +19,27 @@ class RunError(RuntimeError):
 
     The message says what to do. Unlike after an `InputError`, another attempt may succeed.
     """
+
+
+def check_name(key: str, value: str, known: Collection[str]) -> None:
+    """Refuse the `value` of a setting that is not one of the known names.
+
+    Raises:
+        InputError: with all known names, and the nearest one.
+    """
+    if value not in known:
+        raise InputError(
+            f"{key} [{value}] should be one of {', '.join(known)}{nearest(str(value), known)}"
+        )
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """`; did you mean [X]?` for the known name closest to `name`, or nothing when none is close."""
+    by_fold = {candidate.casefold(): candidate for candidate in sorted(known)}
+    match = difflib.get_close_matches(name.casefold(), by_fold, n=1, cutoff=0.6)
+    return f"; did you mean [{by_fold[match[0]]}]?" if match else ""
+
+
+def some(names: Sequence[str]) -> str:
+    """The first few of the names, such as `a, b, c, d, e, ...`."""
+    return ", ".join(map(str, names[:NAMED])) + (", ..." if len(names) > NAMED else "")

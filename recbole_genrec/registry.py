@@ -1,9 +1,7 @@
 """Names to classes: our models, trainers and data sets, else RecBole's in repaired form."""
 
-import difflib
 import importlib
 import pkgutil
-from collections.abc import Iterable
 from functools import cache
 
 import recbole.model
@@ -13,7 +11,7 @@ from recbole.config import Config
 from recbole.utils import ModelType
 
 from recbole_genrec import compat  # noqa: F401  (what RecBole needs of the libraries around it)
-from recbole_genrec.errors import InputError
+from recbole_genrec.errors import InputError, nearest
 from recbole_genrec.yaml_files import RECBOLE_PROPERTIES
 
 MODELS = {
@@ -35,13 +33,6 @@ _RECBOLE_PACKAGES = (
     "knowledge_aware_recommender",
     "exlib_recommender",
 )
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """`; did you mean [X]?` for the known name closest to `name`, or nothing when none is close."""
-    by_fold = {candidate.casefold(): candidate for candidate in sorted(known)}
-    match = difflib.get_close_matches(name.casefold(), by_fold, n=1, cutoff=0.6)
-    return f"; did you mean [{by_fold[match[0]]}]?" if match else ""
 
 
 def get_model(name: str) -> type:

@@ -13,7 +13,7 @@ from recbole_genrec.config import Config
 from recbole_genrec.log import start_log
 from recbole_genrec.registry import create_dataset
 from recbole_genrec.tokenizer.quality_format import format_comparison
-from recbole_genrec.tokenizer_stage import TokenizerStage, run_tokenizer_stage, tokenizer_settings
+from recbole_genrec.tokenizer_stage import TokenizerStage, run_tokenizer_stage
 
 
 def tokenize(
@@ -48,8 +48,6 @@ def tokenize(
         Config(model, dataset, config_file_list, {**(config_dict or {}), **choice})
         for choice in choices
     ]
-    for config in configs:
-        tokenizer_settings(config)  # names the unknown tokenizer before any of them is trained
     init_seed(configs[0]["seed"], configs[0]["reproducibility"])
     start_log(configs[0])
     data = create_dataset(configs[0])

@@ -19,15 +19,14 @@ from recbole_genrec.data.item_text import read_item_texts, read_item_titles
 from recbole_genrec.data.pca import PCA
 from recbole_genrec.data.text_encoder import TextEncoder, restore_text_encoder
 from recbole_genrec.errors import InputError
-from recbole_genrec.registry import nearest
 from recbole_genrec.stage_cache import CacheFolder, hash_file, hash_texts
 from recbole_genrec.tokenizer.base import ItemTokenizer
-from recbole_genrec.tokenizer.collision import STRATEGIES, resolve_collisions
+from recbole_genrec.tokenizer.collision import resolve_collisions
 from recbole_genrec.tokenizer.formats import read_codes
 from recbole_genrec.tokenizer.quality import quality_report
 from recbole_genrec.tokenizer.quality_format import format_report
 from recbole_genrec.tokenizer.quality_plot import plot_report
-from recbole_genrec.tokenizer.registry import TOKENIZERS, create_tokenizer
+from recbole_genrec.tokenizer.registry import create_tokenizer
 from recbole_genrec.tokenizer.semantic_ids import SemanticIDs
 from recbole_genrec.yaml_files import properties_dir, read_properties
 
@@ -156,21 +155,9 @@ def run_tokenizer_stage(config, dataset) -> TokenizerStage:
 
 
 def tokenizer_settings(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that decide the codes of given embeddings: those of the tokenizer's YAML files.
-
-    Raises:
-        InputError: if there is no such tokenizer or collision strategy.
-    """
-    name, collision = config["tokenizer"], config["collision"]
-    if name not in TOKENIZERS:
-        raise InputError(f"there is no tokenizer named [{name}]{nearest(str(name), TOKENIZERS)}")
-    if collision not in STRATEGIES:
-        raise InputError(
-            f"collision [{collision}] should be one of {', '.join(STRATEGIES)}"
-            f"{nearest(str(collision), list(STRATEGIES))}"
-        )
-    folder = properties_dir() / "tokenizer"
-    keys = {**read_properties(folder / "common.yaml"), **read_properties(folder / f"{name}.yaml")}
+    """The settings that decide the codes of given embeddings: those of its YAML files."""
+    files = [properties_dir() / "tokenizer" / f"{n}.yaml" for n in ("common", config["tokenizer"])]
+    keys = [key for file in files for key in read_properties(file)]
     of_embeddings = ("item_", "text_", "sid_")  # these decide what is given to the tokenizer
     settings = {key: config[key] for key in keys if not key.startswith(of_embeddings)}
     return {**settings, "seed": config["seed"]}

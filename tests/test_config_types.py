@@ -7,6 +7,7 @@ import pytest
 
 from recbole_genrec.config import Config
 from recbole_genrec.errors import InputError
+from recbole_genrec.tokenizer.registry import TOKENIZERS
 
 
 def config(model="SASRec", **settings):
@@ -89,6 +90,13 @@ def test_what_a_setting_may_be_is_let_through(settings):
     made = config(**settings)
     for key in settings.keys() - {"use_gpu", "shuffle", "gpu_id", "metrics", "topk"}:
         assert made[key] == settings[key]
+
+
+def test_a_tokenizer_is_known_once_it_is_registered(monkeypatch):
+    with pytest.raises(InputError, match=r"tokenizer \[Mine\] should be one of RQVAE, .*, LSH"):
+        config(model="TIGER", tokenizer="Mine")
+    monkeypatch.setitem(TOKENIZERS, "Mine", "my_package.my_module")
+    assert config(model="TIGER", tokenizer="Mine")["tokenizer"] == "Mine"
 
 
 def test_tuples_and_numbers_of_numpy_are_as_good_as_pythons():

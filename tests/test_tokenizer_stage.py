@@ -298,12 +298,12 @@ class TestState:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"tokenizer": "RQVEA"}, r"no tokenizer named \[RQVEA\].*RQVAE"),
+        ({"tokenizer": "RQVEA"}, r"tokenizer \[RQVEA\] should be one of.*\[RQVAE\]"),
         ({"collision": "apend"}, r"collision \[apend\] should be one of append.*\[append\]"),
         ({"sid_file": "nowhere.json"}, r"sid_file: there is no file nowhere\.json"),
         ({"item_text_fields": ["name"]}, r"toy\.item has none of the columns \['name'\]"),
         ({"text_embedding_dim": 0}, r"text_embedding_dim should be an integer >= 1, found \[0\]"),
-        ({"text_encoder": "tf-idf"}, "Did you mean 'tfidf'"),
+        ({"text_encoder": "tf-idf"}, r"did you mean \[tfidf\]"),
         ({"item_embedding_file": "nowhere.npz"}, r"there is no file nowhere\.npz"),
         ({"codebook_sizes": [64, 64]}, "40 items"),
     ],

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from recbole_genrec.errors import InputError
+from recbole_genrec.errors import InputError, some
 
 
 class EmbeddingFile:
@@ -74,7 +74,7 @@ class EmbeddingFile:
         ):
             if broken.any():
                 tokens = [self.item_tokens[begin + i] for i in np.flatnonzero(broken)]
-                raise InputError(f"{self.path}: the embeddings of {_some(tokens)} {rule}.")
+                raise InputError(f"{self.path}: the embeddings of {_counted(tokens)} {rule}.")
         return vectors
 
     def _check_form(self, ids: list[str]) -> None:
@@ -93,13 +93,12 @@ class EmbeddingFile:
         row_of_id = {token: row for row, token in enumerate(ids)}
         if len(row_of_id) < len(ids):
             repeated = [token for row, token in enumerate(ids) if row_of_id[token] != row]
-            raise InputError(
-                f"{self.path}: more than one embedding for {_some(list(dict.fromkeys(repeated)))}."
-            )
+            repeated = list(dict.fromkeys(repeated))
+            raise InputError(f"{self.path}: more than one embedding for {_counted(repeated)}.")
         lacking = [token for token in self.item_tokens if token not in row_of_id]
         if lacking:
             raise InputError(
-                f"{self.path}: no embedding for {_some(lacking)} "
+                f"{self.path}: no embedding for {_counted(lacking)} "
                 f"of the data set's {len(self.item_tokens)}."
             )
         if len(ids) > len(self.item_tokens):
@@ -168,7 +167,6 @@ def _read_parquet(path: Path) -> tuple[list[str], np.ndarray]:
     return ids, column.flatten().to_numpy(zero_copy_only=False).reshape(len(ids), -1)
 
 
-def _some(tokens: list[str], number: int = 5) -> str:
+def _counted(tokens: list[str]) -> str:
     """ "3 items (a, b, c)" """
-    names = ", ".join(tokens[:number]) + (", ..." if len(tokens) > number else "")
-    return f"{len(tokens)} {'item' if len(tokens) == 1 else 'items'} ({names})"
+    return f"{len(tokens)} {'item' if len(tokens) == 1 else 'items'} ({some(tokens)})"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -17,7 +16,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.preprocessing import normalize
 from torch import Tensor
 
-from recbole_genrec.errors import InputError
+from recbole_genrec.errors import InputError, nearest
 
 
 class TextEncoder(ABC):
@@ -203,8 +202,8 @@ def build_text_encoder(
         )
     if Path(name).expanduser().is_dir():
         return SentenceEncoder(Path(name).expanduser(), device, batch_size)
-    if difflib.get_close_matches(name.lower(), [TfidfEncoder.name], cutoff=0.7):
-        raise InputError(f"Unknown text_encoder '{name}'. Did you mean '{TfidfEncoder.name}'?")
+    if misspelt := nearest(name, [TfidfEncoder.name]):
+        raise InputError(f"there is no text_encoder named [{name}]{misspelt}")
     return SentenceEncoder(name, device, batch_size)
 
 
@@ -235,10 +234,9 @@ def _load_sentence_transformer(name: str, device: torch.device):
     try:
         model = SentenceTransformer(name, device=str(device))
     except Exception as error:  # whatever hub, transformers or file system have to say
-        nearest = difflib.get_close_matches(name, SUGGESTED, n=1, cutoff=0.5)
         raise InputError(
             f"text_encoder '{name}' is neither '{TfidfEncoder.name}' nor a folder, and could not "
-            f"be loaded from the Hugging Face hub ({str(error).splitlines()[0]})."
-            + (f" Did you mean '{nearest[0]}'?" if nearest else "")
+            f"be loaded from the Hugging Face hub ({str(error).splitlines()[0]})"
+            f"{nearest(name, SUGGESTED)}"
         ) from error
     return model.bfloat16() if device.type == "cuda" else model

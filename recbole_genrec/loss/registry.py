@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import Any
 
-from recbole_genrec.errors import InputError
+from recbole_genrec.errors import check_name
 from recbole_genrec.loss.cft import CFTLoss
 from recbole_genrec.loss.context import LossContext
 from recbole_genrec.loss.cross_entropy import CrossEntropyLoss
@@ -68,9 +67,7 @@ def loss_without_data(config: Mapping[str, Any]) -> CrossEntropyLoss:
     """
     name = str(config["loss"]).lower()
     if name not in LOSSES:
-        match = get_close_matches(name, LOSSES, n=1)
-        nearest = f"; did you mean [{match[0]}]?" if match else ""
-        raise InputError(f"loss [{config['loss']}] should be one of {', '.join(LOSSES)}{nearest}")
+        check_name("loss", config["loss"], LOSSES)
     loss_class, keys = LOSSES[name]
     settings = {argument: config[key] for argument, key in keys.items() if key in config}
     return loss_class(**settings)

@@ -19,7 +19,7 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from recbole_genrec.errors import InputError
+from recbole_genrec.errors import InputError, check_name
 from recbole_genrec.tokenizer.groups import group_rows, rank_in_group
 
 STRATEGIES = ("append", "reassign", "sinkhorn")
@@ -58,8 +58,7 @@ def resolve_collisions(
             IDs, or no distances for "sinkhorn".
     """
     sizes = list(codebook_sizes)
-    if strategy not in STRATEGIES:
-        raise InputError(f"unknown collision strategy {strategy!r}: choose {', '.join(STRATEGIES)}")
+    check_name("collision", strategy, STRATEGIES)
     if strategy == "sinkhorn" and distances is None:
         raise InputError(
             "collision: sinkhorn needs the codewords of the tokenizer, which imported semantic IDs "

@@ -16,10 +16,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from recbole_genrec.errors import InputError
+from recbole_genrec.errors import InputError, some
 
 FORMS = ("codes", "letter")
-NAMED = 5  # how many offending items an error message names
 _TOKENS = re.compile(r"(?:<[a-z]_-?\d+>)+")
 _TOKEN = re.compile(r"<([a-z])_(-?\d+)>")
 
@@ -81,7 +80,7 @@ def read_codes(
     if missing:
         raise InputError(
             f"{path}: no semantic ID for {len(missing)} of {len(item_tokens)} items: "
-            + _some(missing)
+            f"{some(missing)}"
         )
     rows = {token: _parse(path, token, value) for token, value in table.items()}
     num_levels = len(codebook_sizes) if codebook_sizes else len(next(iter(rows.values())))
@@ -154,7 +153,3 @@ def _parse(path: str | os.PathLike, token: str, value: object) -> list[int]:
             )
         codes.append(code)
     return codes
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(map(repr, names[:NAMED])) + (", ..." if len(names) > NAMED else "")

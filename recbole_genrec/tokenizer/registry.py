@@ -1,10 +1,9 @@
 """Item tokenizers by name."""
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from importlib import import_module
 
-from recbole_genrec.errors import InputError
+from recbole_genrec.errors import check_name
 from recbole_genrec.tokenizer.base import ItemTokenizer
 
 TOKENIZERS = {
@@ -22,14 +21,10 @@ def create_tokenizer(config: Mapping, dim: int) -> ItemTokenizer:
     """The untrained tokenizer that `config["tokenizer"]` names, for item embeddings of width `dim`.
 
     `config` holds the keys of properties/tokenizer/common.yaml and <tokenizer>.yaml, and `seed`.
+
+    Raises:
+        InputError: if there is no such tokenizer.
     """
     name = config["tokenizer"]
-    if name not in TOKENIZERS:
-        near = get_close_matches(str(name).lower(), [known.lower() for known in TOKENIZERS], n=1)
-        hint = [known for known in TOKENIZERS if known.lower() in near]
-        raise InputError(
-            f"unknown tokenizer {name!r}: "
-            + (f"did you mean {hint[0]!r}? " if hint else "")
-            + f"choose {', '.join(TOKENIZERS)}"
-        )
+    check_name("tokenizer", name, TOKENIZERS)
     return getattr(import_module(TOKENIZERS[name]), name)(config, dim)

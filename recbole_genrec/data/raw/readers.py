@@ -20,8 +20,7 @@ from typing import Any
 from tqdm import tqdm
 
 from recbole_genrec.data.raw.drops import MALFORMED, Drops
-from recbole_genrec.errors import InputError
-from recbole_genrec.registry import nearest
+from recbole_genrec.errors import InputError, nearest
 
 CHUNK_ROWS = 65_536
 SEPARATORS = ",;\t|"
