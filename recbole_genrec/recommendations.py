@@ -13,7 +13,7 @@ import torch
 
 from recbole_genrec.errors import InputError
 from recbole_genrec.evaluator.prefix_metrics import first_ranks
-from recbole_genrec.tokenizer.formats import replacing
+from recbole_genrec.files import replacing
 
 HISTORY_SHOWN = 10  # items of a history that are kept, to show what a list answers
 CHUNK = 4096  # histories that are gathered at a time

@@ -23,8 +23,8 @@ from recbole_genrec import __version__
 from recbole_genrec.distributed import rank
 from recbole_genrec.environment import hardware, peak_memory, reset_peak_memory, versions
 from recbole_genrec.errors import InputError
+from recbole_genrec.files import replacing
 from recbole_genrec.recommendations import Recommendations, collect_recommendations
-from recbole_genrec.tokenizer.formats import replacing
 from recbole_genrec.trainer.fingerprint import data_files, run_fingerprint
 
 RESULT = "result.json"

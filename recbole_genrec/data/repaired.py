@@ -4,7 +4,6 @@ The methods that are overridden here have the meaning and the results that they 
 the libraries that it was written for.
 """
 
-import os
 import pickle
 from pathlib import Path
 
@@ -12,12 +11,13 @@ import numpy as np
 import pandas as pd
 import torch
 from recbole.data.interaction import Interaction
-from recbole.utils import FeatureType, ensure_dir, set_color
+from recbole.utils import FeatureType, set_color
 
 from recbole_genrec.data.columns import discretize, flat, like, pad, rows
 from recbole_genrec.data.filtering import FilteredDataset
 from recbole_genrec.data.loading import SEQUENCES
 from recbole_genrec.errors import InputError
+from recbole_genrec.files import replacing
 
 
 class RepairedDataset(FilteredDataset):
@@ -200,10 +200,8 @@ class RepairedDataset(FilteredDataset):
 
     def save(self) -> None:
         """Pickle the filtered data set into `checkpoint_dir`."""
-        ensure_dir(self.config["checkpoint_dir"])
         name = f"{self.config['dataset']}-{type(self).__name__}.pth"
         file = Path(self.config["checkpoint_dir"]) / name
         self.logger.info(set_color("Saving filtered dataset into ", "pink") + f"[{file}]")
-        temporary = file.with_name(f"{name}.{os.getpid()}.tmp")
-        temporary.write_bytes(pickle.dumps(self))
-        os.replace(temporary, file)
+        with replacing(file) as temporary:
+            temporary.write_bytes(pickle.dumps(self))

@@ -22,8 +22,8 @@ from recbole_genrec.evaluator.unigrec_plots import (
     plot_collisions,
     plot_identifiers,
 )
+from recbole_genrec.files import replacing
 from recbole_genrec.model.soft_identifiers import change_rate, collision_rate
-from recbole_genrec.tokenizer.formats import replacing
 from recbole_genrec.tokenizer.soft_rqvae import SoftRQVAE
 from recbole_genrec.trainer.checkpoint import load_checkpoint
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from recbole_genrec.errors import InputError
-from recbole_genrec.tokenizer.formats import replacing
+from recbole_genrec.files import replacing
 
 
 def plot_codebooks(analyses: dict[str, dict[str, Any]], path: str | Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from recbole_genrec.compare.runs import COMPARISON
+from recbole_genrec.files import replacing
 from recbole_genrec.report.conclusion import circumstances, conclusion
 from recbole_genrec.report.page import html_report
 from recbole_genrec.report.tables import (
@@ -20,7 +21,6 @@ from recbole_genrec.report.tables import (
     to_csv,
 )
 from recbole_genrec.results import new_folder, write_json
-from recbole_genrec.tokenizer.formats import replacing
 
 
 def publish(comparison: Mapping[str, Any]) -> Path:

@@ -9,34 +9,17 @@ Written: the first two. In "<b_70>" the letter names the level (a = first) and t
 import json
 import os
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from recbole_genrec.errors import InputError, some
+from recbole_genrec.files import replacing
 
 FORMS = ("codes", "letter")
 _TOKENS = re.compile(r"(?:<[a-z]_-?\d+>)+")
 _TOKEN = re.compile(r"<([a-z])_(-?\d+)>")
-
-
-@contextmanager
-def replacing(path: str | os.PathLike) -> Iterator[Path]:
-    """Yields a temporary name beside `path` that takes its place once the block has succeeded.
-
-    The file under `path` is thus either the old one or the complete new one, never half of it.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp{path.suffix}")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def write_codes(

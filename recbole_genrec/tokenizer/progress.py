@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from recbole_genrec.tokenizer.formats import replacing
+from recbole_genrec.files import replacing
 
 SAVE_SECONDS = 60  # between two saves: what an interruption can lose
 

@@ -4,7 +4,7 @@ import math
 import os
 
 from recbole_genrec.errors import InputError
-from recbole_genrec.tokenizer.formats import replacing
+from recbole_genrec.files import replacing
 
 PANELS = (  # key of a level, title
     ("entropy", "Entropy (1 = uniform)"),

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from recbole_genrec.errors import InputError
-from recbole_genrec.tokenizer.formats import read_codes, replacing, write_codes
+from recbole_genrec.files import replacing
+from recbole_genrec.tokenizer.formats import read_codes, write_codes
 from recbole_genrec.tokenizer.groups import group_rows, rank_in_group
 
 

@@ -14,9 +14,9 @@ import torch
 
 from recbole_genrec.distributed import launched
 from recbole_genrec.errors import InputError
+from recbole_genrec.files import replacing
 from recbole_genrec.launch import total_processes
 from recbole_genrec.report.tables import render, to_csv
-from recbole_genrec.tokenizer.formats import replacing
 from recbole_genrec.tune.report import trials_table, write_best
 from recbole_genrec.tune.study import close_running, open_points, opened_study, work
 from recbole_genrec.tune.sweep import Sweep

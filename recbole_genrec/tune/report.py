@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from recbole_genrec.files import replacing
 from recbole_genrec.report.tables import Cell, Table
-from recbole_genrec.tokenizer.formats import replacing
 from recbole_genrec.tune.study import latest_trials
 from recbole_genrec.tune.sweep import Sweep, dump_yaml
 
