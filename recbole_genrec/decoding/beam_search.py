@@ -8,7 +8,6 @@ import torch
 
 from recbole_genrec.decoding.trie import ItemTrie
 
-NO_ITEM = -1
 EDGE_BITS = 32
 
 
@@ -37,8 +36,8 @@ def beam_search(
 
     Returns:
         (item ids [batch, beam_size] int64, log-probabilities [batch, beam_size] float32), best
-        first. Where the catalogue has fewer items than the beam: id -1 and -inf. All scores of a
-        user with a logit that is NaN are NaN.
+        first. Where the catalogue has fewer items than the beam: id 0, the padding item, and -inf.
+        All scores of a user with a logit that is NaN are NaN.
 
     Raises:
         ValueError: beam_size is not positive.
@@ -59,11 +58,11 @@ def beam_search(
         score = score.masked_fill(~exists, -torch.inf)
         scores, nodes, parents = _best(score, edges, beam_size)
         tokens = trie.token[level][nodes].long()
-    items = trie.item[nodes].long().masked_fill(scores == -torch.inf, NO_ITEM)
+    items = trie.item[nodes].long().masked_fill(scores == -torch.inf, 0)
     scores = scores.masked_fill(broken, torch.nan)  # among bits that order, NaN has no place
     missing = (0, beam_size - items.shape[1])
     return (
-        torch.nn.functional.pad(items, missing, value=NO_ITEM),
+        torch.nn.functional.pad(items, missing),
         torch.nn.functional.pad(scores, missing, value=-torch.inf),
     )
 

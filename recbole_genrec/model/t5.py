@@ -204,7 +204,7 @@ class T5(nn.Module):
             allowed: [n] ids of the items to choose from, all of the trie by default.
 
         Returns:
-            (item ids [batch, beam_size], log-probabilities [batch, beam_size]), best first; id -1
+            (item ids [batch, beam_size], log-probabilities [batch, beam_size]), best first; id 0
             and -inf where there are fewer items than beams.
         """
         trie = trie if allowed is None else trie.restrict(allowed)

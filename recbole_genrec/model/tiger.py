@@ -187,7 +187,7 @@ class TIGER(SequentialRecommender):
             trie: the items to choose from, all by default.
 
         Returns:
-            item ids `[batch, k]` and their log-likelihoods `[batch, k]`; id -1 and -inf where there
+            item ids `[batch, k]` and their log-likelihoods `[batch, k]`; id 0 and -inf where there
             are fewer items than k.
         """
         history, lengths = self.history(interaction)
@@ -199,7 +199,7 @@ class TIGER(SequentialRecommender):
         """Log-likelihoods `[batch, n_items]`; items outside the beam have -inf."""
         items, scores = self.recommend(interaction, self.beam_size)
         all_scores = scores.new_full((len(items), self.n_items), -torch.inf)
-        return all_scores.scatter_(1, items.clamp(min=0), scores)  # no item: padding, -inf as well
+        return all_scores.scatter_(1, items, scores)
 
     def set_semantic_ids(self, semantic_ids: SemanticIDs) -> None:
         """Give the items other semantic IDs of the same codebook sizes."""

@@ -44,7 +44,7 @@ def test_equals_a_beam_search_written_plainly(tokens, users, beam_size, seed, va
         found = len(expected)
         assert ids[user, :found].tolist() == [item for item, _ in expected]
         torch.testing.assert_close(scores[user, :found], torch.tensor([s for _, s in expected]))
-        assert (ids[user, found:] == -1).all()
+        assert (ids[user, found:] == 0).all()
         assert (scores[user, found:] == -torch.inf).all()
 
 
@@ -65,7 +65,7 @@ def test_a_beam_never_leaves_the_catalogue_even_if_everything_else_is_likelier()
         return logits.unsqueeze(1).expand(-1, tokens.shape[1], -1)
 
     ids, scores = beam_search(step, ItemTrie(tokens), 5, 2)
-    assert [sorted(row) for row in ids.tolist()] == [[-1, -1, 1, 2, 3]] * 2
+    assert [sorted(row) for row in ids.tolist()] == [[0, 0, 1, 2, 3]] * 2
     assert (scores[:, :3] < -200).all() and (scores[:, :3] > -torch.inf).all()
 
 

@@ -70,7 +70,7 @@ def test_equals_a_beam_search_written_plainly(tokens, items, beam_size, seed):
         assert_same_ranking(
             ids[user, None, :n], scores[user, None, :n], expected_ids, expected_scores
         )
-        assert (ids[user, n:] == -1).all() and (scores[user, n:] == -torch.inf).all()
+        assert (ids[user, n:] == 0).all() and (scores[user, n:] == -torch.inf).all()
 
 
 @pytest.mark.parametrize("beam_size", [2, 5, 12])
@@ -122,7 +122,7 @@ def test_only_allowed_items_are_generated_with_their_scores():
     ids, scores = generate(t5, batch, TOKENS, 6, allowed=allowed)
     ranked, order = exact.sort(descending=True)
     assert_same_ranking(ids[:, :4], scores[:, :4], allowed[order], ranked)
-    assert (ids[:, 4:] == -1).all()
+    assert (ids[:, 4:] == 0).all()
 
 
 @torch.no_grad()

@@ -189,7 +189,7 @@ def test_added_items_can_be_recommended():
 @torch.no_grad()
 def test_more_items_than_there_are():
     items, scores = tiger().recommend(histories(), k=70)
-    assert (items[:, 60:] == -1).all() and (scores[:, 60:] == -torch.inf).all()
+    assert (items[:, 60:] == 0).all() and (scores[:, 60:] == -torch.inf).all()
     assert (items[:, :60] > 0).all()
 
 
