@@ -73,7 +73,6 @@ def data_set(config: dict) -> SimpleNamespace:
     stage = TokenizerStage(
         semantic_ids=SemanticIDs(torch.nn.functional.pad(codes, (0, 0, 1, 0)), sizes),
         item_tokens=[str(item) for item in range(NUM_ITEMS + 1)],
-        item_texts=None,
         item_titles=None,
         item_embeddings=embeddings,
         text_encoder=None,

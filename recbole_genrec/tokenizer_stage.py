@@ -38,8 +38,7 @@ class TokenizerStage:
     Attributes:
         semantic_ids: one unique semantic ID per item.
         item_tokens: raw token of every item, index = internal id; index 0 is the padding item.
-        item_texts: text of every item, index = internal id; None where none is known.
-        item_titles: what to call every item; None where no name is known.
+        item_titles: what to call every item, index = internal id; None where no name is known.
         item_embeddings: `[n_items, d]`, row 0 zero; None for imported IDs without embeddings, and
             after `from_state`.
         text_encoder: what made the embeddings of texts; None where they were given.
@@ -52,7 +51,6 @@ class TokenizerStage:
 
     semantic_ids: SemanticIDs
     item_tokens: list[str]
-    item_texts: list[str] | None
     item_titles: list[str] | None
     item_embeddings: Tensor | None
     text_encoder: TextEncoder | None
@@ -95,7 +93,6 @@ class TokenizerStage:
             "codes": self.semantic_ids.codes,
             "codebook_sizes": self.semantic_ids.codebook_sizes,
             "item_tokens": self.item_tokens,
-            "item_texts": self.item_texts,
             "item_titles": self.item_titles,
             "settings": self.settings,
             "report": self.report,
@@ -124,10 +121,7 @@ class TokenizerStage:
             text_encoder=text_encoder,
             pca=pca,
             tokenizer=tokenizer,
-            **{
-                name: state[name]
-                for name in ("item_tokens", "item_texts", "item_titles", "settings", "report")
-            },
+            **{name: state[name] for name in ("item_tokens", "item_titles", "settings", "report")},
         )
 
 
@@ -261,7 +255,6 @@ class _StageBuilder:
         return TokenizerStage(
             semantic_ids=SemanticIDs.load(folder / "semantic_ids.pt"),
             item_tokens=self.item_tokens,
-            item_texts=self.item_texts,
             item_titles=self.item_titles,
             item_embeddings=self.vectors,
             text_encoder=self.embeddings and self.embeddings.text_encoder,

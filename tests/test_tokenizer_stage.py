@@ -92,7 +92,7 @@ def fits(monkeypatch):
 def assert_equal_stages(one, other):
     assert one.semantic_ids.codebook_sizes == other.semantic_ids.codebook_sizes
     assert torch.equal(one.semantic_ids.codes, other.semantic_ids.codes)
-    for name in ("item_tokens", "item_texts", "item_titles", "settings", "report"):
+    for name in ("item_tokens", "item_titles", "settings", "report"):
         assert getattr(one, name) == getattr(other, name)
     new = ["red cream", "violet comb"]
     assert torch.equal(one.encode_texts(new), other.encode_texts(new))
@@ -117,7 +117,7 @@ class TestContent:
     def test_from_texts(self, toy):
         stage = run(toy)
         assert stage.item_tokens == toy.dataset.item_tokens
-        assert stage.item_texts == stage.item_titles == ["", *toy.texts]
+        assert stage.item_titles == ["", *toy.texts]
         assert stage.item_embeddings.shape[0] == NUM_ITEMS + 1
         assert not stage.item_embeddings[0].any()
         assert torch.equal(stage.encode_texts(toy.texts), stage.item_embeddings[1:])
@@ -162,7 +162,7 @@ class TestContent:
         changes, _ = write_embeddings(toy)
         (toy.folder / "toy.item").unlink()
         stage = run(toy, **changes)
-        assert stage.item_texts is None and stage.item_titles is None
+        assert stage.item_titles is None
 
     def test_import_with_collisions(self, toy):
         tokens = toy.dataset.item_tokens[1:]

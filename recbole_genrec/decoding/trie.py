@@ -65,14 +65,6 @@ class ItemTrie:
         """Bytes of all tensors."""
         return sum(t.nbytes for t in [*self.ptr, *self.token, self.item])
 
-    def to(self, device: torch.device | str) -> ItemTrie:
-        """The same trie on another device."""
-        moved = object.__new__(ItemTrie)
-        moved.ptr = [ptr.to(device) for ptr in self.ptr]
-        moved.token = [token.to(device) for token in self.token]
-        moved.item, moved.kmax = self.item.to(device), self.kmax
-        return moved
-
     def children(self, level: int, nodes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The edges below the given nodes, as many columns as the level's widest node needs.
 

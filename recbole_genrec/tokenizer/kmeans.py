@@ -1,9 +1,11 @@
 """K-means: Lloyd's iterations on resident rows, nearest codewords in chunks."""
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from recbole_genrec.errors import InputError
+from recbole_genrec.tokenizer.base import to_tensor
 
 ROWS = 16384  # rows whose distances to all codewords are held at a time
 
@@ -54,3 +56,13 @@ def kmeans(rows: Tensor, k: int, iterations: int, generator: torch.Generator) ->
         centroids = torch.where(empty.unsqueeze(1), rows[worst], means)
         revived += empty.sum()
     return centroids, int(revived)
+
+
+def sample_rows(embeddings: Tensor, size: int, generator: torch.Generator) -> Tensor:
+    """At most `size` random rows of a tensor or (memory-mapped) array, as a float32 tensor."""
+    if len(embeddings) <= size:
+        return to_tensor(embeddings)
+    rows = torch.randperm(len(embeddings), generator=generator)[:size].sort().values
+    if not isinstance(embeddings, Tensor):
+        rows = np.asarray(rows)
+    return to_tensor(embeddings[rows])

@@ -12,8 +12,7 @@ from torch import Tensor, nn
 
 from recbole_genrec.errors import InputError
 from recbole_genrec.tokenizer.base import ItemTokenizer
-from recbole_genrec.tokenizer.kmeans import kmeans, nearest, squared_distances
-from recbole_genrec.tokenizer.rqkmeans import sample_rows
+from recbole_genrec.tokenizer.kmeans import kmeans, nearest, sample_rows, squared_distances
 
 
 class PQ(ItemTokenizer):
@@ -77,10 +76,8 @@ class OPQ(PQ):
         self.register_buffer("rotation", torch.eye(dim))
 
     def _learn_rotation(self, rows: Tensor) -> None:
-        try:
-            import faiss
-        except ImportError as error:
-            raise InputError("tokenizer: OPQ needs faiss: pip install faiss-cpu") from error
+        import faiss  # nothing else needs it
+
         bits = (max(self.codebook_sizes) - 1).bit_length()
         quantiser = faiss.ProductQuantizer(self.dim, len(self.widths), bits)
         quantiser.cp.seed = self.seed

@@ -5,12 +5,10 @@ Source: Deng et al., "OneRec: Unifying Retrieve and Rank with Generative Recomme
 
 from collections.abc import Mapping
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from recbole_genrec.tokenizer.base import to_tensor
-from recbole_genrec.tokenizer.kmeans import kmeans, nearest
+from recbole_genrec.tokenizer.kmeans import kmeans, nearest, sample_rows
 from recbole_genrec.tokenizer.residual import ResidualTokenizer
 
 
@@ -37,13 +35,3 @@ class RQKMeans(ResidualTokenizer):
             residual = residual - codebook[nearest(residual, codebook)]
             restarts += restarted
         self.summary = {"revived_codewords": restarts}
-
-
-def sample_rows(embeddings: Tensor, size: int, generator: torch.Generator) -> Tensor:
-    """At most `size` random rows of a tensor or (memory-mapped) array, as a float32 tensor."""
-    if len(embeddings) <= size:
-        return to_tensor(embeddings)
-    rows = torch.randperm(len(embeddings), generator=generator)[:size].sort().values
-    if not isinstance(embeddings, Tensor):
-        rows = np.asarray(rows)
-    return to_tensor(embeddings[rows])

@@ -64,11 +64,6 @@ class SemanticIDs:
             )
 
     @property
-    def num_items(self) -> int:
-        """Number of rows, the padding item included, as RecBole counts items."""
-        return self.codes.shape[0]
-
-    @property
     def num_levels(self) -> int:
         return self.codes.shape[1]
 

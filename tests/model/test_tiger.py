@@ -41,7 +41,6 @@ def catalogue(codes: torch.Tensor, sizes: list[int]) -> SimpleNamespace:
     stage = TokenizerStage(
         semantic_ids=SemanticIDs(torch.nn.functional.pad(codes, (0, 0, 1, 0)), sizes),
         item_tokens=["[PAD]", *(f"i{n}" for n in range(1, len(codes) + 1))],
-        item_texts=None,
         item_titles=None,
         item_embeddings=None,
         text_encoder=None,

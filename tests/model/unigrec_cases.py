@@ -78,7 +78,6 @@ def tokenizer_stage(temperature: float = 0.5) -> TokenizerStage:
     return TokenizerStage(
         semantic_ids=SemanticIDs(torch.nn.functional.pad(codes, (0, 0, 1, 0)), sizes),
         item_tokens=["[PAD]", *(f"i{n}" for n in range(1, N_ITEMS))],
-        item_texts=None,
         item_titles=None,
         item_embeddings=embeddings,
         text_encoder=None,

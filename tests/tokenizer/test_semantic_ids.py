@@ -13,7 +13,7 @@ def test_tokens_have_one_range_per_level() -> None:
     ids = SemanticIDs(CODES, SIZES)
     # level 1: tokens 1..2, level 2: 3..5, level 3: 6..10
     assert ids.tokens.tolist() == [[0, 0, 0], [2, 3, 10], [1, 5, 6], [2, 5, 10]]
-    assert (ids.vocab_size, ids.num_levels, ids.num_items) == (11, 3, 4)
+    assert (ids.vocab_size, ids.num_levels) == (11, 3)
 
 
 @pytest.mark.parametrize(
