@@ -105,11 +105,29 @@ def load_weights(model: torch.nn.Module, checkpoint: dict[str, Any], path: str |
     try:
         model.load_state_dict(checkpoint["state_dict"])
     except RuntimeError as error:
-        raise InputError(f"[{path}] does not fit the model or its data: {error}") from error
+        misfits = _misfits(model, checkpoint["state_dict"]) or [" ".join(str(error).split())]
+        more = f" (and {len(misfits) - 1} more)" if misfits[1:] else ""
+        raise InputError(
+            f"[{path}] does not fit the model or its data: {misfits[0]}{more}"
+        ) from error
     if hasattr(model, "load_other_parameter"):
         model.load_other_parameter(checkpoint.get("other_parameter"))
     if "extra" in checkpoint and hasattr(model, "load_extra"):
         model.load_extra(checkpoint["extra"])
+
+
+def _misfits(model: torch.nn.Module, weights: dict[str, torch.Tensor]) -> list[str]:
+    """What is wrong with each of the weights that do not fit."""
+    shapes = {name: list(weight.shape) for name, weight in model.state_dict().items()}
+    found = {name: list(weights[name].shape) for name in shapes if name in weights}
+    resized = {name: shape for name, shape in found.items() if shape != shapes[name]}
+    others = {name: weight for name, weight in weights.items() if name not in resized}
+    names = model.load_state_dict(others, strict=False)  # asks the model, which may leave some out
+    return [
+        *(f"weight [{n}] should be {shapes[n]}, found {shape}" for n, shape in resized.items()),
+        *(f"weight [{n}] is missing" for n in names.missing_keys if n not in resized),
+        *(f"weight [{n}] has no place in the model" for n in names.unexpected_keys),
+    ]
 
 
 def moved(value: Any, device: torch.device) -> Any:

@@ -4,11 +4,13 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from recbole_genrec.errors import InputError
 from recbole_genrec.model.t5 import shift_right
 from recbole_genrec.model.tiger import TIGER
 from recbole_genrec.model.unigrec import UniGRec, history_means
 from recbole_genrec.tokenizer.semantic_ids import SemanticIDs
 from recbole_genrec.tokenizer_stage import TokenizerStage
+from recbole_genrec.trainer.checkpoint import load_weights
 from tests.model.unigrec_cases import (
     CONFIG,
     DEDICATED,
@@ -320,6 +322,21 @@ def test_a_restored_model_recommends_without_teacher_and_embeddings(tmp_path):
         assert torch.equal(ours, theirs)
     codes = restored_stage.encode_items(model.item_embeddings[1:])
     assert torch.equal(codes, model.tokenizer_stage.semantic_ids.codes[1:, :-1])
+
+
+def test_weights_that_do_not_fit_are_told_in_one_line():
+    weights = unigrec(d_ff=24).state_dict()  # two sizes in each of the four layers
+    del weights["t5.encoder_norm.weight"]
+    model = unigrec(teacher_dim=None)  # which needs no projections of the distillation
+    first = r"weight \[t5.encoder.0.*\] should be \[32, 16\], found \[24, 16\] \(and 8 more\)$"
+    with pytest.raises(InputError, match=rf"^\[a.pth\] does not fit [^\n]*: {first}"):
+        load_weights(model, {"state_dict": weights}, "a.pth")
+    weights = {**model.state_dict(), "t5.other": torch.zeros(1)}
+    with pytest.raises(InputError, match=r"weight \[t5.other\] has no place in the model$"):
+        load_weights(model, {"state_dict": weights}, "a.pth")
+    del weights["t5.other"], weights["t5.encoder_norm.weight"]
+    with pytest.raises(InputError, match=r"weight \[t5.encoder_norm.weight\] is missing$"):
+        load_weights(model, {"state_dict": weights}, "a.pth")
 
 
 def test_new_items_can_be_recommended_and_stand_in_histories():
