@@ -8,6 +8,7 @@ from recbole.utils import EvaluatorType
 from torch import Tensor
 
 from recbole_genrec.distributed import gather_rows
+from recbole_genrec.errors import InputError
 from recbole_genrec.evaluator import metrics  # noqa: F401  (replaces RecBole's list metrics)
 
 NO_ITEM = 0  # RecBole's padding item marks a place in a list that no item takes
@@ -65,7 +66,7 @@ class GenRecCollector(Collector):
             positive_i: the positive items `[n_positives]`.
 
         Raises:
-            ValueError: when a score is NaN.
+            InputError: when a score is NaN.
         """
         if self.config["eval_type"] == EvaluatorType.RANKING:
             ranked = scores_tensor
@@ -107,7 +108,7 @@ class GenRecCollector(Collector):
         length = max(self.topk)
         ids, scores = ranked.ids[:, :length], ranked.scores[:, :length]
         if torch.isnan(scores).any():
-            raise ValueError("the model gives NaN as a score in evaluation")
+            raise InputError("the model gives NaN as a score in evaluation: lower learning_rate")
         none = (scores == -torch.inf) | (ids <= 0)
         items = ids.masked_fill(none, NO_ITEM)
         return torch.nn.functional.pad(items, (0, length - items.shape[1]), value=NO_ITEM)

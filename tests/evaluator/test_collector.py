@@ -9,6 +9,7 @@ from recbole.evaluator import Collector, Evaluator
 from recbole.evaluator.collector import DataStruct
 from recbole.utils import EvaluatorType
 
+from recbole_genrec.errors import InputError
 from recbole_genrec.evaluator.collector import GenRecCollector, RankedItems
 
 METRICS = [
@@ -122,7 +123,7 @@ def test_a_catalogue_smaller_than_the_list_is_ranked_whole():
 def test_nan_scores_are_an_error():
     scores = torch.zeros(2, 5)
     scores[1, 3] = float("nan")
-    with pytest.raises(ValueError, match="NaN"):
+    with pytest.raises(InputError, match="NaN"):
         evaluate([(scores, [0, 1], [1, 1])], [1] * 4)
 
 
