@@ -173,8 +173,12 @@ def prepare_data(config: Config) -> tuple:
     needs_teacher = getattr(model_class, "needs_teacher", False)
     if needs_teacher:
         check_teacher(config, dataset)
-    if getattr(model_class, "needs_semantic_ids", False):
+    needs_semantic_ids = getattr(model_class, "needs_semantic_ids", False)
+    if needs_semantic_ids:
         dataset.tokenizer_stage = run_tokenizer_stage(config, dataset)
     if needs_teacher:
         dataset.teacher_embeddings = run_teacher_stage(config, dataset)
-    return data_preparation(config, dataset)
+    loaders = data_preparation(config, dataset)
+    if needs_semantic_ids:
+        dataset.tokenizer_stage.add_purity(loaders[0].dataset.item_counter)
+    return loaders

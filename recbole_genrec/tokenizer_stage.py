@@ -10,7 +10,6 @@ from logging import getLogger
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -23,7 +22,7 @@ from recbole_genrec.stage_cache import CacheFolder, hash_file, hash_texts
 from recbole_genrec.tokenizer.base import ItemTokenizer
 from recbole_genrec.tokenizer.collision import resolve_collisions
 from recbole_genrec.tokenizer.formats import read_codes
-from recbole_genrec.tokenizer.quality import quality_report
+from recbole_genrec.tokenizer.quality import add_purity_gains, quality_report
 from recbole_genrec.tokenizer.quality_format import format_report
 from recbole_genrec.tokenizer.quality_plot import plot_report
 from recbole_genrec.tokenizer.registry import create_tokenizer
@@ -45,7 +44,7 @@ class TokenizerStage:
         pca: what reduced the embeddings to `text_embedding_dim`; None where nothing did.
         tokenizer: what made the codes of the embeddings; None for imported IDs.
         settings: what the tokenizer was constructed with.
-        report: the quality report.
+        report: the quality report; with the purity gains after `add_purity`.
         folder: where the stage lies on disk; None after `from_state`.
     """
 
@@ -85,6 +84,17 @@ class TokenizerStage:
         if self.tokenizer is None:
             raise InputError("Imported semantic IDs come without a tokenizer for new items.")
         return self.tokenizer.encode(embeddings)
+
+    def add_purity(self, item_counter: Mapping[int, int]) -> None:
+        """Add to the report how pure the training interactions of the codes are.
+
+        Args:
+            item_counter: training interactions of each item, by internal id.
+        """
+        counts = [item_counter.get(item, 0) for item in range(1, len(self.item_tokens))]
+        add_purity_gains(self.report, self.semantic_ids, torch.tensor(counts))
+        gains = [f"{level['purity_gain']:.3f}" for level in self.report["levels"]]
+        getLogger().info(f"Purity gain of the levels in training: {', '.join(gains)}")
 
     def state(self) -> dict[str, Any]:
         """All but the item embeddings as tensors and plain values, for a checkpoint."""
@@ -134,7 +144,7 @@ def run_tokenizer_stage(config, dataset) -> TokenizerStage:
 
     Args:
         config: the settings in `properties/tokenizer`.
-        dataset: has `item_tokens` (raw token of every item by internal id) and interactions.
+        dataset: has `item_tokens`, the raw token of every item by internal id.
 
     Raises:
         InputError: if a setting or a file cannot work.
@@ -168,9 +178,6 @@ class _StageBuilder:
             raise InputError(f"sid_file: there is no file {self.sid_file}.")
         self.root = Path(config["checkpoint_dir"]) / "semantic_ids"
         self.item_tokens = list(dataset.item_tokens)
-        items = np.asarray(dataset.inter_feat[dataset.iid_field])
-        counts = np.bincount(items, minlength=len(self.item_tokens))[1:]
-        self.item_counts = torch.from_numpy(counts)  # [n], without the padding item
         self.item_texts, self.item_titles = self._read_texts()
         self.embeddings: ItemEmbeddings | None = None
         self.vectors: Tensor | None = None  # [n_items, d]
@@ -198,7 +205,6 @@ class _StageBuilder:
     def cache_folder(self) -> CacheFolder:
         identity = {
             "items": hash_texts(self.item_tokens),
-            "interactions_per_item": hash_texts(map(str, self.item_counts.tolist())),
             "embeddings": self.embeddings and self.embeddings.cache.fingerprint,
         }
         if self.sid_file:
@@ -223,7 +229,7 @@ class _StageBuilder:
         padded = torch.nn.functional.pad(unique, (0, 0, 1, 0))  # row 0 = the padding item
         semantic_ids = SemanticIDs(padded, unique_sizes)
         semantic_ids.save(folder / "semantic_ids.pt")
-        report = quality_report(codes, semantic_ids, vectors, self.tokenizer, self.item_counts)
+        report = quality_report(codes, semantic_ids, vectors, self.tokenizer)
         (folder / "report.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
         if find_spec("matplotlib"):
             plot_report(report, folder / "report.png")

@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import torch
 from recbole_genrec import Recommender, cli
 from recbole_genrec.errors import InputError
 from recbole_genrec.quick_start import run_recbole_genrec
+from recbole_genrec.tokenizer.quality import purity_gains
 from tests.runs import NAME, write_toy
 
 SETTINGS = {
@@ -191,6 +193,21 @@ def test_a_model_without_semantic_ids_cannot_answer(tmp_path):
 def test_a_checkpoint_loads_without_running_code(checkpoint):
     state = torch.load(checkpoint, weights_only=True)
     assert {"config", "state_dict", "extra"} <= state.keys()
+
+
+def test_purity_is_that_of_training_interactions(checkpoint):
+    stage = torch.load(checkpoint, weights_only=True)["extra"]["tokenizer_stage"]
+    rows = (checkpoint.parents[1] / NAME / f"{NAME}.inter").read_text().splitlines()[1:]
+    histories = {}
+    for user, item, _, time in map(str.split, rows):
+        histories.setdefault(user, []).append((float(time), item))
+    training = Counter(item for each in histories.values() for _, item in sorted(each)[:-2])
+    counts = torch.tensor([training[token] for token in stage["item_tokens"][1:]])
+    codes = stage["codes"][1:]
+    groups = [codes[:, :k].unique(dim=0, return_inverse=True)[1] for k in range(1, 4)]
+    expected = purity_gains([torch.zeros(len(codes), dtype=torch.long), *groups], counts)
+    found = [level["purity_gain"] for level in stage["report"]["levels"]]
+    assert found == pytest.approx(expected)
 
 
 def test_the_record_of_a_run_holds_the_shares_of_the_objectives(tmp_path):

@@ -43,11 +43,7 @@ def toy(tmp_path):
     texts = [f"{rng.choice(COLOURS)} {rng.choice(THINGS)}" for _ in tokens]
     lines = "".join(f"{token}\t{text}\n" for token, text in zip(tokens, texts, strict=True))
     (tmp_path / "toy.item").write_text("item_id:token\ttitle:token_seq\n" + lines)
-    dataset = SimpleNamespace(
-        item_tokens=["[PAD]", *tokens],
-        iid_field="item_id",
-        inter_feat={"item_id": rng.integers(1, NUM_ITEMS + 1, 300)},
-    )
+    dataset = SimpleNamespace(item_tokens=["[PAD]", *tokens])
 
     def settings(**changes):
         name = changes.get("tokenizer", "RQKMeans")

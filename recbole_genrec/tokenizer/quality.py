@@ -22,7 +22,6 @@ def quality_report(
     semantic_ids: SemanticIDs,
     embeddings: Tensor | None = None,
     tokenizer: ItemTokenizer | None = None,
-    item_counts: Tensor | None = None,
 ) -> dict:
     """Figures about semantic IDs and a verdict in words.
 
@@ -32,7 +31,6 @@ def quality_report(
         embeddings: [n, d] item embeddings, tensor or array; without them the figures on meaning are
             left out, as for imported IDs.
         tokenizer: what gave `raw_codes`; without it there is no reconstruction error.
-        item_counts: [n] training interactions per item; without them there is no purity gain.
 
     Returns:
         A dict of plain values:
@@ -40,8 +38,8 @@ def quality_report(
         distinct_ids, collision_rate (1 - distinct IDs / items), colliding_items (items that share
         their ID) and largest_bucket (items with the same ID), all before collision handling;
         levels: a dict for each level of the final IDs with codes, used, entropy (of the frequencies
-        of the codes, 1 = uniform), filtered (`filtered_shares`), and where known dispersion_drop,
-        cosine (`prefix_geometry`) and purity_gain (`purity_gains`);
+        of the codes, 1 = uniform), filtered (`filtered_shares`), and where known dispersion_drop
+        and cosine (`prefix_geometry`);
         random_cosine (mean cosine of two random items) and dispersion (mu_0 to mu_L);
         reconstruction_error of the raw codes, as a share of the variance;
         tokenizer: its class name and facts about its training; verdict: list of sentences.
@@ -59,7 +57,7 @@ def quality_report(
         "colliding_items": int(buckets[buckets > 1].sum()),
         "largest_bucket": int(buckets.max()),
     }
-    groups = [group_rows(codes[:, :k]) for k in range(codes.shape[1] + 1)]  # level 0: all items
+    groups = _prefix_groups(codes)
     levels = [
         {"codes": size, **code_usage(column, size)}
         for column, size in zip(codes.unbind(1), semantic_ids.codebook_sizes, strict=True)
@@ -72,13 +70,22 @@ def quality_report(
         report |= {"random_cosine": cosines[0], "dispersion": dispersion}
         if tokenizer is not None:
             report["reconstruction_error"] = reconstruction_error(tokenizer, embeddings, raw_codes)
-    if item_counts is not None:
-        _set(levels, "purity_gain", purity_gains(groups, item_counts.cpu()))
     if tokenizer is not None:
         report["tokenizer"] = {"name": type(tokenizer).__name__, **tokenizer.summary}
     report["levels"] = levels
     report["verdict"] = verdict(report, raw_codes.shape[1])
     return report
+
+
+def add_purity_gains(report: dict, semantic_ids: SemanticIDs, item_counts: Tensor) -> None:
+    """Add to each level of a report its purity_gain (`purity_gains`).
+
+    Args:
+        report: of `quality_report`, which does not depend on how the interactions are split.
+        item_counts: [n] training interactions per item, without the padding item.
+    """
+    groups = _prefix_groups(semantic_ids.codes[1:].cpu())
+    _set(report["levels"], "purity_gain", purity_gains(groups, item_counts))
 
 
 def code_usage(codes: Tensor, size: int) -> dict:
@@ -206,6 +213,11 @@ def verdict(report: dict, num_raw_levels: int) -> list[str]:
                 "codes say less than soft ones; try a smaller tokenizer_uniformity_weight"
             )
     return found or ["nothing to complain about"]
+
+
+def _prefix_groups(codes: Tensor) -> list[Tensor]:
+    """Groups [n] of equal prefixes of codes [n, L], for prefix lengths 0 (all items) to L."""
+    return [group_rows(codes[:, :k]) for k in range(codes.shape[1] + 1)]
 
 
 def _set(levels: list[dict], key: str, values: Sequence) -> None:

@@ -7,7 +7,6 @@ COLUMNS = (  # key of a level, heading, format
     ("used", "used", "d"),
     ("entropy", "entropy", ".3f"),
     ("filtered", "filtered", ".2%"),
-    ("purity_gain", "purity gain", ".3f"),
     ("dispersion_drop", "dispersion drop", ".4f"),
     ("cosine", "cosine", ".3f"),
 )

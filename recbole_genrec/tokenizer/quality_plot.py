@@ -10,7 +10,6 @@ PANELS = (  # key of a level, title
     ("entropy", "Entropy (1 = uniform)"),
     ("filtered", "Items filtered"),
     ("dispersion_drop", "Fall of dispersion"),
-    ("purity_gain", "Purity gain"),
     ("cosine", "Cosine of items sharing the prefix"),
 )
 
