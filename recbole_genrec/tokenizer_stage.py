@@ -222,9 +222,12 @@ class _StageBuilder:
         if self.tokenizer is None:
             codes, sizes = read_codes(self.sid_file, self.item_tokens[1:])
         else:
+            getLogger().info(f"{self.settings['tokenizer']}: training on {len(vectors)} items")
+            self.tokenizer.progress_file = folder / "progress.pt"
             codes = self.tokenizer.fit(vectors).encode(vectors)  # [n, L]
             sizes = self.tokenizer.codebook_sizes
             torch.save(_cpu_state(self.tokenizer), folder / "tokenizer.pt")
+            self.tokenizer.progress_file.unlink(missing_ok=True)
         unique, unique_sizes = self._make_unique(codes, sizes)
         padded = torch.nn.functional.pad(unique, (0, 0, 1, 0))  # row 0 = the padding item
         semantic_ids = SemanticIDs(padded, unique_sizes)

@@ -14,6 +14,7 @@ from recbole_genrec import tokenizer_stage
 from recbole_genrec.data.text_encoder import TfidfEncoder
 from recbole_genrec.errors import InputError
 from recbole_genrec.tokenizer.rqkmeans import RQKMeans
+from recbole_genrec.tokenizer.rqvae import RQVAE
 from recbole_genrec.tokenizer_stage import TokenizerStage, run_tokenizer_stage
 from recbole_genrec.yaml_files import properties_dir, read_properties
 
@@ -220,6 +221,28 @@ class TestCache:
     def test_settings_of_others_change_nothing(self, toy, fits, change):
         assert run(toy).folder == run(toy, **change).folder
         assert fits == ["TfidfEncoder", "RQKMeans"]
+
+    def test_a_killed_training_goes_on_where_it_stopped(self, toy, monkeypatch):
+        settings = {"tokenizer": "RQVAE", "tokenizer_epochs": 6}
+        expected = run(toy, **settings, checkpoint_dir=str(toy.folder / "undisturbed"))
+        monkeypatch.setattr("recbole_genrec.tokenizer.progress.SAVE_SECONDS", 0)
+        epochs, train_epoch = [], RQVAE._train_epoch
+
+        def killed(self, rows, optimizer, epoch, generator):
+            epochs.append(epoch)
+            if epochs == [0, 1, 2, 3]:
+                raise KeyboardInterrupt
+            return train_epoch(self, rows, optimizer, epoch, generator)
+
+        monkeypatch.setattr(RQVAE, "_train_epoch", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run(toy, **settings)
+        stage = run(toy, **settings)
+        assert epochs == [0, 1, 2, 3, 3, 4, 5]
+        assert_equal_stages(stage, expected)
+        assert {path.name for path in stage.folder.iterdir()} == {
+            path.name for path in expected.folder.iterdir()
+        }
 
     def test_other_texts_or_dimensions_are_encoded_anew(self, toy, fits):
         run(toy)
