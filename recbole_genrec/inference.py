@@ -107,8 +107,7 @@ class Recommender:
             trie = trie.restrict(torch.tensor(allowed))
         results: list[list[dict[str, Any]]] = [[] for _ in known]
         excluded = [set(history) if exclude_history else set() for history in known]
-        enough = [max(top_k + len(items), self.model.beam_size) for items in excluded]
-        widths = [min(width, trie.num_items) for width in enough]
+        widths = [self._beams(top_k + len(items), trie) for items in excluded]
         for numbers in _batches(known, widths, batch_size):
             batch = [known[number] for number in numbers]
             found = zip(*self._search(batch, widths[numbers[0]], trie), strict=True)
@@ -117,6 +116,11 @@ class Recommender:
         return results
 
     @torch.no_grad()
+    def _beams(self, number: int, trie: ItemTrie) -> int:
+        """Beams for a number of items: whole multiples of `beam_size`, so that widths are few."""
+        beam_size = self.model.beam_size
+        return min(-(-number // beam_size) * beam_size, trie.num_items)
+
     def _search(self, histories: list[list[int]], beams: int, trie: ItemTrie) -> tuple[list, list]:
         length = self.model.max_seq_length
         recent = [torch.tensor(history[-length:]) for history in histories]
