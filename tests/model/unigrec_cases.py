@@ -111,3 +111,38 @@ def histories() -> Interaction:
     items[torch.arange(5) >= lengths.unsqueeze(1)] = 0
     targets = torch.tensor([3, 20, 3, 30])
     return Interaction({"item_id_list": items, "item_length": lengths, "item_id": targets})
+
+
+def slow_assignments(model, embedding: torch.Tensor) -> list[list[float]]:
+    """Eq. 14 for one item `[d]`, code by code in float64."""
+    residual = model.tokenizer.encoder(embedding).double()
+    levels = []
+    for codebook in model.tokenizer.codebooks:
+        codebook = codebook.double()
+        scores = [
+            torch.exp(-((residual - codeword) ** 2).sum() / model.tokenizer.temperature.double())
+            for codeword in codebook
+        ]
+        probabilities = [score / sum(scores) for score in scores]
+        soft = sum(p * codeword for p, codeword in zip(probabilities, codebook, strict=True))
+        residual = residual - soft
+        levels.append(probabilities)
+    return levels
+
+
+def slow_history(model, items: list[int]) -> torch.Tensor:
+    """Eq. 15: soft token embeddings of one history, one item at a time, `[len(items) * L, d]`."""
+    rows = []
+    for item in items:
+        first = 1
+        for probabilities in slow_assignments(model, model.item_embeddings[item]):
+            weights = torch.zeros(len(model.t5.embedding.weight), dtype=torch.float64)
+            weights[first : first + len(probabilities)] = torch.stack(probabilities)
+            rows.append((weights @ model.t5.embedding.weight.double()).float())
+            first += len(probabilities)
+    return torch.stack(rows)
+
+
+def padding_free(interaction) -> list[list[int]]:
+    rows = zip(interaction["item_id_list"], interaction["item_length"], strict=True)
+    return [items[:length].tolist() for items, length in rows]

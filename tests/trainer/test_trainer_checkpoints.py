@@ -1,0 +1,146 @@
+"""The checkpoints of the trainer: what they hold, what they are called, which are refused."""
+
+import pytest
+import torch
+
+from recbole_genrec.errors import InputError
+from recbole_genrec.trainer.checkpoint import load_checkpoint
+from tests.runs import new_trainer, prepare, toy_config, write_toy
+from tests.trainer.popularity import Popularity, popularity_run, popularity_trainer
+
+SMALL = {"n_layers": 1, "hidden_size": 16, "inner_size": 16}
+
+
+@pytest.fixture(autouse=True)
+def _work_in(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def data_path(tmp_path):
+    return write_toy(tmp_path)
+
+
+def test_resume_continues_the_optimiser_the_schedule_and_the_best_result(data_path):
+    settings = {**SMALL, "lr_scheduler": "linear", "warmup_ratio": 0.25, "stopping_step": 10}
+    settings |= {"hidden_dropout_prob": 0.0, "attn_dropout_prob": 0.0, "shuffle": False}
+    run = prepare(toy_config("SASRec", data_path, **settings, epochs=4))
+    whole = new_trainer(run)
+    whole.fit(run.train, run.valid)
+
+    first = new_trainer(run)
+    first.saved_model_file = str(data_path / "saved" / "first.pth")
+    first.epochs = 2
+    first._set_up_lr_scheduler(2 * len(run.train))  # the schedule of all four epochs
+    first.fit(run.train, saved=True)
+    first.best_valid_score, first.best_valid_result = 0.9, {"ndcg@5": 0.9}
+    first._save_checkpoint(1)
+
+    second = new_trainer(run)
+    second.resume_checkpoint(first.saved_model_file)
+    assert second.best_valid_score == 0.9 and second.best_valid_result == {"ndcg@5": 0.9}
+    score, result = second.fit(run.train, run.valid)
+    assert (score, result) == (0.9, {"ndcg@5": 0.9})  # nothing was better
+    assert list(second.train_loss_dict) == [0, 1, 2, 3]
+    assert second.train_loss_dict == whole.train_loss_dict
+    assert second.optimizer.param_groups[0]["lr"] == whole.optimizer.param_groups[0]["lr"]
+    for mine, expected in zip(second.model.parameters(), whole.model.parameters(), strict=True):
+        assert torch.equal(mine, expected)
+    assert load_checkpoint(first.saved_model_file)["epoch"] == 1  # the best one is still there
+
+
+def test_the_best_checkpoint_holds_its_own_result(data_path):
+    """RecBole keeps the best result only after it has saved; a resumed run would lose it."""
+    run = popularity_run(data_path)
+    trainer = popularity_trainer(run)
+    score, result = trainer.fit(run.train, run.valid)
+    checkpoint = load_checkpoint(trainer.saved_model_file)
+    assert (checkpoint["best_valid_score"], checkpoint["best_valid_result"]) == (score, result)
+    assert checkpoint["epoch"] == trainer.best_epoch
+    assert checkpoint["valid_results"][trainer.best_epoch] == result
+
+
+def test_resuming_a_finished_run_leaves_its_checkpoint(data_path):
+    run = popularity_run(data_path)
+    trainer = popularity_trainer(run)
+    trainer.fit(run.train, run.valid)
+    again = popularity_trainer(run)
+    again.resume_checkpoint(trainer.saved_model_file)
+    again.fit(run.train, run.valid)
+    assert load_checkpoint(trainer.saved_model_file)["epoch"] == 0
+    assert again.best_epoch == 0
+
+
+@pytest.mark.parametrize(
+    ("key", "message"),
+    [
+        ("model", r"model \[Other\], not of \[Popularity\]"),
+        ("dataset", r"dataset \[Other\], not of \[toy\]"),
+    ],
+)
+def test_checkpoints_of_other_runs_are_refused(data_path, key, message):
+    run = popularity_run(data_path)
+    trainer = popularity_trainer(run, **{key: "Other"})
+    trainer._save_checkpoint(0)
+    expected = {"model": "Popularity", "dataset": "toy"}[key]
+    other = popularity_trainer(run, **{key: expected})
+    for use in (other.resume_checkpoint, lambda f: other.evaluate(run.test, model_file=f)):
+        with pytest.raises(InputError, match=message):
+            use(trainer.saved_model_file)
+
+
+def test_checkpoints_of_other_data_are_refused(data_path, tmp_path):
+    trainer = popularity_trainer(popularity_run(data_path))
+    trainer._save_checkpoint(0)
+    other = popularity_trainer(popularity_run(write_toy(tmp_path / "other", missing=False)))
+    message = (
+        r"trained on other data: toy\.item, toy\.user .of toy in \[.*other/toy\]\) should be as"
+    )
+    for use in (other.resume_checkpoint, lambda f: other.evaluate([None], model_file=f)):
+        with pytest.raises(InputError, match=message):
+            use(trainer.saved_model_file)
+
+
+def test_checkpoints_of_other_sizes_are_refused(data_path):
+    trainer = popularity_trainer(popularity_run(data_path))
+    trainer._save_checkpoint(0)
+    smaller = popularity_run(data_path, item_inter_num_interval="[6,inf)")
+    with pytest.raises(InputError, match=r"does not fit [^@]*weight"):
+        popularity_trainer(smaller).resume_checkpoint(trainer.saved_model_file)
+
+
+def test_the_name_of_the_checkpoint_follows_from_the_settings(data_path):
+    names = [
+        popularity_trainer(popularity_run(data_path, **settings)).saved_model_file
+        for settings in ({}, {"show_progress": False}, {"learning_rate": 0.5}, {"seed": 8})
+    ]
+    assert names[0] == names[1] and len(set(names)) == 3
+    assert "Popularity-toy-" in names[0]
+
+
+def test_hooks_of_the_model_are_called_and_its_extra_values_kept(data_path):
+    class Hooked(Popularity):
+        def parameter_groups(self):
+            return [{"params": [self.weight], "lr": 0.125}]
+
+        def on_epoch_start(self, epoch):
+            self.calls.append(("start", epoch))
+
+        def on_epoch_end(self, epoch):
+            self.calls.append(("end", epoch))
+
+        def extra_checkpoint(self):
+            return {"calls": self.calls, "table": torch.ones(2)}
+
+        def load_extra(self, extra):
+            self.calls = extra["calls"]
+
+    run = popularity_run(data_path, epochs=2)
+    trainer = popularity_trainer(run, Hooked)
+    assert trainer.optimizer.param_groups[0]["lr"] == 0.125
+    trainer.fit(run.train)
+    calls = [("start", 0), ("end", 0), ("start", 1), ("end", 1)]
+    assert trainer.model.calls == calls
+    fresh = popularity_trainer(run, Hooked)
+    fresh.evaluate(run.test, model_file=trainer.saved_model_file)
+    assert fresh.model.calls == calls
