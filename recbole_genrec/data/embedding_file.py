@@ -116,6 +116,10 @@ def _read(
     readers = {".npz": _read_npz, ".parquet": _read_parquet}
     if suffix not in (".npy", *readers):
         raise InputError(f"{keys[0]} {path}: expected .npy, .npz or .parquet.")
+    if suffix in readers and ids_path:
+        raise InputError(
+            f"{keys[1]} [{ids_path}] belongs to .npy files; {path} has ids of its own."
+        )
     try:
         if suffix in readers:
             return readers[suffix](path)

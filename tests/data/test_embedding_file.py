@@ -108,6 +108,7 @@ def test_truncated_file(tmp_path, suffix):
         ("items.csv", None, r"items\.csv: expected \.npy, \.npz or \.parquet"),
         ("items.npy", None, r"items\.npy needs `item_embedding_ids`"),
         ("items.npy", "nowhere.txt", r"item_embedding_ids: there is no file .*nowhere\.txt"),
+        ("other.npz", "ids.txt", r"item_embedding_ids \[.*ids.txt\] belongs to \.npy files"),
         ("other.npz", None, r"other\.npz: no array \['ids'\]; it holds \['embeddings'\]"),
         ("other.parquet", None, r"no column \['embedding'\]; its columns are \['item_id'\]"),
     ],
