@@ -7,6 +7,8 @@ from recbole.utils import InputType, init_seed
 from recbole_genrec.trainer import GenRecTrainer
 from tests.runs import prepare, toy_config
 
+SMALL = {"n_layers": 1, "hidden_size": 16, "inner_size": 16}  # a SASRec
+
 
 class Popularity(SequentialRecommender):
     """Scores every item by one learned weight; does whatever a test asks for."""

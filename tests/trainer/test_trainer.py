@@ -14,21 +14,8 @@ from recbole.utils import init_seed
 from transformers import get_scheduler
 
 from recbole_genrec.evaluator.collector import GenRecCollector
-from tests.runs import RecBoleSequentialDataset, new_trainer, prepare, toy_config, write_toy
-from tests.trainer.popularity import Popularity, popularity_run, popularity_trainer
-
-SMALL = {"n_layers": 1, "hidden_size": 16, "inner_size": 16}
-
-
-@pytest.fixture(autouse=True)
-def _work_in(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-
-
-@pytest.fixture
-def data_path(tmp_path):
-    return write_toy(tmp_path)
-
+from tests.runs import RecBoleSequentialDataset, new_trainer, prepare, toy_config
+from tests.trainer.popularity import SMALL, Popularity, popularity_run, popularity_trainer
 
 # ---- the same numbers as RecBole
 

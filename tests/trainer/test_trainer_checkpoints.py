@@ -6,19 +6,7 @@ import torch
 from recbole_genrec.errors import InputError
 from recbole_genrec.trainer.checkpoint import load_checkpoint
 from tests.runs import new_trainer, prepare, toy_config, write_toy
-from tests.trainer.popularity import Popularity, popularity_run, popularity_trainer
-
-SMALL = {"n_layers": 1, "hidden_size": 16, "inner_size": 16}
-
-
-@pytest.fixture(autouse=True)
-def _work_in(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-
-
-@pytest.fixture
-def data_path(tmp_path):
-    return write_toy(tmp_path)
+from tests.trainer.popularity import SMALL, Popularity, popularity_run, popularity_trainer
 
 
 def test_resume_continues_the_optimiser_the_schedule_and_the_best_result(data_path):
