@@ -115,12 +115,12 @@ class Recommender:
                 results[number] = self._describe(*row, excluded[number], top_k)
         return results
 
-    @torch.no_grad()
     def _beams(self, number: int, trie: ItemTrie) -> int:
         """Beams for a number of items: whole multiples of `beam_size`, so that widths are few."""
         beam_size = self.model.beam_size
         return min(-(-number // beam_size) * beam_size, trie.num_items)
 
+    @torch.no_grad()
     def _search(self, histories: list[list[int]], beams: int, trie: ItemTrie) -> tuple[list, list]:
         length = self.model.max_seq_length
         recent = [torch.tensor(history[-length:]) for history in histories]

@@ -26,6 +26,7 @@ from recbole_genrec.files import replacing
 from recbole_genrec.model.soft_identifiers import change_rate, collision_rate
 from recbole_genrec.tokenizer.soft_rqvae import SoftRQVAE
 from recbole_genrec.trainer.checkpoint import load_checkpoint
+from recbole_genrec.trainer.faults import check_writable
 
 POINTS = 30  # of the tokenizer's own stage, at which its collisions are counted
 
@@ -182,11 +183,11 @@ def write_analysis(
         raise InputError(f"the checkpoints should have different names, found {names}")
     figure_class()  # before any long work
     analyses = {name: analyse_checkpoint(path) for name, path in zip(names, paths, strict=True)}
+    folder = Path(folder)
+    check_writable("output", folder)
     if collisions:
         for name, path in zip(names, paths, strict=True):
             analyses[name]["pretraining"] = pretraining_collisions(path)
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     with replacing(folder / "analysis.json") as temporary:
         Path(temporary).write_text(json.dumps(analyses, indent=1), encoding="utf-8")
     plot_codebooks(analyses, folder / "codebooks.png")
