@@ -25,8 +25,8 @@ from benchmarks.workload import (
     test_items,
 )
 from recbole_genrec.decoding.trie import ItemTrie
-from recbole_genrec.model.linear import linear
-from recbole_genrec.model.t5 import T5
+from recbole_genrec.model.kernels.linear import linear
+from recbole_genrec.model.t5.t5 import T5
 
 
 class PythonTrie:

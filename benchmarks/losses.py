@@ -27,7 +27,7 @@ from benchmarks.workload import (
     training_items,
 )
 from recbole_genrec.loss import LOSSES, LossContext, build_loss
-from recbole_genrec.model.t5 import T5, shift_right
+from recbole_genrec.model.t5.t5 import T5, shift_right
 
 CASES = {name: {"loss": name} for name in LOSSES}
 CASES["token_weighted, exact"] = {"loss": "token_weighted", "scaled_logits": True}

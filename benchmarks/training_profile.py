@@ -16,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.training import Training, candidates
 from benchmarks.workload import arguments, interactions, seconds, table
-from recbole_genrec.model.linear import linear
+from recbole_genrec.model.kernels.linear import linear
 
 SIDE = 2048  # of the matrices whose product shows the peak
 GROUPS = {  # group -> parts of the names of its operators, first match first

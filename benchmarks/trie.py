@@ -24,7 +24,7 @@ from benchmarks.workload import (
 )
 from recbole_genrec.decoding.beam_search import beam_search
 from recbole_genrec.decoding.trie import ItemTrie
-from recbole_genrec.model.t5 import T5
+from recbole_genrec.model.t5.t5 import T5
 
 LOGITS_OF = 32  # users
 

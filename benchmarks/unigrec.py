@@ -29,14 +29,14 @@ from benchmarks.workload import (
     test_items,
     training_items,
 )
-from recbole_genrec.config import properties_dir, read_yaml
+from recbole_genrec.config.yaml_files import properties_dir, read_yaml
 from recbole_genrec.model.soft_identifiers import follow_codes
 from recbole_genrec.model.tiger import TIGER
 from recbole_genrec.model.unigrec import UniGRec
+from recbole_genrec.stages.tokenizer import TokenizerStage
 from recbole_genrec.tokenizer.collision import resolve_collisions
 from recbole_genrec.tokenizer.semantic_ids import SemanticIDs
 from recbole_genrec.tokenizer.soft_rqvae import SoftRQVAE
-from recbole_genrec.tokenizer_stage import TokenizerStage
 
 DIM, TEACHER_DIM = 768, 256
 FIELDS = {

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from recbole_genrec.yaml_files import properties_dir, read_yaml
+from recbole_genrec.config.yaml_files import properties_dir, read_yaml
 
 OUTPUT = Path(__file__).parent / "configuration.md"
 LINE = re.compile(

@@ -85,7 +85,7 @@ def tokenize(arguments: Sequence[str] | None = None) -> None:
     known, settings = _parse_settings(parser, arguments)
 
     def command() -> None:
-        from recbole_genrec.tokenize_command import tokenize
+        from recbole_genrec.commands.tokenize import tokenize
 
         tokenize(known.dataset, known.tokenizer, known.config_files, settings)
 
@@ -154,7 +154,7 @@ def analyse(arguments: Sequence[str] | None = None) -> None:
     known = parser.parse_args(arguments)
 
     def command() -> None:
-        from recbole_genrec.evaluator.unigrec_analysis import write_analysis
+        from recbole_genrec.analysis.identifiers import write_analysis
 
         write_analysis(known.checkpoints, known.output, known.collisions)
         print(f"written to {known.output}")
@@ -166,7 +166,7 @@ def prepare(arguments: Sequence[str] | None = None) -> None:
     """turn raw interactions and item texts into a data set for --dataset"""
 
     def command() -> None:
-        from recbole_genrec.data.prepare_command import prepare_command
+        from recbole_genrec.commands.prepare import prepare_command
 
         prepare_command(arguments)
 

@@ -4,8 +4,13 @@ Everything else is repaired in subclasses; only this is global, because RecBole 
 module level.
 """
 
+from pathlib import Path
+
 import numpy as np
+import recbole
 import scipy.sparse
+
+RECBOLE_PROPERTIES = Path(recbole.__file__).parent / "properties"
 
 # numpy 1.24 removed these aliases; RecBole's interaction.py, dataset.py and metrics.py use them.
 for _alias, _type in {

@@ -1,7 +1,11 @@
 """The exceptions that the command line prints as one line, and how they name things."""
 
+from __future__ import annotations
+
 import difflib
 from collections.abc import Collection, Iterable, Sequence
+from math import inf
+from numbers import Real
 
 NAMED = 5  # how many of the names that are wrong a message shows
 
@@ -31,6 +35,22 @@ def check_name(key: str, value: str, known: Collection[str]) -> None:
         raise InputError(
             f"{key} [{value}] should be one of {', '.join(known)}{nearest(str(value), known)}"
         )
+
+
+def check_number(key: str, value: float, low: float, high: float = inf, open: bool = False) -> None:
+    """Raise an InputError naming `key` unless low <= value <= high (low < value < high if open).
+
+    Infinity is refused, whatever the bounds.
+    """
+    within = isinstance(value, Real) and (low < value < high if open else low <= value <= high)
+    if within and value < inf:
+        return
+    between = f"above {low}" if open else f"at least {low}"
+    if high == inf:
+        between += " and finite"
+    else:
+        between += f" and below {high}" if open else f" and at most {high}"
+    raise InputError(f"{key} should be a number {between}, found [{value}]")
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

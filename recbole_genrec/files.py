@@ -5,6 +5,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from socket import gethostname
+from tempfile import TemporaryFile
+
+from recbole_genrec.errors import InputError
 
 
 @contextmanager
@@ -21,3 +24,23 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def check_writable(key: str, folder: str | Path) -> None:
+    """Make a folder and write into it, to know before long work whether that works.
+
+    Args:
+        key: the setting that names the folder.
+
+    Raises:
+        InputError: naming key and folder.
+    """
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder) as file:
+            file.write(bytes(4096))
+    except OSError as error:
+        raise InputError(
+            f"{key} [{folder}] cannot be written to ({error.strerror}): "
+            "make room or give permission there, or choose another folder"
+        ) from error

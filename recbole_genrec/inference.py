@@ -14,15 +14,14 @@ import torch
 from recbole.data.interaction import Interaction
 from torch import Tensor
 
-from recbole_genrec.catalogue import Catalogue
+from recbole_genrec.commands.histories import read_histories, read_new_items, read_tokens
 from recbole_genrec.decoding.trie import ItemTrie
 from recbole_genrec.errors import InputError
-from recbole_genrec.files import replacing
-from recbole_genrec.histories import read_histories, read_new_items, read_tokens
+from recbole_genrec.files import check_writable, replacing
 from recbole_genrec.registry import get_model
-from recbole_genrec.tokenizer_stage import TokenizerStage
-from recbole_genrec.trainer.checkpoint import load_checkpoint
-from recbole_genrec.trainer.faults import check_writable
+from recbole_genrec.runs.checkpoint import load_checkpoint
+from recbole_genrec.stages.catalogue import Catalogue
+from recbole_genrec.stages.tokenizer import TokenizerStage
 
 
 class Recommender:

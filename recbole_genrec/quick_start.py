@@ -11,16 +11,16 @@ from recbole.utils import get_environment, init_seed, set_color
 
 from recbole_genrec.config import Config
 from recbole_genrec.data.loaders import data_preparation
-from recbole_genrec.distributed import check_alike, joined, launched, rank, rank_0_first
 from recbole_genrec.errors import InputError, RunError
-from recbole_genrec.launch import run_on_processes, total_processes
-from recbole_genrec.log import start_log
+from recbole_genrec.files import check_writable
+from recbole_genrec.parallel.distributed import check_alike, joined, launched, rank, rank_0_first
+from recbole_genrec.parallel.launch import run_on_processes, total_processes
 from recbole_genrec.registry import build_model, create_dataset, get_model, get_trainer
-from recbole_genrec.results import RunRecorder, recorded_run
-from recbole_genrec.teacher import check_teacher, run_teacher_stage
-from recbole_genrec.tokenizer_stage import run_tokenizer_stage
+from recbole_genrec.runs.log import start_log
+from recbole_genrec.runs.record import RunRecorder, recorded_run
+from recbole_genrec.stages.collaborative import check_teacher, run_teacher_stage
+from recbole_genrec.stages.tokenizer import run_tokenizer_stage
 from recbole_genrec.trainer.checkpointing import AUTO, check_resumable
-from recbole_genrec.trainer.faults import check_writable
 
 
 def run_recbole_genrec(

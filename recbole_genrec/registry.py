@@ -11,8 +11,8 @@ from recbole.config import Config
 from recbole.utils import ModelType
 
 from recbole_genrec import compat  # noqa: F401  (what RecBole needs of the libraries around it)
+from recbole_genrec.compat import RECBOLE_PROPERTIES
 from recbole_genrec.errors import InputError, nearest
-from recbole_genrec.yaml_files import RECBOLE_PROPERTIES
 
 MODELS = {
     "Pop": "recbole_genrec.model.pop:Pop",  # RecBole's, repaired

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import Mock, patch
 
-from recbole_genrec import quick_start, tokenizer_stage
+from recbole_genrec import quick_start
+from recbole_genrec.runs.checkpoint import load_checkpoint
+from recbole_genrec.stages import tokenizer as tokenizer_stage
 from recbole_genrec.trainer import GenRecTrainer
-from recbole_genrec.trainer.checkpoint import load_checkpoint
 from tests.conftest import REPOSITORY
 from tests.resume_cases import SETTINGS
-from tests.runs import NAME
+from tests.small import NAME
 
 # The server imports once; each process is then a fork of it, without the threads of the tests.
 PROCESSES = multiprocessing.get_context("forkserver")

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from recbole_genrec.evaluator.prefix_metrics import rank_metrics
-from recbole_genrec.recommendations import Recommendations
-from recbole_genrec.results import FORMAT, RECOMMENDATIONS, RESULT, write_json
+from recbole_genrec.evaluator.recommendations import Recommendations
+from recbole_genrec.runs.record import FORMAT, RECOMMENDATIONS, RESULT, write_json
 
 
 def made_up_recommendations(

@@ -9,8 +9,10 @@ from unittest.mock import Mock, patch
 
 import torch
 
-from recbole_genrec import launch, quick_start, tokenizer_stage
-from recbole_genrec.distributed import (
+from recbole_genrec import quick_start
+from recbole_genrec.errors import InputError
+from recbole_genrec.parallel import launch
+from recbole_genrec.parallel.distributed import (
     NO_SHARE,
     check_alike,
     gather,
@@ -19,12 +21,12 @@ from recbole_genrec.distributed import (
     rank_0_first,
     world_size,
 )
-from recbole_genrec.errors import InputError
+from recbole_genrec.stages import tokenizer as tokenizer_stage
 from recbole_genrec.trainer import GenRecTrainer
 from tests.conftest import REPOSITORY
 from tests.killed_runs import PROCESSES
 from tests.resume_cases import SETTINGS
-from tests.runs import NAME
+from tests.small import NAME
 
 METRICS = ["Recall", "NDCG", "MRR", "ItemCoverage", "GiniIndex", "AveragePopularity"]
 METRICS += ["ShannonEntropy", "TailPercentage"]

@@ -11,7 +11,7 @@ import pytest
 
 from recbole_genrec import cli, registry
 from recbole_genrec.config import Config
-from recbole_genrec.yaml_files import properties_dir
+from recbole_genrec.config.yaml_files import properties_dir
 from tests.conftest import REPOSITORY
 from tests.documents import anchors, blocks, commands, page
 
@@ -96,7 +96,7 @@ def test_commands_that_train_on_real_data_have_settings_that_exist(monkeypatch):
     monkeypatch.setattr("recbole_genrec.report.publish", lambda comparison: None)
     analysed = []
     monkeypatch.setattr(
-        "recbole_genrec.evaluator.unigrec_analysis.write_analysis",
+        "recbole_genrec.analysis.identifiers.write_analysis",
         lambda *arguments: analysed.append(arguments),
     )
     for command in commands(page("reproducing-the-papers")):
@@ -112,7 +112,7 @@ def test_commands_that_train_on_real_data_have_settings_that_exist(monkeypatch):
 
 
 def test_pages_name_options_of_prepare_that_exist():
-    from recbole_genrec.data.prepare_command import _parser
+    from recbole_genrec.commands.prepare import _parser
 
     options = set(_parser()._option_string_actions)
     text = page("your-own-dataset")
@@ -134,7 +134,9 @@ def test_the_example_of_a_new_model_is_one(monkeypatch, tmp_path):
     shutil.copytree(properties_dir(), tmp_path / "properties")
     file = tmp_path / "properties" / "model" / f"{name}.yaml"
     file.write_text(settings.text)
-    monkeypatch.setattr("recbole_genrec.config.properties_dir", lambda: tmp_path / "properties")
+    monkeypatch.setattr(
+        "recbole_genrec.config.config.properties_dir", lambda: tmp_path / "properties"
+    )
 
     assert [key.name for key in generator.read_keys(file)] == ["token_dropout"]
     config = Config(name, "ml-100k")

@@ -11,8 +11,8 @@ import torch
 from recbole_genrec import Recommender, cli
 from recbole_genrec.errors import InputError
 from recbole_genrec.quick_start import run_recbole_genrec
-from recbole_genrec.tokenizer.quality import purity_gains
-from tests.runs import NAME, write_toy
+from recbole_genrec.tokenizer.quality.report import purity_gains
+from tests.small import NAME, write_toy
 
 SETTINGS = {
     "load_col": {"inter": ["user_id", "item_id", "timestamp"]},

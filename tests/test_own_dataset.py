@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from recbole_genrec import cli
+from recbole_genrec.config.yaml_files import read_yaml
 from recbole_genrec.tokenizer.semantic_ids import SemanticIDs
-from recbole_genrec.yaml_files import read_yaml
 from tests.documents import blocks, commands, page
 
 CUSTOMERS, PRODUCTS = 60, 80
@@ -81,7 +81,7 @@ def test_the_python_code_prints_recommendations(shop, capsys):
 
 def test_own_embeddings_and_ids_are_taken(shop, monkeypatch):
     stages = []
-    from recbole_genrec import tokenize_command
+    from recbole_genrec.commands import tokenize as tokenize_command
 
     original = tokenize_command.run_tokenizer_stage
     monkeypatch.setattr(

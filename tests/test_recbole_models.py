@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from recbole_genrec.trainer.checkpoint import load_checkpoint
-from tests.runs import LOAD_ALL, new_trainer, prepare, toy_config, write_toy
+from recbole_genrec.runs.checkpoint import load_checkpoint
+from tests.small import LOAD_ALL, new_trainer, prepare, toy_config, write_toy
 
 SMALL = {"n_layers": 1, "hidden_size": 16, "inner_size": 16, "embedding_size": 16}
 FEATURES = {"load_col": LOAD_ALL, "selected_features": ["title"]}

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from recbole_genrec.data.item_text import read_item_titles
 from recbole_genrec.errors import InputError
-from recbole_genrec.recommendations import Recommendations
+from recbole_genrec.evaluator.recommendations import Recommendations
+from recbole_genrec.items.texts import read_item_titles
 
 LIST_SHOWN = 5  # items of each list
 KINDS = (("some", 4), ("all", 2), ("none", 2))  # which models hit, and how many such cases

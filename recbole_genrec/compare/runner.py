@@ -13,11 +13,12 @@ from typing import Any
 
 from recbole_genrec.compare.comparison import compare
 from recbole_genrec.compare.runs import failure
-from recbole_genrec.config import Config, properties_dir
-from recbole_genrec.distributed import launched
+from recbole_genrec.config import Config
+from recbole_genrec.config.yaml_files import properties_dir
 from recbole_genrec.errors import InputError, RunError
+from recbole_genrec.parallel.distributed import launched
 from recbole_genrec.registry import get_model
-from recbole_genrec.results import find_finished, runs_of, was_interrupted
+from recbole_genrec.runs.record import find_finished, runs_of, was_interrupted
 
 Run = tuple[str, str, list[str], dict[str, Any]]  # the arguments of run_recbole_genrec
 

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from recbole_genrec.errors import InputError
+from recbole_genrec.evaluator.recommendations import Recommendations, align
 from recbole_genrec.evaluator.significance import metric_per_list
-from recbole_genrec.recommendations import Recommendations, align
-from recbole_genrec.results import RESULT, load_finished, load_result, why_unfinished
-from recbole_genrec.trainer.fingerprint import ENVIRONMENT_KEYS
+from recbole_genrec.runs.fingerprint import ENVIRONMENT_KEYS
+from recbole_genrec.runs.record import RESULT, load_finished, load_result, why_unfinished
 
 COMPARISON = "comparison.json"
 NO_SETTINGS = {*ENVIRONMENT_KEYS, "seed"}  # in which runs of one model may differ

@@ -17,9 +17,9 @@ from recbole.data.interaction import Interaction
 from recbole.utils import FeatureSource, FeatureType, ModelType, set_color
 from torch import Tensor
 
-from recbole_genrec.data.columns import rows
-from recbole_genrec.data.repaired import RepairedDataset
-from recbole_genrec.data.settings import check_data_settings, named_refusals
+from recbole_genrec.config.data_settings import check_data_settings, named_refusals
+from recbole_genrec.data.repair.columns import rows
+from recbole_genrec.data.repair.tensors import RepairedDataset
 
 HISTORY_END = "_history_end"  # column of inter_feat: where the target stands in the event table
 

@@ -6,7 +6,7 @@ from recbole.data.dataset import Dataset
 from recbole.data.utils import data_preparation as recbole_data_preparation
 from recbole.utils.argument_list import dataset_arguments
 
-from recbole_genrec.data.settings import named_refusals
+from recbole_genrec.config.data_settings import named_refusals
 
 # Settings that change the samples, by which RecBole does not yet tell saved loaders apart.
 dataset_arguments.extend(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from recbole_genrec.checks import check_number
+from recbole_genrec.errors import check_number
 from recbole_genrec.loss.context import LossContext
 from recbole_genrec.loss.cross_entropy import CrossEntropyLoss
 from recbole_genrec.loss.prefixes import find_nodes, prefix_nodes

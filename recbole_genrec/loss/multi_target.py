@@ -9,8 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from recbole_genrec.checks import check_number
-from recbole_genrec.errors import InputError
+from recbole_genrec.errors import InputError, check_number
 from recbole_genrec.loss.context import LossContext
 from recbole_genrec.loss.cross_entropy import CrossEntropyLoss, weighted_cross_entropy
 from recbole_genrec.loss.token_weights import (

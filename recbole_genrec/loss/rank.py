@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from recbole_genrec.checks import check_number
+from recbole_genrec.errors import check_number
 from recbole_genrec.loss.cross_entropy import CrossEntropyLoss, weighted_cross_entropy
 
 

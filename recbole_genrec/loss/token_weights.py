@@ -9,8 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from recbole_genrec.checks import check_number
-from recbole_genrec.errors import InputError
+from recbole_genrec.errors import InputError, check_number
 from recbole_genrec.loss.prefixes import prefix_nodes
 
 FRONT_GREATER_FORMS = ("paper", "released")

@@ -20,7 +20,7 @@ from torch import Tensor
 from recbole_genrec.decoding.trie import ItemTrie
 from recbole_genrec.errors import InputError
 from recbole_genrec.loss import LossContext, build_loss, loss_without_data
-from recbole_genrec.model.t5 import T5, shift_right
+from recbole_genrec.model.t5.t5 import T5, shift_right
 from recbole_genrec.tokenizer.semantic_ids import SemanticIDs
 
 

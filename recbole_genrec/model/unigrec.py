@@ -25,7 +25,7 @@ from recbole_genrec.model.soft_identifiers import (
     follow_codes,
     soft_token_embeddings,
 )
-from recbole_genrec.model.t5 import shift_right
+from recbole_genrec.model.t5.t5 import shift_right
 from recbole_genrec.model.tiger import TIGER
 from recbole_genrec.model.unigrec_checks import check_unigrec
 

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from recbole_genrec.checks import check_number
-from recbole_genrec.errors import InputError
+from recbole_genrec.errors import InputError, check_number
 from recbole_genrec.tokenizer import soft_rqvae
 
 NUMBERS = (  # none of which may be negative

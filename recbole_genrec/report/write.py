@@ -20,7 +20,7 @@ from recbole_genrec.report.tables import (
     significance_table,
     to_csv,
 )
-from recbole_genrec.results import new_folder, write_json
+from recbole_genrec.runs.record import new_folder, write_json
 
 
 def publish(comparison: Mapping[str, Any]) -> Path:

@@ -8,8 +8,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from recbole_genrec.checks import check_number
-from recbole_genrec.errors import InputError
+from recbole_genrec.errors import InputError, check_number
 from recbole_genrec.tokenizer.base import CHUNK, to_tensor
 from recbole_genrec.tokenizer.kmeans import relative_distances
 from recbole_genrec.tokenizer.rqvae import RQVAE

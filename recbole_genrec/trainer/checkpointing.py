@@ -11,9 +11,9 @@ from recbole.trainer import Trainer
 from recbole.utils import calculate_valid_score, set_color
 from torch.optim import Optimizer
 
-from recbole_genrec.distributed import gather, rank
 from recbole_genrec.errors import InputError
-from recbole_genrec.trainer.checkpoint import (
+from recbole_genrec.parallel.distributed import gather, rank
+from recbole_genrec.runs.checkpoint import (
     check_same_run,
     load_checkpoint,
     load_weights,
@@ -21,8 +21,8 @@ from recbole_genrec.trainer.checkpoint import (
     remove_unfinished,
     save_checkpoint,
 )
+from recbole_genrec.runs.fingerprint import changed_settings, data_files, run_fingerprint
 from recbole_genrec.trainer.faults import check_weights
-from recbole_genrec.trainer.fingerprint import changed_settings, data_files, run_fingerprint
 from recbole_genrec.trainer.random_states import random_states
 
 AUTO = "auto"

@@ -6,8 +6,6 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from tempfile import TemporaryFile
 
 import torch
 from torch import nn
@@ -16,26 +14,6 @@ from recbole_genrec.errors import InputError, RunError
 
 # How torch's CPU allocator words what other libraries raise MemoryError for.
 CPU_MEMORY = ("can't allocate memory", "not enough memory")
-
-
-def check_writable(key: str, folder: str | Path) -> None:
-    """Make a folder and write into it, to know before long work whether that works.
-
-    Args:
-        key: the setting that names the folder.
-
-    Raises:
-        InputError: naming key and folder.
-    """
-    try:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        with TemporaryFile(dir=folder) as file:
-            file.write(bytes(4096))
-    except OSError as error:
-        raise InputError(
-            f"{key} [{folder}] cannot be written to ({error.strerror}): "
-            "make room or give permission there, or choose another folder"
-        ) from error
 
 
 @contextmanager

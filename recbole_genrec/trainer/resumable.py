@@ -10,7 +10,7 @@ import torch
 from recbole.data.interaction import Interaction
 from recbole.utils import ModelType
 
-from recbole_genrec.distributed import gather, rank, share_of_batches, world_size
+from recbole_genrec.parallel.distributed import gather, rank, share_of_batches, world_size
 from recbole_genrec.trainer.checkpointing import CheckpointingTrainer
 from recbole_genrec.trainer.epoch_losses import EpochLosses
 from recbole_genrec.trainer.faults import explained_memory

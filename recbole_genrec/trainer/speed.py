@@ -7,7 +7,7 @@ from time import perf_counter
 from recbole.data.interaction import Interaction
 from torch import nn
 
-from recbole_genrec.distributed import NO_SHARE, world_size
+from recbole_genrec.parallel.distributed import NO_SHARE, world_size
 
 
 class Speed:

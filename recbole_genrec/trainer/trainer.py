@@ -13,16 +13,16 @@ from torch.nn.utils.clip_grad import clip_grad_norm_
 from torch.optim import AdamW
 from tqdm import tqdm
 
-from recbole_genrec.distributed import (
+from recbole_genrec.errors import InputError
+from recbole_genrec.evaluator.collector import GenRecCollector, RankedItems
+from recbole_genrec.parallel.distributed import (
     NO_SHARE,
     agree_on_statistics,
     any_rank,
     average_gradients,
     share_of_users,
 )
-from recbole_genrec.errors import InputError
-from recbole_genrec.evaluator.collector import GenRecCollector, RankedItems
-from recbole_genrec.trainer.checkpoint import check_same_run, load_checkpoint, load_weights
+from recbole_genrec.runs.checkpoint import check_same_run, load_checkpoint, load_weights
 from recbole_genrec.trainer.faults import explained_memory, finishing_batches
 from recbole_genrec.trainer.random_states import random_states, set_random_states
 from recbole_genrec.trainer.resumable import ResumableTrainer

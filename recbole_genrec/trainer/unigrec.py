@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from recbole_genrec.trainer.checkpoint import load_checkpoint, load_weights
+from recbole_genrec.runs.checkpoint import load_checkpoint, load_weights
 from recbole_genrec.trainer.trainer import GenRecTrainer
 
 

@@ -12,10 +12,10 @@ from typing import Any
 import optuna
 import torch
 
-from recbole_genrec.distributed import launched
 from recbole_genrec.errors import InputError
 from recbole_genrec.files import replacing
-from recbole_genrec.launch import total_processes
+from recbole_genrec.parallel.distributed import launched
+from recbole_genrec.parallel.launch import total_processes
 from recbole_genrec.report.tables import render, to_csv
 from recbole_genrec.tune.report import trials_table, write_best
 from recbole_genrec.tune.study import close_running, open_points, opened_study, work

@@ -12,14 +12,15 @@ from typing import Any
 import yaml
 
 from recbole_genrec import __version__
-from recbole_genrec.config import Config, parse_value, properties_dir
-from recbole_genrec.config_checks import known_keys
+from recbole_genrec.cache import hash_texts
+from recbole_genrec.config import Config
+from recbole_genrec.config.checks import known_keys
+from recbole_genrec.config.yaml_files import parse_value, properties_dir
 from recbole_genrec.errors import InputError, nearest
 from recbole_genrec.files import replacing
 from recbole_genrec.registry import get_model
-from recbole_genrec.results import results_root
-from recbole_genrec.stage_cache import hash_texts
-from recbole_genrec.trainer.fingerprint import ENVIRONMENT_KEYS, data_files, run_fingerprint
+from recbole_genrec.runs.fingerprint import ENVIRONMENT_KEYS, data_files, run_fingerprint
+from recbole_genrec.runs.record import results_root
 from recbole_genrec.tune.space import Parameter, grid, read_space
 
 ALGORITHMS = ("exhaustive", "random", "bayes")

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from recbole_genrec.data.dataset import HISTORY_END, GenRecDataset, load_dataset
-from tests.runs import RecBoleSequentialDataset, toy_config, write_table, write_toy
+from tests.small import RecBoleSequentialDataset, toy_config, write_table, write_toy
 
 
 def sequential(data_path, **settings):

@@ -6,7 +6,7 @@ import torch
 from recbole_genrec.data.loaders import data_preparation
 from recbole_genrec.errors import InputError
 from recbole_genrec.registry import create_dataset
-from tests.runs import prepare, toy_config, write_toy
+from tests.small import prepare, toy_config, write_toy
 
 
 def batches(run):

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from recbole_genrec.data.dataset import GenRecDataset
-from tests.runs import toy_config, write_toy
+from tests.small import toy_config, write_toy
 
 
 def train_part(data_path, history_attention, max_length):

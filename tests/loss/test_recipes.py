@@ -2,7 +2,7 @@
 
 import pytest
 
-from recbole_genrec.config import properties_dir, read_yaml
+from recbole_genrec.config.yaml_files import properties_dir, read_yaml
 from recbole_genrec.loss import LOSSES, build_loss
 
 FILES = sorted((properties_dir() / "recipe").glob("token_weighting_*.yaml"))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.runs import new_trainer, prepare, toy_config, write_toy
+from tests.small import new_trainer, prepare, toy_config, write_toy
 
 
 @pytest.mark.parametrize("batch_size", [2, 7, 1000])

@@ -8,11 +8,11 @@ import torch
 from recbole.data.interaction import Interaction
 
 from recbole_genrec.errors import InputError
-from recbole_genrec.model.t5 import shift_right
+from recbole_genrec.model.t5.t5 import shift_right
 from recbole_genrec.model.tiger import TIGER
+from recbole_genrec.stages.tokenizer import TokenizerStage
 from recbole_genrec.tokenizer.semantic_ids import SemanticIDs
-from recbole_genrec.tokenizer_stage import TokenizerStage
-from tests.runs import prepare, toy_config, write_toy
+from tests.small import prepare, toy_config, write_toy
 
 N_ITEMS = 61  # the padding item and 60 real ones
 CONFIG = {

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from recbole_genrec.model.t5 import shift_right
+from recbole_genrec.model.t5.t5 import shift_right
 from recbole_genrec.model.tiger import TIGER
 from recbole_genrec.model.unigrec import UniGRec, history_means
 from tests.model.unigrec_cases import (

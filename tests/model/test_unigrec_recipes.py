@@ -2,7 +2,8 @@
 
 import pytest
 
-from recbole_genrec.config import Config, properties_dir, read_yaml
+from recbole_genrec.config import Config
+from recbole_genrec.config.yaml_files import properties_dir, read_yaml
 
 ROOT = properties_dir()
 RECIPES = {

@@ -5,9 +5,9 @@ import torch
 
 from recbole_genrec.errors import InputError
 from recbole_genrec.model.unigrec import UniGRec
+from recbole_genrec.runs.checkpoint import load_weights
+from recbole_genrec.stages.tokenizer import TokenizerStage
 from recbole_genrec.tokenizer.semantic_ids import SemanticIDs
-from recbole_genrec.tokenizer_stage import TokenizerStage
-from recbole_genrec.trainer.checkpoint import load_weights
 from tests.model.unigrec_cases import (
     CONFIG,
     DEDICATED,

@@ -6,10 +6,10 @@ import torch
 from recbole.data.interaction import Interaction
 
 from recbole_genrec.model.unigrec import UniGRec
+from recbole_genrec.stages.tokenizer import TokenizerStage
 from recbole_genrec.tokenizer.collision import resolve_collisions
 from recbole_genrec.tokenizer.semantic_ids import SemanticIDs
 from recbole_genrec.tokenizer.soft_rqvae import SoftRQVAE
-from recbole_genrec.tokenizer_stage import TokenizerStage
 
 N_ITEMS = 41  # the padding item and 40 real ones
 DIM = 6  # of the item embeddings

@@ -7,7 +7,7 @@ from torch import Tensor
 from recbole_genrec.tokenizer import SemanticIDs, create_tokenizer, resolve_collisions
 from recbole_genrec.tokenizer.collision import STRATEGIES
 from recbole_genrec.tokenizer.groups import group_rows
-from recbole_genrec.tokenizer.quality import prefix_geometry, reconstruction_error
+from recbole_genrec.tokenizer.quality.report import prefix_geometry, reconstruction_error
 from recbole_genrec.tokenizer.registry import TOKENIZERS
 
 LEARNED = [name for name in TOKENIZERS if name not in ("Random", "LSH")]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.runs import write_toy
+from tests.small import write_toy
 
 
 @pytest.fixture(autouse=True)

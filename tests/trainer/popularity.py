@@ -5,7 +5,7 @@ from recbole.model.abstract_recommender import SequentialRecommender
 from recbole.utils import InputType, init_seed
 
 from recbole_genrec.trainer import GenRecTrainer
-from tests.runs import prepare, toy_config
+from tests.small import prepare, toy_config
 
 SMALL = {"n_layers": 1, "hidden_size": 16, "inner_size": 16}  # a SASRec
 

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from recbole_genrec import tokenizer_stage
 from recbole_genrec.errors import InputError
-from tests.runs import new_trainer, write_toy
+from recbole_genrec.stages import tokenizer as tokenizer_stage
+from tests.small import new_trainer, write_toy
 from tests.trainer.test_resume import prepared
 
 EXACT = {"dropout_rate": 0.0, "hidden_dropout_prob": 0.0, "attn_dropout_prob": 0.0}

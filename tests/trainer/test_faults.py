@@ -12,13 +12,13 @@ import torch
 
 from recbole_genrec import cli
 from recbole_genrec.errors import InputError, RunError
+from recbole_genrec.files import check_writable
 from recbole_genrec.quick_start import run_recbole_genrec
+from recbole_genrec.runs.checkpoint import load_checkpoint, save_checkpoint
 from recbole_genrec.trainer import GenRecTrainer
-from recbole_genrec.trainer.checkpoint import load_checkpoint, save_checkpoint
 from recbole_genrec.trainer.checkpointing import check_resumable
-from recbole_genrec.trainer.faults import check_writable
 from tests.resume_cases import SETTINGS
-from tests.runs import NAME, new_trainer, prepare, toy_config, write_toy
+from tests.small import NAME, new_trainer, prepare, toy_config, write_toy
 
 MODEL = "SASRec"
 
@@ -113,7 +113,7 @@ def test_missing_permission_is_named(tmp_path, monkeypatch):
     def refused(*_, **__):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
-    monkeypatch.setattr("recbole_genrec.trainer.faults.TemporaryFile", refused)
+    monkeypatch.setattr("recbole_genrec.files.TemporaryFile", refused)
     with pytest.raises(InputError, match=r"\(Permission denied\): make room or give permission"):
         check_writable("checkpoint_dir", tmp_path)
 

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from recbole_genrec import tokenizer_stage
-from tests.runs import new_trainer, write_toy
+from recbole_genrec.stages import tokenizer as tokenizer_stage
+from tests.small import new_trainer, write_toy
 from tests.trainer.test_resume import prepared
 
 

@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 import torch
 
-from recbole_genrec import tokenizer_stage
 from recbole_genrec.data.loaders import data_preparation
 from recbole_genrec.errors import InputError
 from recbole_genrec.registry import create_dataset
-from recbole_genrec.teacher import run_teacher_stage
+from recbole_genrec.runs.checkpoint import load_checkpoint, save_checkpoint
+from recbole_genrec.stages import tokenizer as tokenizer_stage
+from recbole_genrec.stages.collaborative import run_teacher_stage
 from recbole_genrec.trainer import GenRecTrainer
-from recbole_genrec.trainer.checkpoint import load_checkpoint, save_checkpoint
 from tests.killed_runs import run_in_process
 from tests.resume_cases import SETTINGS
-from tests.runs import new_trainer, prepare, toy_config, write_toy
+from tests.small import new_trainer, prepare, toy_config, write_toy
 
 EPOCHS = 3
 

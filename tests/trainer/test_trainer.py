@@ -14,7 +14,7 @@ from recbole.utils import init_seed
 from transformers import get_scheduler
 
 from recbole_genrec.evaluator.collector import GenRecCollector
-from tests.runs import RecBoleSequentialDataset, new_trainer, prepare, toy_config
+from tests.small import RecBoleSequentialDataset, new_trainer, prepare, toy_config
 from tests.trainer.popularity import SMALL, Popularity, popularity_run, popularity_trainer
 
 # ---- the same numbers as RecBole

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from recbole_genrec.errors import InputError
-from recbole_genrec.trainer.checkpoint import load_checkpoint
-from tests.runs import new_trainer, prepare, toy_config, write_toy
+from recbole_genrec.runs.checkpoint import load_checkpoint
+from tests.small import new_trainer, prepare, toy_config, write_toy
 from tests.trainer.popularity import SMALL, Popularity, popularity_run, popularity_trainer
 
 

@@ -1,0 +1,245 @@
+"""RecBole's configuration with our properties, model names and checks."""
+
+import copy
+import os
+from collections import ChainMap
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from recbole.config import Config as RecBoleConfig
+from recbole.utils import ModelType
+
+from recbole_genrec.config.checks import (
+    check_dataset,
+    check_keys,
+    check_metrics,
+    check_processes,
+    check_ranges,
+    check_values,
+)
+from recbole_genrec.config.eval_args import check_eval_args
+from recbole_genrec.config.schema import check_types
+from recbole_genrec.config.yaml_files import (
+    YamlLoader,
+    parse_value,
+    properties_dir,
+    read_properties,
+    read_yaml,
+)
+from recbole_genrec.errors import InputError, nearest
+from recbole_genrec.parallel.distributed import launched
+from recbole_genrec.registry import get_model
+
+
+class Config(RecBoleConfig):
+    """Settings of a run, from RecBole's and our defaults, the user's files and a dictionary.
+
+    Later ones win: RecBole's defaults, `properties/overall.yaml`, `tokenizer/common.yaml` and
+    `tokenizer/<tokenizer>.yaml` (where there is a tokenizer stage), `model/<M>.yaml` for the model
+    and the classes that it inherits from, `dataset/<dataset>.yaml`, `model/<M>-<dataset>.yaml`,
+    `config_file_list`, `config_dict`. Unlike RecBole's, it does not read the command line, never
+    evaluates a value as code and leaves `config_dict` as it was.
+
+    Args:
+        model: model name (`TIGER-TokenWeighted` and `TIGERTokenWeighted` are the same) or class.
+        dataset: name of the data set, the folder `<data_path>/<dataset>`.
+        config_file_list: YAML files, or a single one.
+        config_dict: settings; values that are text are read by `parse_value`.
+
+    Raises:
+        InputError: for a model, data set, file, key or value that cannot work.
+    """
+
+    def __init__(
+        self,
+        model: str | type | None = None,
+        dataset: str | None = None,
+        config_file_list: str | Path | Sequence[str] | None = None,
+        config_dict: Mapping[str, Any] | None = None,
+    ):
+        try:
+            super().__init__(model, dataset, config_file_list, config_dict)
+        except (ValueError, NotImplementedError) as error:  # RecBole's own checks
+            raise InputError(str(error)) from error
+        self.as_dict()  # refuses what no checkpoint could hold
+        check_values(self)
+        check_dataset(self)
+
+    def as_dict(self) -> dict[str, Any]:
+        """All settings as plain values, so that they can be stored in a checkpoint or as JSON.
+
+        Raises:
+            InputError: naming the key whose value has no plain form.
+        """
+        return {key: _plain(key, value) for key, value in self.final_config_dict.items()}
+
+    # ---- reading: the hooks of RecBole's constructor, in the order in which it calls them
+
+    def compatibility_settings(self) -> None:
+        """Nothing: `recbole_genrec.compat` has set what RecBole needs."""
+
+    def _init_parameters_category(self) -> None:
+        super()._init_parameters_category()
+        # RecBole extends these lists, which are module constants
+        self.parameters = {name: list(keys) for name, keys in self.parameters.items()}
+
+    def _build_yaml_loader(self) -> type:
+        return YamlLoader
+
+    def _load_config_files(self, file_list: str | Path | Sequence[str] | None) -> dict[str, Any]:
+        settings: dict[str, Any] = {}
+        for file in [file_list] if isinstance(file_list, (str, Path)) else file_list or []:
+            _merge(settings, read_yaml(file))
+        return settings
+
+    def _load_variable_config_dict(self, config_dict: Mapping[str, Any] | None) -> dict[str, Any]:
+        return {
+            key: parse_value(value) if isinstance(value, str) else _python_value(value)
+            for key, value in (config_dict or {}).items()
+        }
+
+    def _load_cmd_line(self) -> dict[str, Any]:
+        return {}
+
+    def _merge_external_config_dict(self) -> None:
+        self.external_config_dict = _merge(dict(self.file_config_dict), self.variable_config_dict)
+
+    def _get_model_and_dataset(self, model: str | type | None, dataset: str | None):
+        given = self.external_config_dict
+        model, dataset = model or given.get("model"), dataset or given.get("dataset")
+        if model is None or dataset is None:
+            raise InputError(f"no [{'dataset' if model else 'model'}] is given")
+        model_class = get_model(model) if isinstance(model, str) else model
+        return model_class.__name__, model_class, str(dataset)
+
+    def _load_internal_config_dict(self, model: str, model_class: type, dataset: str) -> None:
+        super()._load_internal_config_dict(model, model_class, dataset)
+        check_keys(self.external_config_dict, properties_dir())
+        root = properties_dir()
+        names = [base.__name__ for base in reversed(model_class.__mro__)]
+        layers = [
+            *(read_properties(root / "model" / f"{name}.yaml") for name in names),
+            read_properties(root / "dataset" / f"{dataset}.yaml"),
+            *(read_properties(root / "model" / f"{name}-{dataset}.yaml") for name in names),
+        ]
+        needs_semantic_ids = getattr(model_class, "needs_semantic_ids", False)
+        if needs_semantic_ids or "tokenizer" in self.external_config_dict:
+            common = read_properties(root / "tokenizer" / "common.yaml")
+            chosen = ChainMap(self.external_config_dict, *reversed(layers), common)["tokenizer"]
+            layers = [common, read_properties(root / "tokenizer" / f"{chosen}.yaml"), *layers]
+        for layer in [read_properties(root / "overall.yaml"), *layers]:
+            _merge(self.internal_config_dict, layer)
+
+    def _get_final_config_dict(self) -> dict[str, Any]:
+        return _merge(dict(self.internal_config_dict), self.external_config_dict)
+
+    def _set_default_parameters(self) -> None:
+        settings, given = self.final_config_dict, self.external_config_dict
+        sequential = settings["MODEL_TYPE"] == ModelType.SEQUENTIAL
+        cross_entropy = sequential and settings.get("loss_type") == "CE"
+        if cross_entropy and "train_neg_sample_args" not in given:
+            settings["train_neg_sample_args"] = None  # cross-entropy has no use for negatives
+        if "load_col" not in given and isinstance(settings["load_col"], dict):
+            self._load_needed_columns(settings)
+        if isinstance(settings["topk"], tuple):
+            settings["topk"] = list(settings["topk"])
+        if "valid_metric" not in given and settings["metrics"] == ["AUC", "LogLoss"]:
+            settings["valid_metric"] = "AUC"  # models of clicks, which rank no items
+        check_types(given, properties_dir())
+        check_ranges(settings)
+        check_metrics(settings)
+        check_processes(settings)
+        check_eval_args(settings)
+        super()._set_default_parameters()
+
+    @staticmethod
+    def _load_needed_columns(settings: dict[str, Any]) -> None:
+        """Load the columns of `.inter` that the run cannot do without, also if named otherwise."""
+        needed = [settings["USER_ID_FIELD"], settings["ITEM_ID_FIELD"]]
+        if settings["eval_args"].get("order") == "TO":
+            needed.append(settings["TIME_FIELD"])
+        columns = settings["load_col"].get("inter")
+        if isinstance(columns, list):
+            missing = [field for field in needed if field and field not in columns]
+            settings["load_col"] = {**settings["load_col"], "inter": columns + missing}
+
+    def _init_device(self) -> None:
+        settings = self.final_config_dict
+        settings.pop("local_rank", None)  # with which RecBole would start NCCL
+        nproc = int(os.environ.get("LOCAL_WORLD_SIZE", 1)) if launched() else settings["nproc"]
+        gpu_id = settings["gpu_id"]
+        if not settings["use_gpu"]:
+            gpu_id = ""
+        elif isinstance(gpu_id, (list, tuple)):
+            gpu_id = ",".join(map(str, gpu_id))
+        elif nproc > 1 and "gpu_id" not in self.external_config_dict:
+            gpu_id = ",".join(map(str, range(nproc)))
+        settings["gpu_id"] = gpu_id
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+        super()._init_device()
+        if settings["device"].type == "cpu":  # the variable is not ours to change
+            os.environ.pop("CUDA_VISIBLE_DEVICES")
+            if visible is not None:
+                os.environ["CUDA_VISIBLE_DEVICES"] = visible
+        elif nproc > 1 and torch.cuda.device_count() < nproc:
+            raise InputError(
+                f"{nproc} processes of a machine need as many GPUs, and gpu_id [{gpu_id}] "
+                f"names {torch.cuda.device_count()} of those that are there"
+            )
+        if launched():
+            self._take_place()
+
+    def _take_place(self) -> None:
+        """Of the processes of a run each has a GPU of its own, and rank 0 speaks for all."""
+        settings, local_rank = self.final_config_dict, int(os.environ["LOCAL_RANK"])
+        if settings["device"].type == "cuda":
+            settings["device"] = torch.device("cuda", local_rank)
+            torch.cuda.set_device(local_rank)
+        if int(os.environ["RANK"]) > 0:
+            settings.update(state="error", show_progress=False, log_wandb=False)
+
+
+def _merge(settings: dict[str, Any], update: Mapping[str, Any]) -> dict[str, Any]:
+    """`settings.update(update)`, but a partial `eval_args` completes the one that is there."""
+    for key, value in update.items():
+        if key == "eval_args":
+            value = {**settings.get(key, {}), **_checked_eval_args(value)}
+        settings[key] = value
+    return settings
+
+
+def _python_value(value: Any) -> Any:
+    """A copy with Python's numbers in place of numpy's."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, (list, tuple)):
+        return type(value)(_python_value(entry) for entry in value)
+    return copy.deepcopy(value)
+
+
+def _checked_eval_args(value: Any) -> dict[str, Any]:
+    known = ("split", "group_by", "order", "mode")
+    if not isinstance(value, dict):
+        raise InputError(f"eval_args should be a dict of {', '.join(known)}, found [{value}]")
+    for name in value:
+        if name not in known:
+            raise InputError(f"eval_args has no key [{name}]{nearest(str(name), known)}")
+    return value
+
+
+def _plain(key: str, value: Any) -> Any:
+    if isinstance(value, Enum):
+        return value.name
+    if isinstance(value, dict):
+        return {name: _plain(key, entry) for name, entry in value.items()}
+    if isinstance(value, (list, tuple, set)):
+        return [_plain(key, entry) for entry in value]
+    if isinstance(value, (torch.device, Path)):
+        return str(value)
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    raise InputError(f"{key} should be a plain value, found {type(value).__name__} [{value}]")

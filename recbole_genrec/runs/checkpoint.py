@@ -1,0 +1,173 @@
+"""Checkpoints: one file of tensors and plain values, which no loading can make run code."""
+
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.sparse
+import torch
+
+from recbole_genrec.errors import InputError, RunError
+from recbole_genrec.runs.fingerprint import data_files
+
+_ARRAY, _SPARSE = "__numpy__", "__scipy__"
+
+
+def save_checkpoint(state: dict[str, Any], path: str | Path) -> None:
+    """Write `state` so that `path` always holds a whole checkpoint: the old one or this one.
+
+    Raises:
+        RunError: when it cannot be written.
+    """
+    path = Path(path)
+    temporary = path.with_name(f"{path.name}.{socket.gethostname()}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(temporary, "wb") as file:
+            torch.save(to_plain(state), file)
+        os.replace(temporary, path)
+    except (OSError, RuntimeError) as error:
+        cause = error if isinstance(error, OSError) else error.__context__
+        if not isinstance(cause, OSError):  # torch fails at a full disk in its own way
+            raise
+        raise RunError(
+            f"[{path}] could not be written: {cause.strerror or cause}. What was saved before is "
+            "still there; make room, or choose another folder as checkpoint_dir"
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what killed processes of this machine were writing into `folder`."""
+    for path in folder.glob(f"*.pth.{socket.gethostname()}.*.tmp"):
+        try:
+            os.kill(int(path.suffixes[-2][1:]), 0)
+        except ProcessLookupError:
+            path.unlink(missing_ok=True)
+        except (ValueError, PermissionError):  # not ours
+            continue
+
+
+def load_checkpoint(
+    path: str | Path, map_location: Any = "cpu", mmap: bool = False
+) -> dict[str, Any]:
+    """Read what `save_checkpoint` has written; with `mmap` tensors only when they are used.
+
+    Raises:
+        InputError: naming the file, when it is missing, damaged or no checkpoint of this package.
+    """
+    try:
+        state = torch.load(path, map_location=map_location, weights_only=True, mmap=mmap)
+    except FileNotFoundError as error:
+        raise InputError(f"there is no checkpoint [{path}]") from error
+    except Exception as error:  # torch raises almost anything for a damaged file
+        raise InputError(
+            f"[{path}] is damaged or no checkpoint of recbole_genrec ({type(error).__name__})"
+        ) from error
+    if not isinstance(state, dict) or not {"config", "state_dict"} <= state.keys():
+        raise InputError(f"[{path}] is no checkpoint of recbole_genrec")
+    return from_plain(state)
+
+
+def check_same_run(checkpoint: dict[str, Any], config: Any, path: str | Path) -> None:
+    """Refuse the checkpoint of another model or other data, whose items have other numbers.
+
+    Raises:
+        InputError: naming the file, and the key and both values or the file that has changed.
+    """
+    for key in ("model", "dataset"):
+        found, expected = checkpoint["config"].get(key), config[key]
+        if found != expected:
+            raise InputError(f"[{path}] is a checkpoint of {key} [{found}], not of [{expected}]")
+    check_same_data(checkpoint, config, path)
+
+
+def check_same_data(checkpoint: dict[str, Any], config: Any, path: str | Path) -> None:
+    """Raise an InputError if a file that the checkpoint was trained on is another one now."""
+    before, now = checkpoint.get("data_files", {}), data_files(config)
+    changed = [name for name in before if before[name] != now.get(name, before[name])]
+    if changed:
+        raise InputError(
+            f"[{path}] was trained on other data: {', '.join(changed)} "
+            f"(of {config['dataset']} in [{config['data_path']}]) should be as it was then"
+        )
+
+
+def load_weights(model: torch.nn.Module, checkpoint: dict[str, Any], path: str | Path) -> None:
+    """Put the weights of a checkpoint into a model.
+
+    Raises:
+        InputError: naming the file, when the weights have other names or sizes.
+    """
+    try:
+        model.load_state_dict(checkpoint["state_dict"])
+    except RuntimeError as error:
+        misfits = _misfits(model, checkpoint["state_dict"]) or [" ".join(str(error).split())]
+        more = f" (and {len(misfits) - 1} more)" if misfits[1:] else ""
+        raise InputError(
+            f"[{path}] does not fit the model or its data: {misfits[0]}{more}"
+        ) from error
+    if hasattr(model, "load_other_parameter"):
+        model.load_other_parameter(checkpoint.get("other_parameter"))
+    if "extra" in checkpoint and hasattr(model, "load_extra"):
+        model.load_extra(checkpoint["extra"])
+
+
+def _misfits(model: torch.nn.Module, weights: dict[str, torch.Tensor]) -> list[str]:
+    """What is wrong with each of the weights that do not fit."""
+    shapes = {name: list(weight.shape) for name, weight in model.state_dict().items()}
+    found = {name: list(weights[name].shape) for name in shapes if name in weights}
+    resized = {name: shape for name, shape in found.items() if shape != shapes[name]}
+    others = {name: weight for name, weight in weights.items() if name not in resized}
+    names = model.load_state_dict(others, strict=False)  # asks the model, which may leave some out
+    return [
+        *(f"weight [{n}] should be {shapes[n]}, found {shape}" for n, shape in resized.items()),
+        *(f"weight [{n}] is missing" for n in names.missing_keys if n not in resized),
+        *(f"weight [{n}] has no place in the model" for n in names.unexpected_keys),
+    ]
+
+
+def moved(value: Any, device: torch.device) -> Any:
+    """The same value with all its tensors on `device`."""
+    if isinstance(value, dict):
+        return type(value)((key, moved(entry, device)) for key, entry in value.items())
+    if isinstance(value, (list, tuple)):
+        return type(value)(moved(entry, device) for entry in value)
+    return value.to(device) if isinstance(value, torch.Tensor) else value
+
+
+def to_plain(value: Any) -> Any:
+    """The same value with numpy numbers, arrays and scipy matrices as tensors and plain values."""
+    if scipy.sparse.issparse(value):  # first: some are dicts
+        matrix = value.tocsr()
+        parts = [torch.from_numpy(part) for part in (matrix.data, matrix.indices, matrix.indptr)]
+        return {_SPARSE: parts, "shape": list(matrix.shape), "format": value.format}
+    if isinstance(value, dict):
+        return type(value)((key, to_plain(entry)) for key, entry in value.items())
+    if isinstance(value, (list, tuple)):
+        return type(value)(to_plain(entry) for entry in value)
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        return {_ARRAY: torch.from_numpy(np.ascontiguousarray(value))}
+    if value is None or isinstance(value, (bool, int, float, str, torch.Tensor)):
+        return value
+    raise TypeError(f"a checkpoint holds tensors and plain values, found {type(value).__name__}")
+
+
+def from_plain(value: Any) -> Any:
+    """Undo `to_plain`, except that numpy numbers stay Python numbers."""
+    if isinstance(value, dict):
+        if _ARRAY in value:
+            return value[_ARRAY].cpu().numpy()
+        if _SPARSE in value:
+            parts = tuple(part.cpu().numpy() for part in value[_SPARSE])
+            matrix = scipy.sparse.csr_matrix(parts, shape=value["shape"])
+            return matrix.asformat(value["format"])
+        return type(value)((key, from_plain(entry)) for key, entry in value.items())
+    if isinstance(value, (list, tuple)):
+        return type(value)(from_plain(entry) for entry in value)
+    return value

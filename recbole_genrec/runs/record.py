@@ -1,0 +1,279 @@
+"""The record of a run: settings, circumstances, learning curve and metrics, one folder per run.
+
+`results/<model>-<dataset>-<seed>-<fingerprint>/` holds `result.json` and, after the test,
+`recommendations.npz` (see `Recommendations`). A second run with the same settings gets a folder of
+its own: nothing is overwritten. `result.json` is there from the start and says how the run stands.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from itertools import chain, count
+from pathlib import Path
+from typing import Any
+
+from recbole_genrec import __version__
+from recbole_genrec.errors import InputError
+from recbole_genrec.evaluator.recommendations import Recommendations, collect_recommendations
+from recbole_genrec.files import replacing
+from recbole_genrec.parallel.distributed import rank
+from recbole_genrec.runs.environment import hardware, peak_memory, reset_peak_memory, versions
+from recbole_genrec.runs.fingerprint import data_files, run_fingerprint
+
+RESULT = "result.json"
+RECOMMENDATIONS = "recommendations.npz"
+FORMAT = 1
+
+
+@contextmanager
+def recorded_run(config) -> Iterator[RunRecorder]:
+    """Record what happens inside, also when it fails.
+
+    Args:
+        config: of the run; its folder is made under `results_dir`. Of several processes only
+            rank 0 writes.
+
+    >>> with recorded_run(config) as run:  # doctest: +SKIP
+    ...     train_data, valid_data, test_data = prepare_data(config)
+    ...     run.record_preparation(model, train_data)
+    ...     trainer.fit(train_data, valid_data)
+    ...     run.record_fit(trainer)
+    ...     test_result = trainer.evaluate(test_data)
+    ...     run.record_test(trainer, train_data, test_data, test_result)
+    """
+    run = RunRecorder(config)
+    try:
+        yield run
+    except BaseException as error:
+        run.fail(error)
+        raise
+    run.finish()
+
+
+class RunRecorder:
+    """Writes `result.json` as a run proceeds.
+
+    `seconds` are wall-clock times: `preparation` (data, tokenizer stage, model), `training` (with
+    validation, and with that of earlier attempts which a checkpoint goes on from), `test` and
+    `total`. `peak_memory` is in bytes, see `environment.peak_memory`.
+    """
+
+    def __init__(self, config) -> None:
+        self._config = config
+        self._started = self._lap_started = time.perf_counter()
+        reset_peak_memory(config["device"])
+        self.result: dict[str, Any] = {
+            "format": FORMAT,
+            "status": "running",
+            "error": None,
+            "model": config["model"],
+            "dataset": config["dataset"],
+            "seed": config["seed"],
+            "fingerprint": run_fingerprint(config),
+            "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            "config": config.as_dict(),
+            "versions": versions(),
+            "hardware": hardware(config["device"]),
+            "seconds": {},
+        }
+        self.folder = new_folder(results_root(config), run_name(config)) if rank() == 0 else None
+        self._write()
+
+    def record_preparation(self, model, train_data) -> None:
+        """Note what will be trained; called right before `trainer.fit`."""
+        stage = getattr(train_data.dataset, "tokenizer_stage", None)
+        self._lap("preparation")
+        self.result |= {
+            "parameters": sum(weight.numel() for weight in model.parameters()),
+            "tokenizer_report": stage.report if stage else None,
+            "data_files": data_files(self._config),  # only now is a data set there for certain
+        }
+        self._write()
+
+    def record_fit(self, trainer) -> None:
+        """Note what training has done; called right after `trainer.fit`.
+
+        Reads `train_loss_dict`, `valid_results` (of each validated epoch), `best_epoch`, `step` and
+        `earlier_seconds`, which trainers without epochs lack.
+        """
+        earlier = getattr(trainer, "earlier_seconds", 0.0)
+        self._started -= earlier
+        self._lap_started -= earlier
+        self._lap("training")
+        losses = getattr(trainer, "train_loss_dict", {})
+        valid = getattr(trainer, "valid_results", {})
+        best = getattr(trainer, "best_epoch", None)
+        shares = getattr(trainer.model, "objective_weights", {})
+        self.result |= {
+            "epochs_trained": len(losses),
+            "steps": getattr(trainer, "step", 0),
+            "best_epoch": best,
+            "valid_metric": self._config["valid_metric"].lower(),
+            "valid_result": valid.get(best),
+            "learning_curve": [
+                {
+                    "epoch": epoch,
+                    "train_loss": loss,
+                    "valid": valid.get(epoch),
+                    "objective_weights": shares.get(epoch),
+                }
+                for epoch, loss in losses.items()
+            ],
+        }
+        self._write()
+
+    def record_test(self, trainer, train_data, test_data, test_result: Mapping[str, float]) -> None:
+        """Note the test and keep its lists; called right after `trainer.evaluate(test_data)`."""
+        self._lap("test")
+        self.result["test_result"] = dict(test_result or {})
+        if self.folder is not None and test_result:
+            recommendations = collect_recommendations(trainer, train_data, test_data)
+            if recommendations is not None:
+                recommendations.save(self.folder / RECOMMENDATIONS)
+        self._write()
+
+    def finish(self) -> None:
+        """Declare the run finished; from now on it counts in comparisons."""
+        self._close("finished")
+
+    def fail(self, error: BaseException) -> None:
+        """Declare the run failed, and say by what."""
+        self.result["error"] = {
+            "type": type(error).__name__,
+            "message": str(error) or type(error).__name__,
+            "traceback": "".join(traceback.format_exception(error)),
+        }
+        self._close("failed")
+
+    def _close(self, status: str) -> None:
+        self.result["seconds"]["total"] = time.perf_counter() - self._started
+        self.result |= {"status": status, "peak_memory": peak_memory(self._config["device"])}
+        self._write()
+
+    def _lap(self, name: str) -> None:
+        now = time.perf_counter()
+        self.result["seconds"][name] = now - self._lap_started
+        self._lap_started = now
+
+    def _write(self) -> None:
+        if self.folder is not None:
+            write_json(self.folder / RESULT, self.result)
+
+
+def load_result(folder: str | os.PathLike) -> dict[str, Any]:
+    """Read the record of a run, with the place where it lies as `folder`.
+
+    Raises:
+        InputError: if there is none, or it is broken or of another version of this format.
+    """
+    path = Path(folder) / RESULT
+    try:
+        result = json.loads(path.read_text(encoding="utf-8"))
+        found = result["format"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: expected the record of a run, found {error!r}") from error
+    if found != FORMAT:
+        raise InputError(f"{path}: expected format {FORMAT}, found {found}")
+    return {**result, "folder": str(folder)}
+
+
+def load_finished(folder: str | os.PathLike) -> tuple[dict[str, Any], Recommendations | None]:
+    """Record and recommendations of a finished run, None if it kept no lists.
+
+    Raises:
+        InputError: if the run does not count, saying how it stands, or as `load_result`.
+    """
+    result = load_result(folder)
+    reason = why_unfinished(result)
+    if reason is not None:
+        raise InputError(
+            f"{folder}: expected a run with its test, found one with status {result['status']}: "
+            f"{reason}"
+        )
+    lists = Path(folder) / RECOMMENDATIONS
+    return result, Recommendations.load(lists) if lists.exists() else None
+
+
+def why_unfinished(result: Mapping[str, Any]) -> str | None:
+    """Why a run does not count in comparisons; None if it does."""
+    if result["status"] == "finished":
+        return None if "test_result" in result else "not tested, as the trials of a search"
+    return result["error"]["message"] if result["error"] else "still at work, or killed"
+
+
+def runs_of(config) -> list[dict[str, Any]]:
+    """Records of all runs so far with these settings, the latest first, whatever their status."""
+    name, runs = run_name(config), []
+    for path in results_root(config).glob(f"*-{run_fingerprint(config)}*/{RESULT}"):
+        if path.parent.name.startswith(name):
+            runs.append(load_result(path.parent))
+    return sorted(runs, key=lambda result: result["started"], reverse=True)
+
+
+def find_finished(config) -> Path | None:
+    """Folder of the latest finished run with these settings, data and version of ours, if any."""
+    finished = [run for run in _comparable_runs(config) if run["status"] == "finished"]
+    return Path(finished[0]["folder"]) if finished else None
+
+
+def was_interrupted(config) -> bool:
+    """Whether the latest run with these settings, data and version of ours did not finish."""
+    latest = _comparable_runs(config)[:1]
+    return any(run["status"] != "finished" for run in latest)
+
+
+def _comparable_runs(config) -> list[dict[str, Any]]:
+    files = data_files(config)
+    return [
+        result
+        for result in runs_of(config)
+        if result["versions"]["recbole_genrec"] == __version__ and result.get("data_files") == files
+    ]
+
+
+def run_name(config) -> str:
+    """What the folder of a run is called."""
+    return f"{config['model']}-{config['dataset']}-{config['seed']}-{run_fingerprint(config)}"
+
+
+def results_root(config) -> Path:
+    """The folder under which the runs lie."""
+    return Path(config["results_dir"] or "results")
+
+
+def new_folder(root: str | os.PathLike, name: str) -> Path:
+    """Make a folder of this name, or with a number behind it where there are such already."""
+    for candidate in chain([name], (f"{name}-{number}" for number in count(2))):
+        folder = Path(root) / candidate
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        return folder
+
+
+def write_json(path: str | os.PathLike, content: Any) -> None:
+    """Write strict JSON (numbers that are not finite become null), whole or not at all."""
+    text = json.dumps(plain(content), indent=1, ensure_ascii=False, allow_nan=False)
+    with replacing(path) as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def plain(value: Any) -> Any:
+    """Numbers and arrays of numpy and torch as Python's own; None for those that are not finite."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(entry) for entry in value]
+    if hasattr(value, "tolist"):
+        return plain(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

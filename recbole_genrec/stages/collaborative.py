@@ -1,0 +1,224 @@
+"""The teacher of the collaborative distillation: item embeddings of a sequential recommender."""
+
+from __future__ import annotations
+
+from logging import getLogger
+from pathlib import Path
+from typing import Any
+
+import torch
+from pandas.util import hash_pandas_object
+from recbole.utils import init_seed
+from torch import Tensor
+
+from recbole_genrec.cache import CacheFolder, hash_texts
+from recbole_genrec.config import Config
+from recbole_genrec.data.loaders import data_preparation
+from recbole_genrec.errors import InputError
+from recbole_genrec.items.embedding_file import EmbeddingFile
+from recbole_genrec.registry import build_model, create_dataset, get_trainer
+from recbole_genrec.runs.checkpoint import check_same_data, load_checkpoint
+from recbole_genrec.runs.fingerprint import run_fingerprint
+
+PREFIX = "teacher_"
+NOT_ITS_OWN = (
+    "teacher_model",
+    "teacher_config",
+    "teacher_checkpoint",
+    "teacher_embedding_file",
+    "teacher_embedding_ids",
+)
+# settings that decide which items a data set has, and in which order
+ITEM_SETTINGS = (
+    "dataset",
+    "ITEM_ID_FIELD",
+    "benchmark_filename",
+    "rm_dup_inter",
+    "val_interval",
+    "filter_inter_by_user_or_item",
+    "user_inter_num_interval",
+    "item_inter_num_interval",
+)
+WEIGHTS = "item_embedding.weight"  # where RecBole's sequential models keep them
+
+
+def run_teacher_stage(config, dataset) -> Tensor | None:
+    """The teacher's item embeddings `[n_items, d]`, row 0 zero.
+
+    They come from `teacher_embedding_file` if set, else from `teacher_checkpoint`, else from a
+    `teacher_model` trained here, on the same data and split, with the settings that start with
+    `teacher_`. A trained teacher is kept in `<checkpoint_dir>/teachers` for further runs; an
+    interrupted training is continued.
+
+    Args:
+        config: of the model that is to be taught.
+        dataset: the data set of `config`, not yet split.
+
+    Returns:
+        None if no distillation has a weight above 0, or its warm-up takes as long as training, so
+        that no teacher is needed.
+
+    Raises:
+        InputError: if a setting or a file cannot work.
+    """
+    if not _has_weight(config):
+        return None
+    if not _sets_in(config):
+        getLogger().warning(
+            f"No teacher: distillation_warmup_epochs [{config['distillation_warmup_epochs']}] do "
+            f"not end before training, after {_epochs(config)} epochs"
+        )
+        return None
+    if config["teacher_embedding_file"]:
+        embeddings = _from_file(config, dataset)
+    elif config["teacher_checkpoint"]:
+        embeddings = _from_checkpoint(Path(config["teacher_checkpoint"]), config, dataset)
+    else:
+        embeddings = _from_checkpoint(_trained_teacher(config, dataset), config, dataset)
+    return torch.cat([torch.zeros_like(embeddings[:1]), embeddings[1:]])
+
+
+def check_teacher(config, dataset) -> None:
+    """Find out, before a tokenizer is trained for long, whether there can be the teacher.
+
+    Raises:
+        InputError: naming the setting that stands against it.
+    """
+    if not (_has_weight(config) and _sets_in(config)):
+        return
+    if config["teacher_embedding_file"]:
+        _from_file(config, dataset)
+    elif config["teacher_checkpoint"]:
+        _from_checkpoint(Path(config["teacher_checkpoint"]), config, dataset)
+    else:
+        _check_model(config, dataset)
+
+
+def _check_model(config, dataset) -> None:
+    name = config["teacher_model"]
+    try:
+        settings = teacher_config(config, config["checkpoint_dir"])
+        generates = getattr(settings.model_class, "needs_semantic_ids", False)
+        with torch.random.fork_rng():
+            weights = {} if generates else build_model(settings, dataset).state_dict()
+    except InputError as error:
+        raise InputError(f"teacher_model [{name}] with its settings: {error}") from error
+    if WEIGHTS not in weights:
+        raise InputError(
+            f"teacher_model should be a model of RecBole with item embeddings, found [{name}]"
+        )
+
+
+def _has_weight(config) -> bool:
+    weights = ("tokenizer_distillation_weight", "recommender_distillation_weight")
+    return any(config[weight] for weight in weights)
+
+
+def _sets_in(config) -> bool:
+    return config["distillation_warmup_epochs"] < _epochs(config)
+
+
+def _epochs(config) -> int:
+    return config["epochs"] + config["finetune_epochs"]
+
+
+def teacher_config(config, checkpoint_dir: str | Path) -> Config:
+    """The configuration of the teacher: data and evaluation as in `config`, its own settings."""
+    shared = [
+        *config.parameters["Dataset"],
+        *config.parameters["Evaluation"],
+        *("gpu_id", "use_gpu", "seed", "reproducibility", "show_progress"),
+    ]
+    own = {
+        key.removeprefix(PREFIX): value
+        for key, value in config.final_config_dict.items()
+        if key.startswith(PREFIX) and key not in NOT_ITS_OWN
+    }
+    metric, _, k = config["valid_metric"].partition("@")
+    settings = {
+        **{key: config[key] for key in shared if key in config},
+        "history_attention": "bidirectional",  # whatever the student has: no other teacher
+        # only what selects its epoch, so that other metrics of the student need no other teacher
+        "metrics": [metric],
+        **({"topk": [int(k)]} if k else {}),
+        "metric_decimal_place": 6,
+        **own,
+        **(config["teacher_config"] or {}),
+        "data_path": str(Path(config["data_path"]).parent),  # RecBole appends the data set's name
+        "checkpoint_dir": str(checkpoint_dir),
+    }
+    return Config(config["teacher_model"], config["dataset"], config_dict=settings)
+
+
+def train_teacher(config: Config) -> Path:
+    """Train the teacher, or go on where an earlier attempt stopped; returns its best checkpoint."""
+    init_seed(config["seed"], config["reproducibility"])
+    train_data, valid_data, _ = data_preparation(config, create_dataset(config))
+    model = build_model(config, train_data.dataset)
+    trainer = get_trainer(config["MODEL_TYPE"], config["model"])(config, model)
+    trainer.resume("auto")
+    _, result = trainer.fit(train_data, valid_data, show_progress=config["show_progress"])
+    getLogger().info(f"Teacher {config['model']}: best valid {result}")
+    Path(trainer.last_model_file).unlink(missing_ok=True)
+    return Path(trainer.saved_model_file)
+
+
+def _trained_teacher(config, dataset) -> Path:
+    """The best checkpoint of the teacher, from the cache where it is there."""
+    root = Path(config["checkpoint_dir"]) / "teachers"
+    settings = teacher_config(config, root)
+    columns = [dataset.uid_field, dataset.iid_field, dataset.time_field]
+    rows = hash_pandas_object(dataset.inter_feat[columns], index=False)
+    identity = {
+        "settings": run_fingerprint(settings),
+        "items": hash_texts(dataset.item_tokens),
+        "interactions": hash_texts(rows.astype(str)),
+    }
+    cache = CacheFolder(root, f"{config['dataset']}-{settings['model']}", identity)
+
+    def build(folder: Path) -> None:
+        getLogger().info(f"Teacher {settings['model']}: training")
+        train_teacher(teacher_config(config, folder)).rename(folder / "teacher.pth")
+
+    built = cache.ensure(build)
+    getLogger().info(
+        f"Teacher {settings['model']} {'written to' if built else 'from the cache'} {cache.path}"
+    )
+    return cache.path / "teacher.pth"
+
+
+def _from_checkpoint(path: Path, config, dataset) -> Tensor:
+    """Item embeddings `[n_items, d]` of a model that was trained on the same items."""
+    path = path.expanduser()
+    checkpoint = load_checkpoint(path)
+    found: dict[str, Any] = checkpoint["config"]
+    for key in ITEM_SETTINGS:
+        if found.get(key) != config[key]:
+            raise InputError(
+                f"teacher_checkpoint [{path}]: {key} should be [{config[key]}] as in this run, "
+                f"so that the items are the same, found [{found.get(key)}]"
+            )
+    weights = checkpoint["state_dict"].get(WEIGHTS)
+    n_items = len(dataset.item_tokens)
+    masks = int(found["model"] == "BERT4Rec")  # rows after those of the items
+    if weights is None or weights.dim() != 2 or len(weights) != n_items + masks:
+        shape = None if weights is None else list(weights.shape)
+        raise InputError(
+            f"teacher_checkpoint [{path}] of {found['model']}: expected {WEIGHTS} with a row for "
+            f"each of {n_items} items, found {shape}"
+        )
+    for key in ("split", "group_by", "order"):
+        seen, expected = found["eval_args"].get(key), config["eval_args"].get(key)
+        if seen != expected:
+            raise InputError(
+                f"teacher_checkpoint [{path}]: {key} of eval_args should be [{expected}] as in "
+                f"this run, so that the teacher has not seen its test, found [{seen}]"
+            )
+    check_same_data(checkpoint, config, path)
+    return weights[:n_items].float()
+
+
+def _from_file(config, dataset) -> Tensor:
+    keys = ("teacher_embedding_file", "teacher_embedding_ids")
+    file = EmbeddingFile(config[keys[0]], config[keys[1]], dataset.item_tokens[1:], keys)
+    return torch.nn.functional.pad(torch.from_numpy(file.rows(0, len(file))), (0, 0, 1, 0))

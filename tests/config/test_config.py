@@ -1,0 +1,296 @@
+"""The configuration: where values come from, what they mean, what is refused."""
+
+import json
+import os
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+import recbole
+import torch
+from recbole.model.abstract_recommender import SequentialRecommender
+from recbole.utils import InputType, ModelType, argument_list
+
+import recbole_genrec
+from recbole_genrec.config import Config, yaml_files
+from recbole_genrec.config.checks import known_keys
+from recbole_genrec.config.yaml_files import YamlLoader, parse_value, properties_dir
+from recbole_genrec.errors import InputError
+
+
+def config(model="SASRec", dataset="ml-100k", files=None, **settings):
+    return Config(model, dataset, files, settings)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1e-3", 0.001),
+        ("-2.5E+2", -250.0),
+        ("3", 3),
+        ("007", "007"),
+        (".inf", float("inf")),
+        ("true", True),
+        ("None", None),
+        ("~", None),
+        ("[64, 1e-3, None]", [64, 0.001, None]),
+        (
+            "{'split': {'LS':'valid_only'}, 'order': 'TO'}",
+            {"split": {"LS": "valid_only"}, "order": "TO"},
+        ),
+        ("'5'", "5"),
+        ("[5,inf)", "[5,inf)"),
+        ("0,1", "0,1"),
+        ("2018/5", "2018/5"),
+        ("2018-05-01", "2018-05-01"),
+        ("1:30", "1:30"),
+        ("a: b", "a: b"),
+        ("C# #1", "C# #1"),
+        ("\t", "\t"),
+        (" ", " "),
+        ("", ""),
+        ("re.x", "re.x"),
+        ("__import__('os').getcwd()", "__import__('os').getcwd()"),
+    ],
+)
+def test_values_are_yaml_literals(text, value):
+    assert parse_value(text) == value
+    assert type(parse_value(text)) is type(value)
+
+
+def test_values_of_config_dict_are_parsed_and_the_dict_is_left_alone():
+    given = {"learning_rate": "1e-3", "train_neg_sample_args": {"distribution": "uniform"}}
+    before = json.dumps(given)
+    made = Config("BPR", "ml-100k", config_dict=given)
+    assert made["learning_rate"] == 0.001
+    assert made["train_neg_sample_args"]["sample_num"] == 1  # completed by RecBole
+    assert json.dumps(given) == before
+
+
+def test_the_command_line_is_not_read(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["pytest", "--epochs=99", "--model=BPR", "--flag"])
+    made = config()
+    assert made["epochs"] != 99 and made["model"] == "SASRec"
+
+
+class Base(SequentialRecommender):
+    input_type = InputType.POINTWISE
+    needs_semantic_ids = True
+
+
+class Child(Base):
+    pass
+
+
+def test_later_layers_win(tmp_path, monkeypatch):
+    layers = [
+        "overall",
+        "tokenizer/common",
+        "tokenizer/T",
+        "model/Base",
+        "model/Child",
+        "dataset/ml-100k",
+        "model/Base-ml-100k",
+        "model/Child-ml-100k",
+    ]
+    for number, layer in enumerate(layers):
+        file = tmp_path / "properties" / f"{layer}.yaml"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        keys = [f"key{later}: {layer}" for later in range(number, len(layers) + 2)]
+        keys += ["nproc: 1", "offset: 0"] * (layer == "overall")
+        keys += ["tokenizer: X"] * (layer == "tokenizer/common")
+        keys += ["tokenizer: T"] * (layer == "model/Base")
+        file.write_text("\n".join(keys))
+    monkeypatch.setattr(
+        "recbole_genrec.config.config.properties_dir", lambda: tmp_path / "properties"
+    )
+    user_file = tmp_path / "mine.yaml"
+    user_file.write_text("key8: file\nkey9: file")
+
+    made = Config(Child, "ml-100k", [str(user_file)], {"key9": "dict"})
+
+    assert [made[f"key{n}"] for n in range(10)] == [*layers, "file", "dict"]
+    assert made["tokenizer"] == "T"
+    base = Config(Base, "ml-100k")
+    assert base["key4"] == "model/Base" and base["key7"] == "model/Base-ml-100k"
+
+
+def test_ours_are_above_recboles_defaults_and_below_the_user():
+    tiger = Config("TIGER", "ml-100k")
+    assert tiger["MODEL_TYPE"] == ModelType.SEQUENTIAL
+    assert tiger["eval_args"] == {
+        "split": {"LS": "valid_and_test"},
+        "order": "TO",
+        "group_by": "user",
+        "mode": {"valid": "full", "test": "full"},
+    }
+    assert tiger["repeatable"] is True
+    assert tiger["learner"] == "adamw"  # RecBole: adam
+    assert tiger["tokenizer"] and tiger["codebook_sizes"]
+    assert Config("TIGER", "ml-100k", config_dict={"epochs": 3})["epochs"] == 3
+    assert "codebook_sizes" not in config("SASRec")
+
+
+def test_both_spellings_name_one_model():
+    one, other = config("TIGER-TokenWeighted"), config("TIGERTokenWeighted")
+    assert one["model"] == other["model"] == "TIGERTokenWeighted"
+    assert one["d_model"] == Config("TIGER", "ml-100k")["d_model"]  # from TIGER.yaml
+
+
+def test_partial_eval_args_complete_the_defaults(tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text("eval_args: {mode: uni100}")
+    made = config("SASRec", files=[str(file)], eval_args={"split": {"LS": "valid_only"}})
+    assert made["eval_args"] == {
+        "split": {"LS": "valid_only"},
+        "order": "TO",
+        "group_by": "user",
+        "mode": {"valid": "uni100", "test": "uni100"},
+    }
+
+
+def test_cross_entropy_needs_no_word_about_negatives():
+    assert config("SASRec")["train_neg_sample_args"]["distribution"] == "none"
+    assert config("SASRec", loss_type="BPR")["train_neg_sample_args"]["distribution"] == "uniform"
+    with pytest.raises(InputError, match="should be None when the loss_type is CE"):
+        config("SASRec", train_neg_sample_args={"distribution": "uniform"})
+
+
+@pytest.mark.parametrize("model", ["FM", "DIN", "KGAT", "CDAE", "Pop"])
+def test_models_of_every_kind_have_a_valid_configuration(model):
+    made = config(model)
+    assert made["valid_metric"] == ("AUC" if model in ("FM", "DIN") else "NDCG@10")
+
+
+def test_needed_columns_are_loaded_by_default(tmp_path):
+    (tmp_path / "own").mkdir()
+    settings = {"data_path": str(tmp_path), "USER_ID_FIELD": "who", "TIME_FIELD": "when"}
+    columns = Config("SASRec", "own", config_dict=settings)["load_col"]["inter"]
+    assert {"who", "item_id", "when"} <= set(columns)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"learning_rat": 1}, r"unknown key \[learning_rat\]; did you mean \[learning_rate\]\?"),
+        ({"model": "SASRecc"}, r"no model named \[SASRecc\]; did you mean \[SASRec\]\?"),
+        ({"model": "sasrec"}, r"no model named \[sasrec\]; did you mean \[SASRec\]\?"),
+        ({"model": "TIGR"}, r"no model named \[TIGR\]; did you mean \[TIGER\]\?"),
+        ({"dataset": "ml-1k"}, r"no data set \[ml-1k\]: there is no folder dataset/ml-1k .*\[ml-1"),
+        ({"dataset": "amazon-beaty"}, r"did you mean \[amazon-beauty\]\?"),
+        ({"eval_args": {"mod": "full"}}, r"eval_args has no key \[mod\]; did you mean \[mode\]"),
+        ({"eval_args": "full"}, r"eval_args should be a dict of .* found \[full\]"),
+        ({"topk": [5, 0]}, r"topk should be a positive integer .* found \[\[5, 0\]\]"),
+        ({"topk": []}, r"topk should be"),
+        ({"topk": "five"}, r"topk should be"),
+        ({"metrics": ["Recal"]}, r"no metric named \[Recal\]; did you mean \[recall\]"),
+        (
+            {"valid_metric": "MRR@7"},
+            r"valid_metric \[MRR@7\] .* Recall@10, MRR@5, MRR@10, NDCG@5, NDCG@10",
+        ),
+        ({"valid_metric": "NDCG"}, r"valid_metric \[NDCG\] should be one of"),
+        ({"metrics": ["AUC", "Hit"]}, r"metrics: ranking and value metrics cannot be mixed"),
+        ({"unused_col": {"inter": torch.nn.Linear(1, 1)}}, r"unused_col should be a plain value"),
+        ({"MAX_ITEM_LIST_LENGTH": 0}, r"MAX_ITEM_LIST_LENGTH should be an integer >= 1"),
+        ({"MAX_ITEM_LIST_LENGTH": "ten"}, r"MAX_ITEM_LIST_LENGTH should be .* found \[ten\]"),
+        ({"model": "TIGER", "beam_size": 4}, r"beam_size \[4\] should be at least max\(topk\)"),
+        ({"model": "TIGER", "beam_size": "big"}, r"beam_size should be an integer"),
+        ({"model": "TIGER", "codebook_sizes": []}, r"codebook_sizes should be a list"),
+        ({"model": "TIGER", "codebook_sizes": [8, -1]}, r"codebook_sizes .* \[\[8, -1\]\]"),
+        ({"learner": "adamm"}, r"learner \[adamm\] should be one of .*did you mean \[adam\]"),
+        ({"lr_scheduler": "cosin"}, r"lr_scheduler \[cosin\] .*did you mean \[cosine\]"),
+        ({"warmup_ratio": 2}, r"warmup_ratio should be between 0 and 1, found \[2\]"),
+        ({"gradient_accumulation_steps": 0}, r"gradient_accumulation_steps .* found \[0\]"),
+        ({"repeatable": False}, r"repeatable"),
+        ({"model": "TIGER", "metrics": ["NDCG", "GAUC"]}, r"metrics: GAUC needs .* TIGER"),
+    ],
+    ids=str,
+)
+def test_bad_settings_get_one_clear_error(settings, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    settings = dict(settings)
+    model, dataset = settings.pop("model", "SASRec"), settings.pop("dataset", "ml-100k")
+    with pytest.raises(InputError, match=message):
+        Config(model, dataset, config_dict=settings)
+
+
+def test_one_config_file_needs_no_list(tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text("epochs: 7")
+    assert config(files=str(file))["epochs"] == config(files=file)["epochs"] == 7
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "cannot be read: No such file"),
+        ("- a\n- b", "should hold lines `key: value`"),
+        ("a: [1", "is not valid YAML"),
+        ("epochs: 3\ntopk: [5]\nepochs: 4", r"the key \[epochs\] stands there twice.*\n.*line 3"),
+        ("epoch: 3", r"unknown key \[epoch\]; did you mean \[epochs\]"),
+    ],
+)
+def test_bad_config_files_are_named(tmp_path, content, message):
+    file = tmp_path / "mine.yaml"
+    if content is not None:
+        file.write_text(content)
+    with pytest.raises(InputError, match=message) as error:
+        config(files=[str(file)])
+    assert "mine.yaml" in str(error.value) or "epoch" in str(error.value)
+
+
+def test_unknown_keys_can_be_let_pass(caplog):
+    made = config(strict_config=False, my_own_key=3)
+    assert made["my_own_key"] == 3
+    assert "unknown key [my_own_key]" in caplog.text
+
+
+@pytest.mark.parametrize("package", [recbole, recbole_genrec])
+def test_every_key_that_is_read_is_known(package):
+    """Keys in the source, less those that RecBole sets itself."""
+    source = "".join(
+        path.read_text(encoding="utf-8") for path in Path(package.__file__).parent.rglob("*.py")
+    )
+    read = set(re.findall(r"config\[\s*[\"']([A-Za-z_]+)[\"']\s*\]", source))
+    set_inside = set(re.findall(r"config\[\s*[\"']([A-Za-z_]+)[\"']\s*\]\s*=[^=]", source))
+    set_inside |= {"MODEL_TYPE", "MODEL_INPUT_TYPE", "eval_type", "device", "single_spec"}
+    set_inside |= {"valid_neg_sample_args", "test_neg_sample_args"}
+    hyper_tuning = {"choice", "uniform", "quniform", "loguniform"}  # kinds of search spaces
+    assert read - set_inside - hyper_tuning <= known_keys(properties_dir())
+
+
+def test_settings_as_plain_values_survive_json():
+    made = Config("TIGER", "ml-100k", config_dict={"gpu_id": ""})
+    plain = made.as_dict()
+    assert json.loads(json.dumps(plain)) == plain
+    assert plain["MODEL_TYPE"] == "SEQUENTIAL" and plain["device"] == "cpu"
+
+
+def test_the_gpu_variable_is_left_alone_on_a_cpu(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7")
+    made = config(use_gpu=False, gpu_id="0,1")
+    assert made["device"].type == "cpu"
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "7"
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    config(use_gpu=False)
+    assert "CUDA_VISIBLE_DEVICES" not in os.environ
+
+
+def test_recboles_yaml_loader_and_argument_lists_are_not_changed():
+    made = config()
+    assert made.yaml_loader is YamlLoader
+    in_recboles_ml_100k = "kg_reverse_r"
+    assert in_recboles_ml_100k in made.parameters["Dataset"]
+    assert in_recboles_ml_100k not in argument_list.dataset_arguments
+
+
+@pytest.mark.parametrize("inside", [True, False], ids=["wheel", "checkout"])
+def test_properties_are_found(tmp_path, monkeypatch, inside):
+    package = tmp_path / "site" / "recbole_genrec"
+    package.mkdir(parents=True)
+    place = (package if inside else package.parent) / "properties"
+    shutil.copytree(properties_dir(), place)
+    monkeypatch.setattr(yaml_files, "__file__", str(package / "config" / "yaml_files.py"))
+    assert yaml_files.properties_dir() == place

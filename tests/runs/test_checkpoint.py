@@ -1,0 +1,80 @@
+"""Checkpoints are whole, plain and checked."""
+
+import errno
+import os
+import socket
+import subprocess
+
+import numpy as np
+import pytest
+import scipy.sparse
+import torch
+
+from recbole_genrec.errors import InputError, RunError
+from recbole_genrec.runs import checkpoint
+from recbole_genrec.runs.checkpoint import (
+    load_checkpoint,
+    remove_unfinished,
+    save_checkpoint,
+)
+
+
+def test_values_come_back_and_no_code_is_needed_to_load(tmp_path):
+    state = {
+        "config": {"model": "M"},
+        "state_dict": {"w": torch.arange(3)},
+        "score": np.float64(0.5),
+        "array": np.eye(2),
+        "sparse": scipy.sparse.dok_matrix(np.diag([1.0, 2.0])),
+        "nested": [(1, None, "x"), {"y": np.int64(3)}],
+    }
+    save_checkpoint(state, tmp_path / "new" / "a.pth")
+    torch.load(tmp_path / "new" / "a.pth", weights_only=True)
+    loaded = load_checkpoint(tmp_path / "new" / "a.pth")
+    assert type(loaded["score"]) is float and loaded["score"] == 0.5
+    assert np.array_equal(loaded["array"], np.eye(2))
+    assert loaded["sparse"].format == "dok" and loaded["sparse"].toarray()[1, 1] == 2.0
+    assert loaded["nested"] == [(1, None, "x"), {"y": 3}]
+    with pytest.raises(TypeError, match="plain values, found Linear"):
+        save_checkpoint({"module": torch.nn.Linear(1, 1)}, tmp_path / "b.pth")
+
+
+def test_a_failing_write_leaves_the_old_checkpoint(tmp_path, monkeypatch):
+    path = tmp_path / "a.pth"
+    save_checkpoint({"config": {}, "state_dict": {}, "n": 1}, path)
+
+    def half_written(state, file):
+        file.write(b"PK half")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(checkpoint.torch, "save", half_written)
+    with pytest.raises(RunError, match=r"a\.pth\] could not be written: No space left"):
+        save_checkpoint({"config": {}, "state_dict": {}, "n": 2}, path)
+    assert load_checkpoint(path)["n"] == 1
+    assert [file.name for file in tmp_path.iterdir()] == ["a.pth"]
+
+
+@pytest.mark.parametrize("content", [None, b"", b"PK\x03\x04 cut", b"text", "half", "foreign"])
+def test_what_is_no_checkpoint_is_named(tmp_path, content):
+    path = tmp_path / "a.pth"
+    if content == "half":
+        save_checkpoint({"config": {}, "state_dict": {"w": torch.zeros(1000)}}, path)
+        path.write_bytes(path.read_bytes()[:2000])
+    elif content == "foreign":
+        torch.save({"weights": torch.zeros(1)}, path)
+    elif content is not None:
+        path.write_bytes(content)
+    with pytest.raises(InputError, match=r"a\.pth"):
+        load_checkpoint(path)
+
+
+def test_what_killed_processes_were_writing_is_removed(tmp_path):
+    process = subprocess.Popen(["true"])
+    process.wait()
+    host = socket.gethostname()
+    killed = tmp_path / f"a.pth.{host}.{process.pid}.tmp"
+    others = [f"a.pth.{host}.{os.getpid()}.tmp", f"a.pth.x{host}.{process.pid}.tmp", "a.pth"]
+    for name in [killed.name, *others]:
+        (tmp_path / name).write_bytes(b"")
+    remove_unfinished(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == set(others)
