@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from torch import Tensor
-
+from recbole_genrec.items.embeddings import ItemEmbeddings
 from recbole_genrec.tokenizer.base import ItemTokenizer
 from recbole_genrec.tokenizer.semantic_ids import SemanticIDs
 
@@ -18,14 +17,15 @@ class Items:
     Attributes:
         tokens: raw token of every item `[n_items]`, index = internal id.
         titles: what to call every item `[n_items]`; None where no name is known.
-        embeddings: vectors `[n_items, d]` by name, see `needs.Embeddings`.
+        embeddings: by name, see `needs.Embeddings`; their `vectors` are `[n_items, d]`.
         ids: semantic IDs by name, see `needs.Tokens`.
         tokenizers: what made them, by the same names; none for imported IDs.
+        reports: quality reports of the IDs, by the same names.
     """
 
     tokens: list[str]
     titles: list[str] | None = None
-    embeddings: dict[str, Tensor] = field(default_factory=dict)
+    embeddings: dict[str, ItemEmbeddings] = field(default_factory=dict)
     ids: dict[str, SemanticIDs] = field(default_factory=dict)
     tokenizers: dict[str, ItemTokenizer] = field(default_factory=dict)
     reports: dict[str, dict[str, Any]] = field(default_factory=dict)
