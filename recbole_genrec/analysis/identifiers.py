@@ -23,8 +23,9 @@ from recbole_genrec.analysis.plots import (
 )
 from recbole_genrec.errors import InputError
 from recbole_genrec.files import check_writable, replacing
-from recbole_genrec.model.soft_identifiers import change_rate, collision_rate
+from recbole_genrec.model.soft_identifiers import change_rate
 from recbole_genrec.runs.checkpoint import load_checkpoint
+from recbole_genrec.tokenizer.prefixes import collision_rate, usage_entropy
 from recbole_genrec.tokenizer.soft_rqvae import SoftRQVAE
 
 POINTS = 30  # of the tokenizer's own stage, at which its collisions are counted
@@ -44,13 +45,12 @@ def codebook_analysis(codebooks: Sequence[Tensor], codes: Tensor) -> list[dict[s
     """
     levels = []
     for level, codebook in enumerate(codebooks):
-        count = torch.bincount(codes[:, level], minlength=len(codebook)).double()
         points, explained = principal_axes(codebook)
         levels.append(
             {
-                "entropy": float(torch.distributions.Categorical(count).entropy()),
+                "entropy": usage_entropy(codes[:, level]),
                 "max_entropy": float(torch.tensor(len(codebook)).double().log()),
-                "used": int((count > 0).sum()),
+                "used": len(codes[:, level].unique()),
                 "points": points.tolist(),
                 "explained_variance": explained.tolist(),
             }

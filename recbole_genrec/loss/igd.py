@@ -8,32 +8,7 @@ from torch import Tensor
 from recbole_genrec.errors import check_number
 from recbole_genrec.loss.context import LossContext
 from recbole_genrec.loss.cross_entropy import CrossEntropyLoss
-from recbole_genrec.loss.prefixes import find_nodes, prefix_nodes
-
-
-def prefix_entropies(nodes: Tensor, counts: Tensor) -> Tensor:
-    r"""Entropy of the item popularity under each prefix, in nats.
-
-    .. math::
-        H(v) = \log N_v - \frac{1}{N_v} \sum_{i \in v} n_i \log n_i
-
-    where v holds the items with that prefix, n_i counts item i and N_v is their sum. A prefix
-    without any count has entropy 0.
-
-    Args:
-        nodes: node of each item's prefix of length 0..L, `[n, L + 1]`.
-        counts: `[n]`
-
-    Returns:
-        `[n_nodes]`, float64
-    """
-    counts = counts.double().unsqueeze(1).expand_as(nodes)
-    total = torch.zeros(int(nodes.max()) + 1, dtype=torch.float64, device=nodes.device)
-    sum_n_log_n = torch.zeros_like(total)
-    total.index_add_(0, nodes.flatten(), counts.flatten())
-    sum_n_log_n.index_add_(0, nodes.flatten(), torch.xlogy(counts, counts).flatten())
-    total = total.clamp(min=1)
-    return total.log() - sum_n_log_n / total
+from recbole_genrec.tokenizer.prefixes import entropies, find_nodes, prefix_nodes
 
 
 class IGDLoss(CrossEntropyLoss):
@@ -52,9 +27,9 @@ class IGDLoss(CrossEntropyLoss):
     def set_context(self, context: LossContext) -> None:
         self.vocab_size = context.vocab_size
         keys, nodes = prefix_nodes(context.tokens[1:], context.vocab_size)
-        entropies = prefix_entropies(nodes, context.target_counts[1:].to(nodes.device))
+        entropy = entropies(nodes, context.target_counts[1:].to(nodes.device))
         parents = torch.cat([keys.new_zeros(1), keys // context.vocab_size])  # [n_nodes]
-        decisive = entropies[parents] - entropies > 1e-9  # rounding is no gain
+        decisive = entropy[parents] - entropy > 1e-9  # rounding is no gain
         self._set_weights("prefix_keys", keys)
         self._set_weights("prefix_weights", torch.where(decisive, 1.0, self.floor))
 

@@ -10,38 +10,9 @@ import torch
 from torch import Tensor
 
 from recbole_genrec.errors import InputError, check_number
-from recbole_genrec.loss.prefixes import prefix_nodes
+from recbole_genrec.tokenizer.prefixes import dispersion, prefix_groups
 
 FRONT_GREATER_FORMS = ("paper", "released")
-
-
-def prefix_dispersion(tokens: Tensor, embeddings: Tensor, squared: bool = True) -> Tensor:
-    r"""Expected distance of an item to the centre of the items that share its first k tokens.
-
-    .. math::
-        \mu_k = \frac{1}{N} \sum_i \| u_i - \bar u_{G_k(i)} \|^2
-
-    for k = 0..L. By Lemma 4.1 it never rises with k in this squared form.
-
-    Args:
-        tokens: semantic IDs `[n, L]`, without a padding row.
-        embeddings: `[n, d]`
-        squared: mean squared distances as in the paper; False for mean distances.
-
-    Returns:
-        `[L + 1]`, float64
-    """
-    _, nodes = prefix_nodes(tokens, vocab_size=int(tokens.max()) + 1)
-    groups = nodes - nodes.amin(dim=0)  # [n, L + 1], numbered from 0 for each length
-    distances = embeddings.new_zeros(groups.shape, dtype=torch.float64)
-    for columns in embeddings.split(64, dim=1):  # bounds the memory of the float64 copies
-        columns = columns.double()
-        for k, group in enumerate(groups.unbind(dim=1)):
-            size = torch.bincount(group)
-            sums = columns.new_zeros(len(size), columns.shape[1]).index_add_(0, group, columns)
-            centres = sums / size.unsqueeze(1)
-            distances[:, k] += (columns - centres[group]).square().sum(dim=1)
-    return (distances if squared else distances.sqrt()).mean(dim=0)
 
 
 def front_greater_weights(tokens: Tensor, embeddings: Tensor, form: str = "paper") -> Tensor:
@@ -65,15 +36,15 @@ def front_greater_weights(tokens: Tensor, embeddings: Tensor, form: str = "paper
         raise InputError(
             f"front_greater_form [{form}] should be one of {', '.join(FRONT_GREATER_FORMS)}"
         )
-    dispersion = prefix_dispersion(tokens, embeddings, squared=form == "paper")
-    gain = (dispersion[:-1] - dispersion[1:]).clamp(min=0)
+    spread = dispersion(prefix_groups(tokens), embeddings, squared=form == "paper")
+    gain = (spread[:-1] - spread[1:]).clamp(min=0)
     if form == "released":
         gain = gain.log1p()
     total = gain.sum()
     if not (torch.isfinite(total) and total > 0):
         raise InputError(
             "front-greater weights need item embeddings that are finite and differ between items: "
-            f"the dispersion per prefix length is {dispersion.tolist()}"
+            f"the dispersion per prefix length is {spread.tolist()}"
         )
     return gain * (len(gain) / total)
 

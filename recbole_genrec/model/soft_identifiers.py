@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from recbole_genrec.tokenizer.collision import resolve_collisions
-from recbole_genrec.tokenizer.groups import group_rows, rank_in_group
+from recbole_genrec.tokenizer.prefixes import group_rows, rank_in_group
 from recbole_genrec.tokenizer.semantic_ids import SemanticIDs
 
 
@@ -76,11 +76,6 @@ def fill_dedicated(group: Tensor, dedicated: Tensor, size: int) -> Tensor:
     filled = dedicated.clone()
     filled[lacking] = torch.searchsorted(free[row], wanted).flatten()
     return filled
-
-
-def collision_rate(codes: Tensor) -> float:
-    """One minus the share of distinct rows among codes `[n, L]` (Section 4.4.1)."""
-    return 1 - len(codes.unique(dim=0)) / len(codes)
 
 
 def change_rate(before: Tensor, after: Tensor) -> list[float]:

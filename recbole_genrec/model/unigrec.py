@@ -21,13 +21,13 @@ from torch.nn import functional as F
 from recbole_genrec.model.collaborative_distillation import CollaborativeDistillation
 from recbole_genrec.model.soft_identifiers import (
     change_rate,
-    collision_rate,
     follow_codes,
     soft_token_embeddings,
 )
 from recbole_genrec.model.t5.t5 import shift_right
 from recbole_genrec.model.tiger import TIGER
 from recbole_genrec.model.unigrec_checks import check_unigrec
+from recbole_genrec.tokenizer.prefixes import collision_rate
 
 CHUNK = 16384  # items whose assignment probabilities are held at a time
 

@@ -110,11 +110,13 @@ class ItemTokenizer(nn.Module):
             )
 
 
-def to_tensor(rows: Tensor, device: torch.device | str = "cpu") -> Tensor:
-    """Rows of a tensor or array as a float32 tensor."""
+def to_tensor(
+    rows: Tensor, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
+) -> Tensor:
+    """Rows of a tensor or array as a tensor."""
     if not isinstance(rows, Tensor):
-        rows = np.array(rows, dtype=np.float32)  # a copy, since a mapped file may be read-only
-    return torch.as_tensor(rows, dtype=torch.float32, device=device)
+        rows = torch.from_numpy(np.array(rows))  # a copy, since a mapped file may be read-only
+    return rows.to(device, dtype)
 
 
 def check_embeddings(embeddings: Tensor, dim: int) -> None:

@@ -20,7 +20,7 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from recbole_genrec.errors import InputError, check_name
-from recbole_genrec.tokenizer.groups import group_rows, rank_in_group
+from recbole_genrec.tokenizer.prefixes import group_rows, rank_in_group
 
 STRATEGIES = ("append", "reassign", "sinkhorn")
 CHUNK = 65536  # items whose distances are asked for at a time

@@ -11,7 +11,7 @@ from torch import Tensor
 from recbole_genrec.errors import InputError
 from recbole_genrec.files import replacing
 from recbole_genrec.tokenizer.formats import read_codes, write_codes
-from recbole_genrec.tokenizer.groups import group_rows, rank_in_group
+from recbole_genrec.tokenizer.prefixes import group_rows, rank_in_group
 
 
 class SemanticIDs:

@@ -17,8 +17,8 @@ from recbole_genrec.analysis.identifiers import (
     write_analysis,
 )
 from recbole_genrec.errors import InputError
-from recbole_genrec.model.soft_identifiers import collision_rate
 from recbole_genrec.runs.checkpoint import save_checkpoint
+from recbole_genrec.tokenizer.prefixes import collision_rate
 from recbole_genrec.tokenizer.soft_rqvae import SoftRQVAE
 from tests.model.unigrec_cases import SIZES, TOKENIZER, unigrec
 

@@ -5,11 +5,7 @@ import torch
 
 from recbole_genrec.errors import InputError
 from recbole_genrec.loss import LOSSES, LossContext, build_loss
-from recbole_genrec.loss.igd import prefix_entropies
 from recbole_genrec.loss.pos import position_weights
-from recbole_genrec.loss.prefixes import find_nodes, prefix_nodes
-
-from .conftest import random_context
 
 EVEN = {"rank_temperature": 1.0, "pos_last_weight": 1.0, "cft_weight": 0.0, "igd_weight": 1.0}
 
@@ -94,15 +90,6 @@ def test_igd_by_hand():
         item_embeddings=None,
         target_counts=torch.tensor([0, 4, 2, 2, 0]),
     )
-    keys, nodes = prefix_nodes(context.tokens[1:], context.vocab_size)
-    h = prefix_entropies(nodes, context.target_counts[1:])
-    # bits of the distributions 1/2 1/4 1/4 and 2/3 1/3; where one item is left there is no entropy
-    root = torch.tensor([1.5]).double() * torch.tensor(2.0).log()
-    pair = torch.tensor(3.0).double().log() - torch.tensor(2.0).double().log() * 2 / 3
-    torch.testing.assert_close(h[nodes[:, 0]], root.expand(4))
-    torch.testing.assert_close(h[nodes[0, 1:]], torch.stack([pair, pair, pair * 0]))
-    torch.testing.assert_close(h[nodes[2, 1:]], torch.zeros(3).double())
-
     loss = build_loss({"loss": "igd", "igd_weight": 0.1}, context)
     weights = loss.token_weights(context.tokens[1:])
     # gains: item 1: yes, none (level 2 is the same for both), yes; item 3 and 4: only the first
@@ -120,19 +107,6 @@ def test_igd_gives_a_token_that_raises_the_entropy_the_small_weight():
     )
     weights = build_loss({"loss": "igd"}, context).token_weights(context.tokens[1:])
     torch.testing.assert_close(weights, torch.tensor([[1, 0.1], [0.1, 1], [0.1, 1]]))
-
-
-def test_prefixes_are_found_again():
-    context = random_context(40, [4, 3, 5])
-    tokens = context.tokens[1:]
-    keys, nodes = prefix_nodes(tokens, context.vocab_size)
-    assert torch.equal(find_nodes(keys, tokens, context.vocab_size), nodes[:, 1:])
-    prefixes = {tuple(row[:k]) for row in tokens.tolist() for k in range(4)}
-    assert len(keys) + 1 == len(prefixes) == nodes.max() + 1
-    for k in range(4):
-        same_node = nodes[:, k, None] == nodes[:, k]
-        same_prefix = (tokens[:, None, :k] == tokens[None, :, :k]).all(-1)
-        assert torch.equal(same_node, same_prefix)
 
 
 @pytest.mark.parametrize(

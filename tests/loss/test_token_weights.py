@@ -9,21 +9,14 @@ from recbole_genrec.loss.token_weights import (
     frequency_weights,
     front_greater_weights,
     normalize_per_target,
-    prefix_dispersion,
 )
+from recbole_genrec.tokenizer.prefixes import dispersion, prefix_groups
 
 from .conftest import random_context
 
 
 def exact(*values: float) -> torch.Tensor:
     return torch.tensor(values, dtype=torch.float64)
-
-
-def test_dispersion_by_hand(context):
-    # all items: centre 6, distances 6, 4, 4, 6; by first token: centres 1 and 11, distances 1
-    tokens, embeddings = context.tokens[1:], context.item_embeddings[1:]
-    torch.testing.assert_close(prefix_dispersion(tokens, embeddings), exact(26, 1, 0))
-    torch.testing.assert_close(prefix_dispersion(tokens, embeddings, squared=False), exact(5, 1, 0))
 
 
 def test_front_greater_by_hand(context):
@@ -53,9 +46,9 @@ def test_dispersion_equals_a_loop_over_groups_and_never_rises(codebook_sizes):
             )
             / n_items
         )
-    dispersion = prefix_dispersion(tokens, embeddings)
-    torch.testing.assert_close(dispersion, exact(*expected))
-    assert (dispersion.diff() <= 1e-12).all()
+    mu = dispersion(prefix_groups(tokens), embeddings)
+    torch.testing.assert_close(mu, exact(*expected))
+    assert (mu.diff() <= 1e-12).all()
     weights = front_greater_weights(tokens, embeddings)
     assert weights.sum().item() == pytest.approx(len(codebook_sizes))
 

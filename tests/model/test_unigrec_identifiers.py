@@ -4,7 +4,6 @@ import torch
 
 from recbole_genrec.model.soft_identifiers import (
     change_rate,
-    collision_rate,
     fill_dedicated,
     follow_codes,
     soft_token_embeddings,
@@ -98,5 +97,4 @@ def test_fill_dedicated_takes_the_lowest_free_tokens_in_order():
 def test_rates_of_hand_worked_codes():
     before = torch.tensor([[0, 0], [0, 0], [1, 0], [1, 1]])
     after = torch.tensor([[0, 1], [0, 0], [1, 0], [0, 0]])
-    assert collision_rate(before) == 0.25
     assert change_rate(before, after) == [0.25, 0.5]

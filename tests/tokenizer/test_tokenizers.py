@@ -6,8 +6,8 @@ from torch import Tensor
 
 from recbole_genrec.tokenizer import SemanticIDs, create_tokenizer, resolve_collisions
 from recbole_genrec.tokenizer.collision import STRATEGIES
-from recbole_genrec.tokenizer.groups import group_rows
-from recbole_genrec.tokenizer.quality.report import prefix_geometry, reconstruction_error
+from recbole_genrec.tokenizer.prefixes import prefix_groups
+from recbole_genrec.tokenizer.quality.report import prefix_cosines, reconstruction_error
 from recbole_genrec.tokenizer.registry import TOKENIZERS
 
 LEARNED = [name for name in TOKENIZERS if name not in ("Random", "LSH")]
@@ -94,8 +94,8 @@ def test_learned_codes_beat_random_ones(name: str, fitted, settings, embeddings:
         if name not in fitted:
             fitted[name] = create_tokenizer(settings(name), 24).fit(embeddings)
         codes = fitted[name].encode(embeddings)
-        _, cosines = prefix_geometry(embeddings, [group_rows(codes[:, :1])])
-        return reconstruction_error(fitted[name], embeddings, codes), cosines[0]
+        cosines = prefix_cosines(embeddings, prefix_groups(codes[:, :1]))
+        return reconstruction_error(fitted[name], embeddings, codes), cosines[1]
 
     error, cosine = judge(name)
     random_error, random_cosine = judge("Random")

@@ -3,6 +3,7 @@
 All figures are exact sums over all items or all pairs of items; nothing is sampled.
 """
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -11,10 +12,16 @@ from torch import Tensor
 
 from recbole_genrec.errors import InputError
 from recbole_genrec.tokenizer.base import CHUNK, ItemTokenizer, to_tensor
-from recbole_genrec.tokenizer.groups import group_rows
+from recbole_genrec.tokenizer.prefixes import (
+    BLOCK,
+    collision_rate,
+    dispersion,
+    entropies,
+    group_rows,
+    prefix_groups,
+    usage_entropy,
+)
 from recbole_genrec.tokenizer.semantic_ids import SemanticIDs
-
-BLOCK = 2**25  # numbers of a column block of the embeddings that are worked on at a time
 
 
 def quality_report(
@@ -39,7 +46,7 @@ def quality_report(
         their ID) and largest_bucket (items with the same ID), all before collision handling;
         levels: a dict for each level of the final IDs with codes, used, entropy (of the frequencies
         of the codes, 1 = uniform), filtered (`filtered_shares`), and where known dispersion_drop
-        and cosine (`prefix_geometry`);
+        (the fall of `dispersion` by its code) and cosine (`prefix_cosines`);
         random_cosine (mean cosine of two random items) and dispersion (mu_0 to mu_L);
         reconstruction_error of the raw codes, as a share of the variance;
         tokenizer: its class name and facts about its training; verdict: list of sentences.
@@ -53,21 +60,22 @@ def quality_report(
         "num_items": len(codes),
         "codebook_sizes": semantic_ids.codebook_sizes,
         "distinct_ids": len(buckets),
-        "collision_rate": 1 - len(buckets) / len(codes),
+        "collision_rate": collision_rate(raw_codes),
         "colliding_items": int(buckets[buckets > 1].sum()),
         "largest_bucket": int(buckets.max()),
     }
-    groups = _prefix_groups(codes)
+    groups = prefix_groups(codes)
     levels = [
         {"codes": size, **code_usage(column, size)}
         for column, size in zip(codes.unbind(1), semantic_ids.codebook_sizes, strict=True)
     ]
     _set(levels, "filtered", filtered_shares(groups))
     if embeddings is not None:
-        dispersion, cosines = prefix_geometry(embeddings, groups)
-        _set(levels, "dispersion_drop", [a - b for a, b in pairwise(dispersion)])
+        spread = dispersion(groups, embeddings).tolist()
+        cosines = prefix_cosines(embeddings, groups)
+        _set(levels, "dispersion_drop", [a - b for a, b in pairwise(spread)])
         _set(levels, "cosine", cosines[1:])
-        report |= {"random_cosine": cosines[0], "dispersion": dispersion}
+        report |= {"random_cosine": cosines[0], "dispersion": spread}
         if tokenizer is not None:
             report["reconstruction_error"] = reconstruction_error(tokenizer, embeddings, raw_codes)
     if tokenizer is not None:
@@ -84,78 +92,65 @@ def add_purity_gains(report: dict, semantic_ids: SemanticIDs, item_counts: Tenso
         report: of `quality_report`, which does not depend on how the interactions are split.
         item_counts: [n] training interactions per item, without the padding item.
     """
-    groups = _prefix_groups(semantic_ids.codes[1:].cpu())
+    groups = prefix_groups(semantic_ids.codes[1:].cpu())
     _set(report["levels"], "purity_gain", purity_gains(groups, item_counts))
 
 
 def code_usage(codes: Tensor, size: int) -> dict:
     """How many of `size` codes occur in `codes` [n], and their entropy divided by log(size)."""
-    count = torch.bincount(codes, minlength=size).double()
-    share = count / count.sum()
-    entropy = float(torch.special.entr(share).sum())
-    most = torch.tensor(float(size)).log().item()
-    return {"used": int((count > 0).sum()), "entropy": entropy / most if size > 1 else 1.0}
+    entropy = usage_entropy(codes) / math.log(size) if size > 1 else 1.0
+    return {"used": len(codes.unique()), "entropy": entropy}
 
 
-def filtered_shares(groups: Sequence[Tensor]) -> list[float]:
+def filtered_shares(groups: Tensor) -> list[float]:
     """Share of the remaining items that each further code rules out, averaged over the items.
 
-    Table 1 of the token-weighting paper (arXiv 2601.17787). `groups` are the prefix groups [n] for
-    prefix lengths 0 to L.
+    Table 1 of the token-weighting paper (arXiv 2601.17787). `groups` [n, L + 1] are those of
+    `prefix_groups`.
     """
-    remaining = [torch.bincount(group)[group].double() for group in groups]
+    remaining = [torch.bincount(group)[group].double() for group in groups.unbind(1)]
     return [float((1 - after / before).mean()) for before, after in pairwise(remaining)]
 
 
-def purity_gains(groups: Sequence[Tensor], item_counts: Tensor) -> list[float]:
+def purity_gains(groups: Tensor, item_counts: Tensor) -> list[float]:
     """Mean rise over the items of the purity of their prefix by each further code.
 
     Figure 1 of the token-weighting paper: the purity of a prefix is 1 - H / log n, H the
     entropy of the interactions over its n items; 1 for a single item, 0 where nobody interacted.
     """
     purities = []
-    for group in groups:
-        size = torch.bincount(group).double()
-        counts = item_counts.double()
-        total = torch.zeros_like(size).index_add_(0, group, counts)
-        c_log_c = torch.zeros_like(size).index_add_(0, group, torch.xlogy(counts, counts))
-        entropy = total.log() - c_log_c / total
-        purity = torch.where(total > 0, 1 - entropy / size.log(), 0.0)
+    for group in groups.unbind(1):
+        size = torch.bincount(group)
+        seen = torch.bincount(group, item_counts) > 0
+        purity = torch.where(seen, 1 - entropies(group, item_counts) / size.log(), 0.0)
         purities.append(torch.where(size == 1, 1.0, purity)[group].mean())
     return [float(after - before) for before, after in pairwise(purities)]
 
 
-def prefix_geometry(
-    embeddings: Tensor, groups: Sequence[Tensor]
-) -> tuple[list[float], list[float | None]]:
-    """How close items with a common prefix lie, for each prefix length 0 to L.
+def prefix_cosines(embeddings: Tensor, groups: Tensor) -> list[float | None]:
+    """Mean cosine of all pairs of items with the same prefix, for each prefix length 0 to L.
+
+    Args:
+        embeddings: [n, d], tensor or array.
+        groups: [n, L + 1], of `prefix_groups`.
 
     Returns:
-        mu_k, the mean squared distance of an item to the centroid of its prefix group (Section
-        4.1.1 of the token-weighting paper; its fall delta_k is the semantic gain of level k); and
-        the mean cosine of all pairs of items with the same prefix, None where there is no pair.
+        [L + 1], None where no two items share a prefix.
     """
     n, d = embeddings.shape
     chunks = (to_tensor(embeddings[start : start + CHUNK]) for start in range(0, n, CHUNK))
-    squares = torch.cat([chunk.cpu().double().square().sum(1) for chunk in chunks])  # [n]
-    norms = squares.sqrt().clamp_min(1e-12).unsqueeze(1)
-    counts = [torch.bincount(group).double() for group in groups]
-    centroid_squares = [0.0] * len(groups)  # sum over items of the squared norm of their centroid
-    cosine_sums = [0.0] * len(groups)  # over ordered pairs, each item with itself included
+    norms = torch.cat([chunk.double().norm(dim=1) for chunk in chunks])  # [n]
+    norms = norms.clamp_min(1e-12).unsqueeze(1)
+    counts = [torch.bincount(group) for group in groups.unbind(1)]
+    sums = [0.0] * len(counts)  # over ordered pairs, each item with itself included
     width = max(1, BLOCK // n)
     for start in range(0, d, width):
-        block = to_tensor(embeddings[:, start : start + width]).cpu().double()
-        unit = block / norms
-        for k, (group, count) in enumerate(zip(groups, counts, strict=True)):
-            sums = block.new_zeros(len(count), block.shape[1])
-            centroid_squares[k] += float(
-                (sums.index_add(0, group, block).square().sum(1) / count).sum()
-            )
-            cosine_sums[k] += float(sums.index_add(0, group, unit).square().sum())
-    dispersion = [max(0.0, float(squares.sum()) - c) / n for c in centroid_squares]
-    pairs = [float((count * (count - 1)).sum()) for count in counts]
-    cosines = [(c - n) / p if p else None for c, p in zip(cosine_sums, pairs, strict=True)]
-    return dispersion, cosines
+        unit = to_tensor(embeddings[:, start : start + width], dtype=torch.float64) / norms
+        for k, (group, count) in enumerate(zip(groups.unbind(1), counts, strict=True)):
+            total = unit.new_zeros(len(count), unit.shape[1]).index_add_(0, group, unit)
+            sums[k] += float(total.square().sum())
+    pairs = [int((count * (count - 1)).sum()) for count in counts]
+    return [(c - n) / p if p else None for c, p in zip(sums, pairs, strict=True)]
 
 
 def reconstruction_error(tokenizer: ItemTokenizer, embeddings: Tensor, codes: Tensor) -> float:
@@ -213,11 +208,6 @@ def verdict(report: dict, num_raw_levels: int) -> list[str]:
                 "codes say less than soft ones; try a smaller tokenizer_uniformity_weight"
             )
     return found or ["nothing to complain about"]
-
-
-def _prefix_groups(codes: Tensor) -> list[Tensor]:
-    """Groups [n] of equal prefixes of codes [n, L], for prefix lengths 0 (all items) to L."""
-    return [group_rows(codes[:, :k]) for k in range(codes.shape[1] + 1)]
 
 
 def _set(levels: list[dict], key: str, values: Sequence) -> None:

@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 
 from recbole_genrec.tokenizer import SemanticIDs, create_tokenizer, resolve_collisions
-from recbole_genrec.tokenizer.groups import group_rows, rank_in_group
+from recbole_genrec.tokenizer.prefixes import dispersion, prefix_groups
 from recbole_genrec.tokenizer.quality.format import format_comparison, format_report
 from recbole_genrec.tokenizer.quality.plot import plot_report
 from recbole_genrec.tokenizer.quality.report import (
     code_usage,
     filtered_shares,
-    prefix_geometry,
+    prefix_cosines,
     purity_gains,
     quality_report,
     reconstruction_error,
@@ -25,20 +25,10 @@ CODES = torch.tensor([[0, 0], [0, 0], [0, 1], [0, 2], [1, 0], [1, 3]])
 SIZES = [2, 4]
 
 
-def prefix_groups(codes: Tensor) -> list[Tensor]:
-    return [group_rows(codes[:, :k]) for k in range(codes.shape[1] + 1)]
-
-
 def report_of(codes: Tensor, sizes: list[int], **rest: object) -> dict:
     unique, new_sizes = resolve_collisions(codes, sizes, "append")
     ids = SemanticIDs(torch.cat([torch.zeros_like(unique[:1]), unique]), new_sizes)
     return quality_report(codes, ids, **rest)
-
-
-def test_groups_and_ranks() -> None:
-    assert group_rows(CODES).tolist() == [0, 0, 1, 2, 3, 4]
-    assert group_rows(CODES[:, :0]).tolist() == [0] * 6
-    assert rank_in_group(torch.tensor([1, 0, 1, 1, 0, 2])).tolist() == [0, 0, 1, 2, 1, 0]
 
 
 def test_counts_before_handling() -> None:
@@ -91,25 +81,21 @@ def test_purity_of_items_nobody_touched_is_none() -> None:
     assert gains == pytest.approx([0, 4 / 6])  # only the single items are pure
 
 
-def test_dispersion_and_cosine_by_hand() -> None:
+def test_cosine_by_hand() -> None:
     rows = torch.tensor([[1.0, 0], [1, 0], [0, 1], [0, 2], [3, 0], [0, 1]])
-    dispersion, cosines = prefix_geometry(rows, prefix_groups(CODES))
-    # level 1: centroids (.5, .75) and (1.5, .5)
-    first = [0.25 + 0.5625] * 2 + [0.25 + 0.0625, 0.25 + 1.5625] + [2.25 + 0.25] * 2
-    assert dispersion[1] == pytest.approx(sum(first) / 6)
-    assert dispersion[2] == pytest.approx(0)  # equal items share, the rest are alone
+    cosines = prefix_cosines(rows, prefix_groups(CODES))
     # pairs in prefix 0: (0, 1) and (2, 3) have cosine 1, the four others 0; in prefix 1: 0
     assert cosines[1] == pytest.approx(2 / 7)
     assert cosines[2] == pytest.approx(1)
 
 
 def test_dispersion_and_cosine_against_loops(embeddings: Tensor, monkeypatch) -> None:
-    monkeypatch.setattr(
-        "recbole_genrec.tokenizer.quality.report.BLOCK", 400 * 5
-    )  # blocks of 5 columns
+    for module in ("quality.report", "prefixes"):  # blocks of 5 columns
+        monkeypatch.setattr(f"recbole_genrec.tokenizer.{module}.BLOCK", 400 * 5)
     codes = torch.randint(5, (400, 2))
-    dispersion, cosines = prefix_geometry(2 * embeddings, prefix_groups(codes))
-    for level, group in enumerate(prefix_groups(codes)):
+    groups = prefix_groups(codes)
+    mu, cosines = dispersion(groups, 2 * embeddings), prefix_cosines(2 * embeddings, groups)
+    for level, group in enumerate(groups.unbind(1)):
         spread, total, pairs = 0.0, 0.0, 0
         for g in group.unique():
             rows = 2 * embeddings[group == g]
@@ -117,9 +103,9 @@ def test_dispersion_and_cosine_against_loops(embeddings: Tensor, monkeypatch) ->
             cosine = torch.cosine_similarity(rows[:, None], rows[None], dim=2)
             total += float(cosine.sum() - len(rows))
             pairs += len(rows) * (len(rows) - 1)
-        assert dispersion[level] == pytest.approx(spread / 400, rel=1e-5)
+        assert float(mu[level]) == pytest.approx(spread / 400, rel=1e-5)
         assert cosines[level] == pytest.approx(total / pairs, rel=1e-4)
-    assert dispersion == sorted(dispersion, reverse=True)  # Lemma 4.1
+    assert (mu.diff() <= 0).all()  # Lemma 4.1
 
 
 def test_figures_of_the_real_data(real_data) -> None:
@@ -131,7 +117,7 @@ def test_figures_of_the_real_data(real_data) -> None:
     tokens = (folder / "amazon-beauty.minilm.ids.txt").read_text().split()
     codes, _ = read_codes(folder / "amazon-beauty.letter.sid.json", tokens)
     rows = np.load(folder / "amazon-beauty.minilm.f16.npy", mmap_mode="r")
-    _, cosines = prefix_geometry(rows, prefix_groups(codes[:, :3]))
+    cosines = prefix_cosines(rows, prefix_groups(codes[:, :3]))
     assert cosines == pytest.approx([0.187, 0.274, 0.426, 0.616], abs=1e-3)
 
 
