@@ -19,7 +19,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 MANIFEST = "manifest.json"
-FORMAT = 1  # of everything below a cache folder; older ones are rebuilt
+FORMAT = 2  # of everything below a cache folder; older ones are rebuilt
 
 
 class CacheFolder:

@@ -13,6 +13,10 @@ from recbole_genrec.config import Config
 from recbole_genrec.data.loaders import data_preparation
 from recbole_genrec.errors import InputError, RunError
 from recbole_genrec.files import check_writable
+from recbole_genrec.items.embeddings import ItemEmbeddings
+from recbole_genrec.items.encoder import ItemEncoder
+from recbole_genrec.items.items import Items
+from recbole_genrec.items.needs import COLLABORATIVE, TEXT
 from recbole_genrec.parallel.distributed import check_alike, joined, launched, rank, rank_0_first
 from recbole_genrec.parallel.launch import run_on_processes, total_processes
 from recbole_genrec.registry import build_model, create_dataset, get_model, get_trainer
@@ -178,7 +182,25 @@ def prepare_data(config: Config) -> tuple:
         dataset.tokenizer_stage = run_tokenizer_stage(config, dataset)
     if needs_teacher:
         dataset.teacher_embeddings = run_teacher_stage(config, dataset)
+    if needs_semantic_ids:
+        dataset.items = _items(dataset)
     loaders = data_preparation(config, dataset)
     if needs_semantic_ids:
         dataset.tokenizer_stage.add_purity(loaders[0].dataset.item_counter)
     return loaders
+
+
+def _items(dataset) -> Items:
+    """The results of the stages as models read them."""
+    stage, items = dataset.tokenizer_stage, Items(dataset.tokenizer_stage.item_tokens)
+    items.titles = stage.item_titles
+    items.ids[""], items.reports[""] = stage.semantic_ids, stage.report
+    if stage.tokenizer is not None:
+        items.tokenizers[""] = stage.tokenizer
+    if stage.item_embeddings is not None:
+        encoder = ItemEncoder(stage.text_encoder, stage.pca)
+        items.embeddings[TEXT] = ItemEmbeddings(stage.item_embeddings, encoder)
+    teacher = getattr(dataset, "teacher_embeddings", None)
+    if teacher is not None:
+        items.embeddings[COLLABORATIVE] = ItemEmbeddings(teacher, ItemEncoder())
+    return items

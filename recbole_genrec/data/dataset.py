@@ -34,9 +34,11 @@ class GenRecDataset(SequentialDataset, RepairedDataset):
     `[batch, MAX_LEN]`, oldest first, padded with 0 on the right.
 
     Attributes:
+        items: what `recbole_genrec.stages` has made of the items, set by the runner, or None.
         tokenizer_stage: the result of the tokenizer stage, set by the runner, or None.
     """
 
+    items = None
     tokenizer_stage = None
     _all_samples: Interaction | None = None
 

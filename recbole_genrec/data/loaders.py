@@ -14,7 +14,7 @@ dataset_arguments.extend(
 )
 
 # What the runner has added to the data set: not part of the file that `save_dataloaders` writes.
-STAGES = ("tokenizer_stage", "teacher_embeddings")
+STAGES = ("items", "tokenizer_stage", "teacher_embeddings")
 
 
 def data_preparation(config: Config, dataset: Dataset) -> tuple:

@@ -14,9 +14,10 @@ from torch import Tensor
 from recbole_genrec.cache import CacheFolder, hash_file, hash_texts
 from recbole_genrec.errors import InputError
 from recbole_genrec.items.embedding_file import EmbeddingFile
+from recbole_genrec.items.encoder import ItemEncoder
 from recbole_genrec.items.pca import PCA
 from recbole_genrec.items.row_file import fill_rows
-from recbole_genrec.items.text_encoder import TextEncoder, TfidfEncoder, build_text_encoder
+from recbole_genrec.items.text_encoder import TfidfEncoder, build_text_encoder
 
 CHUNK = 65_536  # rows that are projected or copied at a time
 
@@ -26,16 +27,15 @@ class ItemEmbeddings:
     """The vectors of all items, and what it takes to make those of further items.
 
     Attributes:
-        vectors: `[n_items, d]`, memory-mapped; row 0, the padding item, is zero.
-        text_encoder: what made them of texts; None where they were given.
-        pca: what reduced them to `text_embedding_dim`; None where nothing did.
-        cache: the folder they lie in.
+        vectors: `[n_items, d]`, perhaps memory-mapped; row 0, the padding item, is zero. None in a
+            checkpoint, which has no need of them.
+        encoder: what makes embeddings of further items.
+        fingerprint: of all that the vectors depend on.
     """
 
-    vectors: Tensor
-    text_encoder: TextEncoder | None
-    pca: PCA | None
-    cache: CacheFolder
+    vectors: Tensor | None
+    encoder: ItemEncoder
+    fingerprint: str = ""
 
 
 def build_item_embeddings(
@@ -67,7 +67,7 @@ def build_item_embeddings(
     cache = CacheFolder(root, f"{config['dataset']}-{source.name}", identity)
     progress = source.progress if config["show_progress"] else None
     built = cache.ensure(lambda folder: _build(folder, source, len(item_tokens), progress))
-    embeddings = _load(cache, source)
+    embeddings = _load(cache, config["device"])
     getLogger().info(
         f"Item embeddings {list(embeddings.vectors.shape)}: "
         f"{'written to' if built else 'from the cache'} {cache.path}"
@@ -150,11 +150,7 @@ def _build(
             folder / "embeddings.npy", num_items, lambda b, e: _project(pca, full, b, e), CHUNK
         )
         full_path.unlink()
-    state = {
-        "text_encoder": source.encoder and source.encoder.state_dict(),
-        "pca": pca and pca.state_dict(),
-    }
-    torch.save(state, folder / "encoder.pt")
+    torch.save(ItemEncoder(source.encoder, pca).state_dict(), folder / "encoder.pt")
 
 
 def _fit_pca(vectors: np.ndarray, dim: int | None) -> PCA | None:
@@ -181,13 +177,7 @@ def _project(pca: PCA, full: np.ndarray, begin: int, end: int) -> np.ndarray:
     return rows
 
 
-def _load(cache: CacheFolder, source: _TextSource | _GivenSource) -> ItemEmbeddings:
+def _load(cache: CacheFolder, device: torch.device | str) -> ItemEmbeddings:
     vectors = torch.from_numpy(np.load(cache.path / "embeddings.npy", mmap_mode="c"))
     state = torch.load(cache.path / "encoder.pt", weights_only=True)
-    if source.encoder is not None:
-        source.encoder.load_state_dict(state["text_encoder"])
-    pca = None
-    if state["pca"] is not None:
-        pca = PCA(vectors.shape[1])
-        pca.load_state_dict(state["pca"])
-    return ItemEmbeddings(vectors, source.encoder, pca, cache)
+    return ItemEmbeddings(vectors, ItemEncoder.from_state(state, device), cache.fingerprint)

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
+from torch import Tensor
+
+from recbole_genrec.errors import InputError
 from recbole_genrec.items.embeddings import ItemEmbeddings
+from recbole_genrec.items.encoder import ItemEncoder
+from recbole_genrec.items.needs import TEXT
 from recbole_genrec.tokenizer.base import ItemTokenizer
+from recbole_genrec.tokenizer.quality.report import add_purity_gains
+from recbole_genrec.tokenizer.registry import restore_tokenizer, tokenizer_state
 from recbole_genrec.tokenizer.semantic_ids import SemanticIDs
 
 
@@ -29,3 +38,78 @@ class Items:
     ids: dict[str, SemanticIDs] = field(default_factory=dict)
     tokenizers: dict[str, ItemTokenizer] = field(default_factory=dict)
     reports: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def encode_texts(self, texts: Sequence[str], name: str = TEXT) -> Tensor:
+        """Embeddings `[len(texts), d]` of the texts of further items.
+
+        Raises:
+            InputError: if the items' embeddings were given, so that nothing can encode texts.
+        """
+        return self._encoder(name).encode(texts)
+
+    def reduce(self, embeddings: Tensor, name: str = TEXT) -> Tensor:
+        """Bring raw embeddings `[n, d_raw]` to the `[n, d]` of the item embeddings."""
+        return self._encoder(name).reduce(embeddings)
+
+    def encode_items(self, name: str, embeddings: Tensor) -> Tensor:
+        """The codes `[n, L]` that a tokenizer gives to embeddings `[n, d]`, collisions included.
+
+        Args:
+            name: of the set of IDs.
+            embeddings: of further items.
+
+        Raises:
+            InputError: if the IDs were imported, so that there is no tokenizer.
+        """
+        if name not in self.tokenizers:
+            raise InputError("Imported semantic IDs come without a tokenizer for new items.")
+        return self.tokenizers[name].encode(embeddings)
+
+    def _encoder(self, name: str) -> ItemEncoder:
+        found = self.embeddings.get(name)
+        return ItemEncoder() if found is None else found.encoder
+
+    def add_purity(self, item_counter: Mapping[int, int]) -> None:
+        """Add to the reports how pure the training interactions of the codes are.
+
+        Args:
+            item_counter: training interactions of each item, by internal id.
+        """
+        counts = torch.tensor([item_counter.get(item, 0) for item in range(1, len(self.tokens))])
+        for name, report in self.reports.items():
+            add_purity_gains(report, self.ids[name], counts)
+
+    def state(self, ids: Mapping[str, SemanticIDs]) -> dict[str, Any]:
+        """All but the embeddings' vectors as tensors and plain values, for a checkpoint.
+
+        Args:
+            ids: the semantic IDs as the model has them now, by the names of the sets.
+        """
+        return {
+            "tokens": self.tokens,
+            "titles": self.titles,
+            "encoders": {name: made.encoder.state_dict() for name, made in self.embeddings.items()},
+            "ids": {
+                name: {"codes": own.codes.cpu(), "codebook_sizes": own.codebook_sizes}
+                for name, own in ids.items()
+            },
+            "tokenizers": {name: tokenizer_state(own) for name, own in self.tokenizers.items()},
+            "reports": self.reports,
+        }
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any], device: torch.device | str = "cpu") -> Items:
+        """The items that `state` was taken of; `device` is where they encode new items."""
+        return cls(
+            tokens=state["tokens"],
+            titles=state["titles"],
+            embeddings={
+                name: ItemEmbeddings(None, ItemEncoder.from_state(encoder, device))
+                for name, encoder in state["encoders"].items()
+            },
+            ids={name: SemanticIDs(**own) for name, own in state["ids"].items()},
+            tokenizers={
+                name: restore_tokenizer(own, device) for name, own in state["tokenizers"].items()
+            },
+            reports=state["reports"],
+        )

@@ -205,7 +205,7 @@ class _StageBuilder:
     def cache_folder(self) -> CacheFolder:
         identity = {
             "items": hash_texts(self.item_tokens),
-            "embeddings": self.embeddings and self.embeddings.cache.fingerprint,
+            "embeddings": self.embeddings and self.embeddings.fingerprint,
         }
         if self.sid_file:
             name = "imported"
@@ -266,8 +266,8 @@ class _StageBuilder:
             item_tokens=self.item_tokens,
             item_titles=self.item_titles,
             item_embeddings=self.vectors,
-            text_encoder=self.embeddings and self.embeddings.text_encoder,
-            pca=self.embeddings and self.embeddings.pca,
+            text_encoder=self.embeddings and self.embeddings.encoder.text_encoder,
+            pca=self.embeddings and self.embeddings.encoder.pca,
             tokenizer=self.tokenizer,
             settings=self.settings,
             report=json.loads((folder / "report.json").read_text(encoding="utf-8")),

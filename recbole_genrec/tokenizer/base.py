@@ -20,6 +20,7 @@ class ItemTokenizer(nn.Module):
         dim: width of the item embeddings.
 
     Attributes:
+        settings: the mapping that it was made with.
         codebook_sizes: number of codes per level [L]; the levels may differ.
         summary: plain facts about the last `fit`, such as epochs and revived codewords.
         progress_file: where a long `fit` notes how far it is, to go on there after an interruption;
@@ -30,6 +31,7 @@ class ItemTokenizer(nn.Module):
 
     def __init__(self, config: Mapping, dim: int):
         super().__init__()
+        self.settings = dict(config)
         self.dim = dim
         self.seed = config["seed"]
         self.codebook_sizes = _checked_sizes(config["codebook_sizes"])
