@@ -232,6 +232,8 @@ def _numbers(text: str) -> list[int]:
 def _execute(command: Callable[[], None]) -> None:
     """Run a command; what the user can mend ends in one line instead of a traceback."""
     try:
+        from recbole_genrec import compat  # noqa: F401  (first, as it says how to get RecBole)
+
         command()
     except (InputError, RunError) as error:
         sys.exit(f"error: {error}")

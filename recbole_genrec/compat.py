@@ -7,8 +7,17 @@ module level.
 from pathlib import Path
 
 import numpy as np
-import recbole
 import scipy.sparse
+
+from recbole_genrec.errors import MissingPackage
+
+try:
+    import recbole
+except ModuleNotFoundError:
+    # Python 3.12 and later, where pip cannot install it as a requirement: its pin of ray
+    raise MissingPackage(
+        "RecBole is not installed; this command installs it: pip install --no-deps recbole==1.2.1"
+    ) from None
 
 RECBOLE_PROPERTIES = Path(recbole.__file__).parent / "properties"
 

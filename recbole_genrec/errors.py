@@ -25,6 +25,13 @@ class RunError(RuntimeError):
     """
 
 
+class MissingPackage(InputError, ImportError):
+    """A package that has to be installed first; the message holds the command.
+
+    It ends an import, so from Python it is also an `ImportError`.
+    """
+
+
 def check_name(key: str, value: str, known: Collection[str]) -> None:
     """Refuse the `value` of a setting that is not one of the known names.
 

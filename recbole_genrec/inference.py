@@ -9,6 +9,9 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from recbole_genrec import compat  # noqa: F401  (first, as it says how to get RecBole)
+
+# isort: split
 import numpy as np
 import torch
 from recbole.data.interaction import Interaction

@@ -7,6 +7,9 @@ from logging import getLogger
 from pathlib import Path
 from typing import Any
 
+from recbole_genrec import compat  # noqa: F401  (first, as it says how to get RecBole)
+
+# isort: split
 from recbole.utils import get_environment, init_seed, set_color
 
 from recbole_genrec.config import Config
