@@ -19,7 +19,8 @@ import numpy as np
 
 from recbole_genrec.config import Config
 from recbole_genrec.quick_start import prepare_data
-from recbole_genrec.registry import get_model, get_trainer
+from recbole_genrec.registry import get_model
+from recbole_genrec.trainer.registry import get_trainer
 
 LEVELS, CODES = 4, 256
 

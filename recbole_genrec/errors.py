@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Collection, Iterable, Sequence
 from math import inf
 from numbers import Real
+from typing import Any, NoReturn
 
 NAMED = 5  # how many of the names that are wrong a message shows
 
@@ -32,6 +33,25 @@ class MissingPackage(InputError, ImportError):
     """
 
 
+def refuse(key: str, expected: str, found: Any, known: Iterable[str] = ()) -> NoReturn:
+    """Raise the error that every wrong setting, field and argument gets, in one form of words.
+
+    Args:
+        key: what is wrong: the name of a setting, a field, an argument or a file.
+        expected: what it should be, such as `an integer >= 1`.
+        found: the value that was found.
+        known: names that the value may have been meant as; the nearest one is given.
+
+    Raises:
+        InputError: always.
+
+    >>> refuse("beam_size", "an integer >= 1", 0)
+    Traceback (most recent call last):
+    recbole_genrec.errors.InputError: beam_size should be an integer >= 1, found [0]
+    """
+    raise InputError(f"{key} should be {expected}, found [{found}]{nearest(str(found), known)}")
+
+
 def check_name(key: str, value: str, known: Collection[str]) -> None:
     """Refuse the `value` of a setting that is not one of the known names.
 
@@ -39,9 +59,7 @@ def check_name(key: str, value: str, known: Collection[str]) -> None:
         InputError: with all known names, and the nearest one.
     """
     if value not in known:
-        raise InputError(
-            f"{key} [{value}] should be one of {', '.join(known)}{nearest(str(value), known)}"
-        )
+        refuse(key, f"one of {', '.join(known)}", value, known)
 
 
 def check_number(key: str, value: float, low: float, high: float = inf, open: bool = False) -> None:
@@ -57,7 +75,7 @@ def check_number(key: str, value: float, low: float, high: float = inf, open: bo
         between += " and finite"
     else:
         between += f" and below {high}" if open else f" and at most {high}"
-    raise InputError(f"{key} should be a number {between}, found [{value}]")
+    refuse(key, f"a number {between}", value)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

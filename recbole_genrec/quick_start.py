@@ -13,6 +13,7 @@ from recbole_genrec import compat  # noqa: F401  (first, as it says how to get R
 from recbole.utils import get_environment, init_seed, set_color
 
 from recbole_genrec.config import Config
+from recbole_genrec.data.dataset import create_dataset
 from recbole_genrec.data.loaders import data_preparation
 from recbole_genrec.errors import InputError, RunError
 from recbole_genrec.files import check_writable
@@ -22,12 +23,13 @@ from recbole_genrec.items.items import Items
 from recbole_genrec.items.needs import COLLABORATIVE, TEXT
 from recbole_genrec.parallel.distributed import check_alike, joined, launched, rank, rank_0_first
 from recbole_genrec.parallel.launch import run_on_processes, total_processes
-from recbole_genrec.registry import build_model, create_dataset, get_model, get_trainer
+from recbole_genrec.registry import build_model, get_model
 from recbole_genrec.runs.log import start_log
 from recbole_genrec.runs.record import RunRecorder, recorded_run
 from recbole_genrec.stages.collaborative import check_teacher, run_teacher_stage
 from recbole_genrec.stages.tokenizer import run_tokenizer_stage
 from recbole_genrec.trainer.checkpointing import AUTO, check_resumable
+from recbole_genrec.trainer.registry import get_trainer
 
 
 def run_recbole_genrec(

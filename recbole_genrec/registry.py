@@ -1,18 +1,30 @@
-"""Names to classes: our models, trainers and data sets, else RecBole's in repaired form."""
+"""Names to classes: our models, those that were registered, else RecBole's.
+
+A model outside this package is registered by `register_model`, by an entry point of the group
+`recbole_genrec.models` in the package that it lives in, or by giving its class in place of a name.
+"""
+
+from __future__ import annotations
 
 import importlib
+import inspect
 import pkgutil
-from functools import cache
+from collections.abc import Callable
+from functools import cache, partial
+from importlib.metadata import EntryPoint, entry_points
+from logging import getLogger
+from pathlib import Path
+from types import ModuleType
+from typing import NamedTuple, overload
 
 import recbole.model
-import recbole.trainer
 import torch
 from recbole.config import Config
-from recbole.utils import ModelType
+from recbole.model.abstract_recommender import AbstractRecommender
 
 from recbole_genrec import compat  # noqa: F401  (what RecBole needs of the libraries around it)
 from recbole_genrec.compat import RECBOLE_PROPERTIES
-from recbole_genrec.errors import InputError, nearest
+from recbole_genrec.errors import InputError, nearest, refuse
 
 MODELS = {
     "Pop": "recbole_genrec.model.pop:Pop",  # RecBole's, repaired
@@ -20,11 +32,7 @@ MODELS = {
     "TIGERTokenWeighted": "recbole_genrec.model.tiger_token_weighted:TIGERTokenWeighted",
     "UniGRec": "recbole_genrec.model.unigrec:UniGRec",
 }
-
-# Models whose training differs from GenRecTrainer's.
-TRAINERS = {
-    "UniGRec": "recbole_genrec.trainer.unigrec:UniGRecTrainer",
-}
+ENTRY_POINTS = "recbole_genrec.models"
 
 _RECBOLE_PACKAGES = (
     "general_recommender",
@@ -35,23 +43,116 @@ _RECBOLE_PACKAGES = (
 )
 
 
-def get_model(name: str) -> type:
+class Registration(NamedTuple):
+    """A model of somebody else's package."""
+
+    model: type
+    properties: Path | None
+    """Its YAML file, where that was named."""
+
+
+_registered: dict[str, Registration] = {}
+_loaded_points: dict[EntryPoint, str | None] = {}  # with what is wrong, of those that failed
+
+
+@overload
+def register_model(cls: type, properties: str | Path | None = None) -> type: ...
+@overload
+def register_model(cls: None = None, properties: str | Path | None = None) -> Callable: ...
+
+
+def register_model(cls: type | None = None, properties: str | Path | None = None):
+    """Make a model class known by its name, as `--model=<name>` and everywhere else.
+
+    To be used as a function or above the class: `@register_model`, or
+    `@register_model(properties="my.yaml")`. Without `properties` the settings of the class are
+    those of `<name>.yaml` beside its module, or in the folder `properties` beside it, if there is
+    such a file. The same class may be registered twice, and one that is defined anew, as in a
+    notebook, takes the place of the former.
+
+    Args:
+        cls: a recommender of RecBole's kind.
+        properties: its YAML file; a relative path starts at the folder of the module of the class.
+
+    Returns:
+        the class.
+
+    Raises:
+        InputError: if it is no recommender, its name is taken, or there is no such file.
+    """
+    if cls is None:
+        return partial(register_model, properties=properties)
+    if not (isinstance(cls, type) and issubclass(cls, AbstractRecommender)):
+        refuse("model", "a name, or a class that inherits from a recommender of RecBole", cls)
+    name, key = cls.__name__, _fold(cls.__name__)
+    taken = {_fold(known): f"{known} of this package or of RecBole" for known in _own_names()}
+    former = _registered.get(key)
+    if former is not None and _place(former.model) != _place(cls):
+        taken[key] = _place(former.model)
+    if key in taken:
+        refuse("name of a model", f"one that is free ({taken[key]} has it)", _place(cls))
+    file = former.properties if former is not None and former.model is cls else None
+    if properties is not None:
+        folder = module_folder(cls) or Path()
+        file = folder / Path(properties).expanduser()
+        if not file.is_file():
+            refuse(f"properties of {name}", "a YAML file", file)
+    _registered[key] = Registration(cls, file)
+    return cls
+
+
+def registered(model_class: type) -> Registration | None:
+    """What is known of a class that was registered; None for our models and RecBole's."""
+    found = _registered.get(_fold(model_class.__name__))
+    return found if found is not None and found.model is model_class else None
+
+
+def module_folder(cls: type) -> Path | None:
+    """The folder of the module of a class; None for one that was typed in, as in a notebook."""
+    try:
+        return Path(inspect.getfile(cls)).resolve().parent
+    except (TypeError, OSError):
+        return None
+
+
+def get_model(name: str | type) -> type:
     """The model class of this name, e.g. `TIGER`, `TIGER-TokenWeighted` or any of RecBole's.
+
+    A class is registered if it is not known yet, and given back.
 
     Raises:
         InputError: when nobody has a model of this name; the nearest name is given.
     """
+    if isinstance(name, type):
+        if not name.__module__.startswith(("recbole.model.", "recbole_genrec.model.")):
+            return register_model(name)
+        name = name.__name__
+    found = _known_model(name)
+    if found is None:
+        _load_entry_points()
+        found = _known_model(name)
+    if found is None:
+        unknown = f"there is no model named [{name}]{nearest(name, model_names())}"
+        raise InputError("; ".join([unknown, *filter(None, _loaded_points.values())]))
+    return found
+
+
+def _known_model(name: str) -> type | None:
     ours = MODELS.get(name.replace("-", ""))
     if ours is not None:
-        return _load(ours)
+        module, attribute = ours.split(":")
+        return getattr(importlib.import_module(module), attribute)
+    registration = _registered.get(_fold(name))
+    if registration is not None and registration.model.__name__ == name.replace("-", ""):
+        return registration.model
     package = _recbole_modules().get(name.lower())
     if package is not None:
-        module = importlib.import_module(f"{package}.{name.lower()}")
+        found = importlib.import_module(f"{package}.{name.lower()}")
         # Importing SINE turns it on for the whole process, and training takes twice as long.
         torch.autograd.set_detect_anomaly(False)
-        if isinstance(getattr(module, name, None), type):
-            return getattr(module, name)
-    raise InputError(f"there is no model named [{name}]{nearest(name, model_names())}")
+        if isinstance(vars(found).get(name), type):
+            return vars(found)[name]
+    return None
 
 
 def build_model(config: Config, dataset) -> torch.nn.Module:
@@ -72,36 +173,43 @@ def build_model(config: Config, dataset) -> torch.nn.Module:
         ) from error
 
 
-def get_trainer(model_type: ModelType, model_name: str) -> type:
-    """The trainer class of a model: ours, or RecBole's on top of GenRecTrainer."""
-    from recbole_genrec.trainer import repaired_trainer
-
-    ours = TRAINERS.get(model_name.replace("-", ""))
-    if ours is not None:
-        return _load(ours)
-    by_type = {ModelType.KNOWLEDGE: "KGTrainer", ModelType.TRADITIONAL: "TraditionalTrainer"}
-    fallback = by_type.get(model_type, "Trainer")
-    name = f"{model_name}Trainer"
-    return repaired_trainer(
-        getattr(recbole.trainer, name if hasattr(recbole.trainer, name) else fallback)
-    )
-
-
-def create_dataset(config: Config):
-    """Load the data set that the configuration describes, for any model."""
-    from recbole_genrec.data.dataset import load_dataset
-
-    return load_dataset(config)
-
-
 def model_names() -> set[str]:
     """Every model name that can be given; RecBole's are the files in its `properties/model`."""
-    return {*MODELS, *(path.stem for path in (RECBOLE_PROPERTIES / "model").glob("*.yaml"))}
+    _load_entry_points()
+    return _own_names() | {registration.model.__name__ for registration in _registered.values()}
 
 
-def _load(entry: str) -> type:
-    module, name = entry.split(":")
-    return getattr(importlib.import_module(module), name)
+@cache
+def _own_names() -> frozenset[str]:
+    recboles = (path.stem for path in (RECBOLE_PROPERTIES / "model").glob("*.yaml"))
+    return frozenset({*MODELS, *recboles})
+
+
+def _load_entry_points() -> None:
+    """Register the models of all installed packages that name some; warn of those that fail."""
+    for point in entry_points(group=ENTRY_POINTS):
+        if point not in _loaded_points:
+            _loaded_points[point] = None
+            try:
+                loaded = point.load()
+                if not isinstance(loaded, ModuleType):  # a module registers its models itself
+                    register_model(loaded)
+            except Exception as error:  # whatever the module of somebody else raises
+                _loaded_points[point] = failure = f"{_described(point)} cannot be used: {error!r}"
+                getLogger().warning(failure)
+
+
+def _described(point: EntryPoint) -> str:
+    origin = f" of {point.dist.name} {point.dist.version}" if point.dist else ""
+    return f"entry point [{point.name} = {point.value}] in {ENTRY_POINTS}{origin}"
+
+
+def _fold(name: str) -> str:
+    return name.replace("-", "").casefold()
+
+
+def _place(cls: type) -> str:
+    return f"{cls.__module__}:{cls.__qualname__}"
 
 
 @cache

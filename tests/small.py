@@ -9,8 +9,10 @@ from recbole.data.dataset import SequentialDataset
 from recbole.utils import init_seed
 
 from recbole_genrec.config import Config
+from recbole_genrec.data.dataset import create_dataset
 from recbole_genrec.data.loaders import data_preparation
-from recbole_genrec.registry import create_dataset, get_model, get_trainer
+from recbole_genrec.registry import get_model
+from recbole_genrec.trainer.registry import get_trainer
 
 NAME = "toy"
 LOAD_ALL = {

@@ -2,15 +2,18 @@
 
 import importlib
 import sys
+from pathlib import Path
 
 import pytest
 import recbole.trainer
 import torch
-from recbole.utils import ModelType
+from recbole.model.abstract_recommender import SequentialRecommender
+from recbole.utils import InputType, ModelType
 
 from recbole_genrec.errors import InputError
-from recbole_genrec.registry import MODELS, TRAINERS, get_model, get_trainer, model_names
+from recbole_genrec.registry import MODELS, get_model, model_names, register_model, registered
 from recbole_genrec.trainer import GenRecTrainer
+from recbole_genrec.trainer.registry import TRAINERS, get_trainer
 from recbole_genrec.trainer.repaired import GenRecPretrainTrainer
 
 NEED_EXTRAS = {"lightgbm", "xgboost"}
@@ -61,3 +64,120 @@ def test_ray_is_never_needed():
     for module in ("recbole_genrec.quick_start", "recbole_genrec.cli"):
         importlib.import_module(module)
     assert "recbole.quick_start" not in sys.modules and "ray" not in sys.modules
+
+
+class OutsideModel(SequentialRecommender):
+    input_type = InputType.POINTWISE
+
+
+def test_a_registered_class_is_found_by_name():
+    assert register_model(OutsideModel) is OutsideModel
+    assert register_model(OutsideModel) is OutsideModel  # twice is once
+    assert get_model("OutsideModel") is get_model("Outside-Model") is OutsideModel
+    assert get_model(OutsideModel) is OutsideModel
+    assert "OutsideModel" in model_names()
+    with pytest.raises(InputError, match=r"no model named \[OutsideModl\].* mean \[OutsideModel\]"):
+        get_model("OutsideModl")
+
+
+def test_the_decorator_names_a_file(tmp_path):
+    file = Path(__file__).parent / "small.py"  # any file beside this module
+    cls = register_model(properties="small.py")(OutsideModel)
+    assert registered(cls) == (OutsideModel, file)
+    register_model(OutsideModel)  # as Config does when the class is given: the file stays
+    assert registered(cls).properties == file
+    with pytest.raises(
+        InputError, match=r"properties of OutsideModel should be a YAML file, found"
+    ):
+        register_model(OutsideModel, properties=tmp_path / "none.yaml")
+
+
+def test_a_class_that_is_defined_anew_takes_its_place():
+    def defined():
+        class Notebook(SequentialRecommender):
+            pass
+
+        return Notebook
+
+    first, second = register_model(defined()), register_model(defined())
+    assert get_model("Notebook") is second is not first
+    assert registered(first) is None
+
+
+@pytest.mark.parametrize("name", ["TIGER", "Tiger", "SASRec", "OutsideModel", "lightgbm"])
+def test_names_that_are_taken_are_refused(name):
+    register_model(OutsideModel)
+    other = type(name, (SequentialRecommender,), {"__module__": "elsewhere"})
+    with pytest.raises(InputError, match=r"name of a model should be one that is free \(.* has it"):
+        register_model(other)
+    with pytest.raises(InputError, match=f"found .elsewhere:{name}"):
+        get_model(other)
+    if name == "TIGER":
+        assert get_model(name).__module__ == "recbole_genrec.model.tiger"
+
+
+@pytest.mark.parametrize("found", [int, 3])
+def test_only_recommenders_are_models(found):
+    with pytest.raises(InputError, match=r"model should be a name, or a class that inherits from"):
+        register_model(found)
+
+
+def test_recboles_class_is_the_model_of_its_name():
+    pop = importlib.import_module("recbole.model.general_recommender.pop").Pop
+    assert get_model(pop) is get_model("Pop") is not pop  # ours repairs it
+    assert registered(get_model("Pop")) is None
+
+
+def installed(folder: Path, name: str, points: str, **modules: str) -> None:
+    """A distribution `name` 1.0 in `folder` with entry points for models."""
+    about = folder / f"{name}-1.0.dist-info"
+    about.mkdir(parents=True)
+    (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text(f"[recbole_genrec.models]\n{points}\n")
+    for module, code in modules.items():
+        (folder / f"{module}.py").write_text(code)
+
+
+CLASS = """
+from recbole.model.abstract_recommender import SequentialRecommender
+{decorator}
+class {name}(SequentialRecommender):
+    pass
+"""
+
+
+def test_models_of_installed_packages_are_found(tmp_path, monkeypatch, caplog):
+    decorator = "from recbole_genrec.registry import register_model\n@register_model"
+    installed(
+        tmp_path,
+        "some_models",
+        "EntryClass = entry_class_models:EntryClass\nmore = entry_module_models",
+        entry_class_models=CLASS.format(name="EntryClass", decorator=""),
+        entry_module_models=CLASS.format(name="EntryModule", decorator=decorator),
+    )
+    installed(
+        tmp_path,
+        "broken_models",
+        "Broken = entry_broken_models:Broken\nLost = entry_class_models:Lost\n"
+        "TIGER = entry_taken_models:TIGER",
+        entry_broken_models="import a_module_that_nobody_has",
+        entry_taken_models=CLASS.format(name="TIGER", decorator=""),
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+
+    assert get_model("EntryModule").__module__ == "entry_module_models"
+    assert get_model("EntryClass").__module__ == "entry_class_models"
+    assert get_model("TIGER").__module__ == "recbole_genrec.model.tiger"
+    with pytest.raises(InputError) as error:
+        get_model("Broken")
+    lines = [record.getMessage() for record in caplog.records]
+    assert len(lines) == 3
+    for line, point, reason in zip(
+        sorted(lines),
+        ("Broken = entry_broken_models:Broken", "Lost = entry_class_models:Lost", "TIGER ="),
+        ("a_module_that_nobody_has", "has no attribute 'Lost'", "should be one that is free"),
+        strict=True,
+    ):
+        assert f"entry point [{point}" in line and "of broken_models 1.0 cannot be used" in line
+        assert reason in line and "\n" not in line
+        assert line in str(error.value)

@@ -10,7 +10,7 @@ from typing import Any
 from recbole.utils import init_seed
 
 from recbole_genrec.config import Config
-from recbole_genrec.registry import create_dataset
+from recbole_genrec.data.dataset import create_dataset
 from recbole_genrec.runs.log import start_log
 from recbole_genrec.stages.tokenizer import TokenizerStage, run_tokenizer_stage
 from recbole_genrec.tokenizer.quality.format import format_comparison

@@ -113,7 +113,7 @@ class Config(RecBoleConfig):
         model, dataset = model or given.get("model"), dataset or given.get("dataset")
         if model is None or dataset is None:
             raise InputError(f"no [{'dataset' if model else 'model'}] is given")
-        model_class = get_model(model) if isinstance(model, str) else model
+        model_class = get_model(model)
         return model_class.__name__, model_class, str(dataset)
 
     def _load_internal_config_dict(self, model: str, model_class: type, dataset: str) -> None:

@@ -204,7 +204,7 @@ LOADING_SETTINGS = (
 )
 
 
-def load_dataset(config: Config) -> RepairedDataset:
+def create_dataset(config: Config) -> RepairedDataset:
     """Load, filter and number the data set of `config`, or read the result back if it was saved.
 
     As in RecBole, `save_dataset: True` saves it in `checkpoint_dir`, and it is read from there or

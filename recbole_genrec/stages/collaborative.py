@@ -13,12 +13,14 @@ from torch import Tensor
 
 from recbole_genrec.cache import CacheFolder, hash_texts
 from recbole_genrec.config import Config
+from recbole_genrec.data.dataset import create_dataset
 from recbole_genrec.data.loaders import data_preparation
 from recbole_genrec.errors import InputError
 from recbole_genrec.items.embedding_file import EmbeddingFile
-from recbole_genrec.registry import build_model, create_dataset, get_trainer
+from recbole_genrec.registry import build_model
 from recbole_genrec.runs.checkpoint import check_same_data, load_checkpoint
 from recbole_genrec.runs.fingerprint import run_fingerprint
+from recbole_genrec.trainer.registry import get_trainer
 
 PREFIX = "teacher_"
 NOT_ITS_OWN = (

@@ -1,6 +1,7 @@
 """Training and evaluation of any model: RecBole's loop on current libraries."""
 
+from recbole_genrec.trainer.registry import get_trainer
 from recbole_genrec.trainer.repaired import repaired_trainer
 from recbole_genrec.trainer.trainer import GenRecTrainer
 
-__all__ = ["GenRecTrainer", "repaired_trainer"]
+__all__ = ["GenRecTrainer", "get_trainer", "repaired_trainer"]

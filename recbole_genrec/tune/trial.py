@@ -13,8 +13,9 @@ from recbole.utils import init_seed
 from recbole_genrec.config import Config
 from recbole_genrec.errors import InputError
 from recbole_genrec.quick_start import prepare_data
-from recbole_genrec.registry import build_model, get_trainer
+from recbole_genrec.registry import build_model
 from recbole_genrec.runs.record import recorded_run
+from recbole_genrec.trainer.registry import get_trainer
 
 
 def run_trial(config: Config, trial: optuna.Trial) -> float:

@@ -4,7 +4,7 @@ import pytest
 
 from recbole_genrec.config import Config
 from recbole_genrec.config.yaml_files import properties_dir
-from recbole_genrec.registry import create_dataset
+from recbole_genrec.data.dataset import create_dataset
 from tests.small import write_table
 
 NAMES = sorted(path.stem for path in (properties_dir() / "dataset").glob("*.yaml"))

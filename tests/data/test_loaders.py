@@ -3,9 +3,9 @@
 import pytest
 import torch
 
+from recbole_genrec.data.dataset import create_dataset
 from recbole_genrec.data.loaders import data_preparation
 from recbole_genrec.errors import InputError
-from recbole_genrec.registry import create_dataset
 from tests.small import prepare, toy_config, write_toy
 
 

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from recbole_genrec import quick_start
+from recbole_genrec.data.dataset import create_dataset
 from recbole_genrec.errors import InputError
-from recbole_genrec.registry import create_dataset
 from recbole_genrec.runs.checkpoint import load_checkpoint
 from recbole_genrec.stages import collaborative as teacher
 from recbole_genrec.stages.collaborative import run_teacher_stage, train_teacher

@@ -128,7 +128,7 @@ def test_sinkhorn_finds_the_cheapest_assignment() -> None:
             [[0]],
             [2],
             "rename",
-            r"collision \[rename\] should be one of append, reassign, sink",
+            r"collision should be one of append, reassign, sinkhorn, found \[rename",
         ),
         ([[0]], [2], "sinkhorn", "sinkhorn needs the codewords"),
         ([[2]], [2], "append", r"codes outside of the codebook sizes \[2\]"),

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from recbole_genrec.data.dataset import create_dataset
 from recbole_genrec.data.loaders import data_preparation
 from recbole_genrec.errors import InputError
-from recbole_genrec.registry import create_dataset
 from recbole_genrec.runs.checkpoint import load_checkpoint, save_checkpoint
 from recbole_genrec.stages import tokenizer as tokenizer_stage
 from recbole_genrec.stages.collaborative import run_teacher_stage

@@ -7,12 +7,12 @@ import pytest
 import torch
 from recbole.data.interaction import Interaction
 
+from recbole_genrec.data.dataset import create_dataset
 from recbole_genrec.data.loaders import data_preparation
 from recbole_genrec.errors import InputError
 from recbole_genrec.inference import Recommender
 from recbole_genrec.model.unigrec import UniGRec
 from recbole_genrec.quick_start import run_recbole_genrec
-from recbole_genrec.registry import create_dataset
 from recbole_genrec.runs.checkpoint import load_checkpoint
 from recbole_genrec.stages import tokenizer as tokenizer_stage
 from recbole_genrec.stages.collaborative import run_teacher_stage

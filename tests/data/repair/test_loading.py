@@ -5,9 +5,9 @@ import zipfile
 import pytest
 
 from recbole_genrec.config.checks import downloadable_datasets
+from recbole_genrec.data.dataset import create_dataset
 from recbole_genrec.data.repair.tensors import RepairedDataset
 from recbole_genrec.errors import InputError
-from recbole_genrec.registry import create_dataset
 from tests.small import LOAD_ALL, toy_config, write_table, write_toy
 
 
