@@ -2,12 +2,16 @@
 
 from typing import Any
 
+from recbole_genrec.compat import give_back_removed_names
+
 __version__ = "0.1.0"
 __all__ = ["Recommender", "run_recbole_genrec"]
 
+give_back_removed_names()
+
 
 def __getattr__(name: str) -> Any:
-    """The public names, imported when first used: `recbole_genrec.decoding` needs no RecBole."""
+    """The public names, imported when first used: `recbole_genrec.decoding` needs no trainer."""
     if name == "run_recbole_genrec":
         from recbole_genrec.quick_start import run_recbole_genrec
 

@@ -1,10 +1,11 @@
-"""What RecBole 1.2.1 expects of the libraries around it and no longer finds there.
+"""Every patch of RecBole 1.2.1 and of the libraries under it, each with its reason.
 
-Everything else is repaired in subclasses; only this is global, because RecBole reaches for it at
-module level.
+Whatever can be repaired in a subclass is repaired there. Here stands what RecBole reaches for at
+module level, where no subclass can step in.
 """
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import scipy.sparse
@@ -21,15 +22,20 @@ except ModuleNotFoundError:
 
 RECBOLE_PROPERTIES = Path(recbole.__file__).parent / "properties"
 
-# numpy 1.24 removed these aliases; RecBole's interaction.py, dataset.py and metrics.py use them.
-for _alias, _type in {
-    "float": np.float64,
-    "str": np.str_,
-    "bool": np.bool_,
-    "long": np.int64,
-}.items():
-    if _alias not in vars(np):
-        setattr(np, _alias, _type)
+
+def give_back_removed_names() -> None:
+    """Give numpy and scipy the names that RecBole uses and newer versions have removed.
+
+    numpy 1.24 removed aliases of types, which RecBole's interaction.py, dataset.py and metrics.py
+    use; scipy 1.13 removed `dok_matrix._update`, by which LightGCN, NGCF, NCL, SpectralCF and GCMC
+    build their adjacency matrices. Called when this package is imported.
+    """
+    aliases = {"float": np.float64, "str": np.str_, "bool": np.bool_, "long": np.int64}
+    for alias, numpy_type in aliases.items():
+        if alias not in vars(np):
+            setattr(np, alias, numpy_type)
+    if not hasattr(scipy.sparse.dok_matrix, "_update"):
+        scipy.sparse.dok_matrix._update = _update
 
 
 def _update(self: scipy.sparse.dok_matrix, entries: dict[tuple[int, int], float]) -> None:
@@ -37,6 +43,23 @@ def _update(self: scipy.sparse.dok_matrix, entries: dict[tuple[int, int], float]
     self._dict.update(entries)  # entry by entry through the public interface takes seconds
 
 
-# The adjacency matrices of LightGCN, NGCF, NCL, SpectralCF and GCMC are built with it.
-if not hasattr(scipy.sparse.dok_matrix, "_update"):
-    scipy.sparse.dok_matrix._update = _update
+def tell_saved_loaders_apart() -> None:
+    """Let RecBole read saved data loaders again only where these settings are the same.
+
+    It compares the settings in a list of its own, which lacks some that change the samples.
+    """
+    from recbole.utils.argument_list import dataset_arguments
+
+    missing = {"history_attention", "numerical_features", "discretization"}
+    dataset_arguments.extend(missing - set(dataset_arguments))
+
+
+def silence_tensorboard() -> None:
+    """Have this process write nothing to TensorBoard: it is not rank 0, which speaks for all.
+
+    RecBole's Trainer calls `get_tensorboard` in its constructor, and makes a folder for it.
+    """
+    import recbole.trainer.trainer
+
+    silent = SimpleNamespace(add_scalar=lambda *_: None, add_hparams=lambda *_: None)
+    recbole.trainer.trainer.get_tensorboard = lambda logger: silent

@@ -22,7 +22,6 @@ import torch
 from recbole.config import Config
 from recbole.model.abstract_recommender import AbstractRecommender
 
-from recbole_genrec import compat  # noqa: F401  (what RecBole needs of the libraries around it)
 from recbole_genrec.compat import RECBOLE_PROPERTIES
 from recbole_genrec.errors import InputError, nearest, refuse
 

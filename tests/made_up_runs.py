@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from recbole_genrec.evaluator.prefix_metrics import rank_metrics
+from recbole_genrec.evaluator.ranks import rank_metrics
 from recbole_genrec.evaluator.recommendations import Recommendations
 from recbole_genrec.runs.record import FORMAT, RECOMMENDATIONS, RESULT, write_json
 

@@ -10,10 +10,10 @@ import numpy as np
 
 from recbole_genrec.compare.runs import Model
 from recbole_genrec.errors import InputError
+from recbole_genrec.evaluator.ranks import is_known_per_list
 from recbole_genrec.evaluator.significance import (
     ALPHA,
     holm,
-    is_known_per_list,
     mean_interval,
     permutation_test,
     seeds_test,

@@ -23,7 +23,8 @@ from recbole_genrec.compare.examples import pick_examples
 from recbole_genrec.compare.runs import Model, align_lists, read_models
 from recbole_genrec.errors import InputError
 from recbole_genrec.evaluator.lists import analyse, average, overlap
-from recbole_genrec.evaluator.significance import is_known_per_list, mean_interval
+from recbole_genrec.evaluator.ranks import is_known_per_list
+from recbole_genrec.evaluator.significance import mean_interval
 from recbole_genrec.runs.record import plain
 
 FORMAT = 1

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from recbole_genrec.errors import InputError
+from recbole_genrec.evaluator.ranks import metric_per_list
 from recbole_genrec.evaluator.recommendations import Recommendations, align
-from recbole_genrec.evaluator.significance import metric_per_list
 from recbole_genrec.runs.fingerprint import ENVIRONMENT_KEYS
 from recbole_genrec.runs.record import RESULT, load_finished, load_result, why_unfinished
 

@@ -4,14 +4,9 @@ import torch
 from recbole.config import Config
 from recbole.data.dataset import Dataset
 from recbole.data.utils import data_preparation as recbole_data_preparation
-from recbole.utils.argument_list import dataset_arguments
 
+from recbole_genrec.compat import tell_saved_loaders_apart
 from recbole_genrec.config.data_settings import named_refusals
-
-# Settings that change the samples, by which RecBole does not yet tell saved loaders apart.
-dataset_arguments.extend(
-    {"history_attention", "numerical_features", "discretization"} - set(dataset_arguments)
-)
 
 # What the runner has added to the data set: not part of the file that `save_dataloaders` writes.
 STAGES = ("items", "tokenizer_stage", "teacher_embeddings")
@@ -19,6 +14,7 @@ STAGES = ("items", "tokenizer_stage", "teacher_embeddings")
 
 def data_preparation(config: Config, dataset: Dataset) -> tuple:
     """Split a data set and make RecBole's data loaders for training, validation and test."""
+    tell_saved_loaders_apart()
     stages = {name: vars(dataset).pop(name) for name in STAGES if name in vars(dataset)}
     with named_refusals():
         loaders = recbole_data_preparation(config, dataset)

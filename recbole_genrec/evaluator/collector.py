@@ -7,9 +7,7 @@ from recbole.evaluator import Collector
 from recbole.utils import EvaluatorType
 from torch import Tensor
 
-from recbole_genrec import compat  # noqa: F401  (what RecBole needs of the libraries around it)
 from recbole_genrec.errors import InputError
-from recbole_genrec.evaluator import metrics  # noqa: F401  (replaces RecBole's list metrics)
 from recbole_genrec.parallel.distributed import gather_rows
 
 NO_ITEM = 0  # RecBole's padding item marks a place in a list that no item takes

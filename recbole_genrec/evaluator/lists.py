@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from recbole_genrec.evaluator.counts import coverage, gini, times_recommended
 from recbole_genrec.evaluator.popularity_metrics import head_tail_metrics, popularity_shares
-from recbole_genrec.evaluator.prefix_metrics import prefix_metrics, rank_metrics
+from recbole_genrec.evaluator.prefix_metrics import prefix_metrics
+from recbole_genrec.evaluator.ranks import rank_metrics
 from recbole_genrec.evaluator.recommendations import Recommendations
 
 HISTORY_GROUPS = 4
@@ -63,16 +65,14 @@ def beyond_accuracy(items: np.ndarray, popularity: np.ndarray) -> dict[str, floa
         an item without interactions counts as having one;
         `filled`: share of the slots that hold an item.
     """
-    n = len(popularity) - 1
-    times = np.bincount(items[items > 0], minlength=n + 1)[1:]  # [n], how often recommended
+    times = times_recommended(items, len(popularity) - 1)  # [n]
     total = times.sum()
     if total == 0:
         return {"coverage": 0.0, "gini": 0.0, "novelty": 0.0, "filled": 0.0}
     share = np.maximum(popularity[1:], 1) / max(popularity[1:].sum(), 1)
-    place = np.arange(1, n + 1)
     return {
-        "coverage": float((times > 0).mean()),
-        "gini": float(((2 * place - n - 1) * np.sort(times)).sum() / (n * total)),
+        "coverage": coverage(times),
+        "gini": gini(times),
         "novelty": float(-(times * np.log2(share)).sum() / total),
         "filled": float(total / items.size),
     }

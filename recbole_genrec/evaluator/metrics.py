@@ -1,20 +1,21 @@
-"""RecBole's metrics of whole lists, for lists that are not full.
+"""RecBole's metrics of whole lists, for lists that are not full, and the evaluator that has them.
 
 RecBole takes every entry of a list for an item. Where a model recommends fewer items than asked,
 the entry is the padding item 0, which counts nowhere here. On full lists the numbers are RecBole's.
-Importing this module puts these metrics in the place of RecBole's.
 """
 
 import numpy as np
+from recbole.evaluator import Evaluator
 from recbole.evaluator import metrics as recbole_metrics
-from recbole.evaluator.register import metrics_dict
+
+from recbole_genrec.evaluator.counts import coverage, gini, times_recommended
 
 
 class ItemCoverage(recbole_metrics.ItemCoverage):
     """Share of all items that are recommended to anyone."""
 
     def get_coverage(self, item_matrix, num_items):
-        return len(np.unique(item_matrix[item_matrix > 0])) / num_items
+        return coverage(times_recommended(item_matrix, num_items))
 
 
 class ShannonEntropy(recbole_metrics.ShannonEntropy):
@@ -32,13 +33,7 @@ class GiniIndex(recbole_metrics.GiniIndex):
     """Inequality of how often items are recommended: 0 all alike, 1 always the same one."""
 
     def get_gini(self, item_matrix, num_items):
-        _, counts = np.unique(item_matrix[item_matrix > 0], return_counts=True)
-        if len(counts) == 0:
-            return 0.0
-        rank = np.arange(num_items - len(counts) + 1, num_items + 1)
-        return float(
-            ((2 * rank - num_items - 1) * np.sort(counts)).sum() / counts.sum() / num_items
-        )
+        return gini(times_recommended(item_matrix, num_items))
 
 
 class _MeanOverList:
@@ -74,5 +69,21 @@ def _lookup(item_matrix: np.ndarray, value: dict[int, int]) -> np.ma.MaskedArray
     return np.ma.array(table[item_matrix], mask=item_matrix <= 0)
 
 
-for _metric in (ItemCoverage, ShannonEntropy, GiniIndex, AveragePopularity, TailPercentage):
-    metrics_dict[_metric.__name__.lower()] = _metric
+WHOLE_LIST_METRICS = (
+    ItemCoverage,
+    ShannonEntropy,
+    GiniIndex,
+    AveragePopularity,
+    TailPercentage,
+)
+
+
+class GenRecEvaluator(Evaluator):
+    """RecBole's Evaluator with the metrics of this module in the place of RecBole's."""
+
+    def __init__(self, config):
+        super().__init__(config)
+        for metric_class in WHOLE_LIST_METRICS:
+            name = metric_class.__name__.lower()
+            if name in self.metric_class:
+                self.metric_class[name] = metric_class(config)

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from recbole_genrec.evaluator.prefix_metrics import first_ranks, rank_metrics
+from recbole_genrec.evaluator.ranks import first_ranks, rank_metrics
 
 
 def popularity_groups(counts: np.ndarray, num_groups: int) -> np.ndarray:

@@ -10,36 +10,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-
-def first_ranks(hits: np.ndarray) -> np.ndarray:
-    """Rank of the first hit of each list, from 1; 0 where there is none.
-
-    Args:
-        hits: bool `[users, K]`, best item first.
-
-    >>> first_ranks(np.array([[False, True, True], [False, False, False]])).tolist()
-    [2, 0]
-    """
-    return np.where(hits.any(axis=1), hits.argmax(axis=1) + 1, 0)
-
-
-def rank_metrics(ranks: np.ndarray, topk: Iterable[int]) -> dict[str, float]:
-    """Mean Recall@k and NDCG@k of lists with one target, from its rank (0 = not in the list).
-
-    Recall@k is the share of ranks from 1 to k, NDCG@k the mean of 1 / log2(rank + 1) over them.
-
-    >>> rank_metrics(np.array([1, 3, 0, 0]), [2, 3])
-    {'recall@2': 0.25, 'ndcg@2': 0.25, 'recall@3': 0.5, 'ndcg@3': 0.375}
-    """
-    if len(ranks) == 0:
-        raise ValueError("no users to average over")
-    gain = 1 / np.log2(np.maximum(ranks, 1) + 1.0)
-    metrics = {}
-    for k in topk:
-        hit = (ranks >= 1) & (ranks <= k)
-        metrics[f"recall@{k}"] = float(hit.mean())
-        metrics[f"ndcg@{k}"] = float((hit * gain).mean())
-    return metrics
+from recbole_genrec.evaluator.ranks import first_ranks, rank_metrics
 
 
 def prefix_metrics(

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from recbole_genrec.errors import InputError
-from recbole_genrec.evaluator.prefix_metrics import first_ranks
+from recbole_genrec.evaluator.ranks import first_ranks
 from recbole_genrec.files import replacing
 
 HISTORY_SHOWN = 10  # items of a history that are kept, to show what a list answers

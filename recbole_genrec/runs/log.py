@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from logging import ERROR, Handler, getLogger
-from types import SimpleNamespace
 
-import recbole.trainer.trainer
 from recbole.utils import init_logger
 
+from recbole_genrec.compat import silence_tensorboard
 from recbole_genrec.parallel.distributed import rank
 
 _handlers: list[Handler] = []  # of the run before in this process
@@ -28,6 +27,5 @@ def start_log(config) -> None:
         init_logger(config)
     else:
         root.setLevel(ERROR)
-        silent = SimpleNamespace(add_scalar=lambda *_: None, add_hparams=lambda *_: None)
-        recbole.trainer.trainer.get_tensorboard = lambda logger: silent
+        silence_tensorboard()
     _handlers[:] = [handler for handler in root.handlers if handler not in others]

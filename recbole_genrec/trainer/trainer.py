@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from recbole_genrec.errors import InputError
 from recbole_genrec.evaluator.collector import GenRecCollector, RankedItems
+from recbole_genrec.evaluator.metrics import GenRecEvaluator
 from recbole_genrec.parallel.distributed import (
     NO_SHARE,
     agree_on_statistics,
@@ -69,6 +70,7 @@ class GenRecTrainer(ResumableTrainer):
             model.compile_layers()
         torch.autograd.set_detect_anomaly(False)  # on since somebody imported RecBole's models
         self.eval_collector = GenRecCollector(config)
+        self.evaluator = GenRecEvaluator(config)
         self.recommended_items: torch.Tensor | None = None  # of the last full-ranking evaluation
 
     def _build_optimizer(self, **kwargs):

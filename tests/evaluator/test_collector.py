@@ -11,6 +11,7 @@ from recbole.utils import EvaluatorType
 
 from recbole_genrec.errors import InputError
 from recbole_genrec.evaluator.collector import GenRecCollector, RankedItems
+from recbole_genrec.evaluator.metrics import GenRecEvaluator
 
 METRICS = [
     *("Recall", "MRR", "NDCG", "Hit", "Precision", "MAP"),
@@ -37,7 +38,14 @@ def settings(metrics=METRICS, topk=(2, 4)):
     )
 
 
-def evaluate(batches, counts, metrics=METRICS, topk=(2, 4), collector=GenRecCollector):
+def evaluate(
+    batches,
+    counts,
+    metrics=METRICS,
+    topk=(2, 4),
+    collector=GenRecCollector,
+    evaluator=GenRecEvaluator,
+):
     """Metrics of batches (scores or lists, positive_u, positive_i) over len(counts) items."""
     config = settings(metrics, topk)
     made = collector(config)
@@ -45,7 +53,7 @@ def evaluate(batches, counts, metrics=METRICS, topk=(2, 4), collector=GenRecColl
     made.data_struct.set("data.count_items", dict(enumerate(counts, start=1)))
     for scores, positive_u, positive_i in batches:
         made.eval_batch_collect(scores, None, torch.tensor(positive_u), torch.tensor(positive_i))
-    return Evaluator(config).evaluate(made.get_data_struct())
+    return evaluator(config).evaluate(made.get_data_struct())
 
 
 def random_batches(rng, users=7, items=20):
@@ -59,11 +67,11 @@ def random_batches(rng, users=7, items=20):
 
 
 def test_full_lists_give_recboles_numbers():
-    """RecBole's own collector on the metrics where it does not crash."""
+    """RecBole's own collector and metrics, those where they do not crash."""
     metrics = [*METRICS[:6], "ShannonEntropy"]
     batches = list(random_batches(np.random.default_rng(0)))
     ours = evaluate(batches, [1] * 19, metrics)
-    theirs = evaluate(batches, [1] * 19, metrics, collector=_RecBoleCollector)
+    theirs = evaluate(batches, [1] * 19, metrics, (2, 4), _RecBoleCollector, Evaluator)
     assert {k: float(v) for k, v in ours.items()} == pytest.approx(dict(theirs))
 
 

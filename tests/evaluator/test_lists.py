@@ -14,7 +14,7 @@ from recbole_genrec.evaluator.lists import (
     items_per_code,
     overlap,
 )
-from recbole_genrec.evaluator.prefix_metrics import rank_metrics
+from recbole_genrec.evaluator.ranks import rank_metrics
 from recbole_genrec.evaluator.recommendations import align
 from tests.made_up_runs import made_up_recommendations
 

@@ -1,19 +1,13 @@
-import doctest
 import math
 
 import numpy as np
 import pytest
 
-from recbole_genrec.evaluator import popularity_metrics as module
 from recbole_genrec.evaluator.popularity_metrics import (
     head_tail_metrics,
     popularity_groups,
     popularity_shares,
 )
-
-
-def test_doctests():
-    assert doctest.testmod(module).failed == 0
 
 
 def test_groups_have_equal_size_also_with_equal_counts():

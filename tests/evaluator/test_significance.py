@@ -7,10 +7,10 @@ import pytest
 from recbole.evaluator import metrics as recbole_metrics
 from scipy import stats
 
+from recbole_genrec.evaluator.ranks import metric_per_list
 from recbole_genrec.evaluator.significance import (
     holm,
     mean_interval,
-    metric_per_list,
     permutation_test,
     seeds_test,
     smallest_seeds_p,

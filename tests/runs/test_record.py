@@ -10,7 +10,7 @@ import pytest
 
 from recbole_genrec.compare.runs import Model
 from recbole_genrec.errors import InputError
-from recbole_genrec.evaluator.prefix_metrics import rank_metrics
+from recbole_genrec.evaluator.ranks import rank_metrics
 from recbole_genrec.evaluator.recommendations import Recommendations
 from recbole_genrec.quick_start import run_recbole_genrec
 from recbole_genrec.runs.fingerprint import data_files, run_fingerprint

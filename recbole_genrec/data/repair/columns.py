@@ -5,7 +5,6 @@ import pandas as pd
 import torch
 from recbole.data.interaction import Interaction
 
-from recbole_genrec import compat  # noqa: F401  (Interaction uses names that numpy has removed)
 from recbole_genrec.errors import InputError
 
 
