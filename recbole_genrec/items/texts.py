@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from recbole_genrec.data.repair.atomic_file import read_atomic_file, read_header
-from recbole_genrec.errors import InputError
+from recbole_genrec.errors import InputError, first_few
 
 FIELD_JOINER = ", "
 
@@ -44,7 +44,7 @@ def read_item_texts(config, item_tokens: list[str]) -> list[str]:
     if without:
         getLogger().warning(
             f"{len(without)} of {len(texts) - 1} items have no text in {list(table.columns)} of "
-            f"{item_file(config)} and are encoded as empty text: {_first_few(without)}"
+            f"{item_file(config)} and are encoded as empty text: {first_few(without)}"
         )
     return texts
 
@@ -79,7 +79,7 @@ def _read_text_columns(config, item_tokens: list[str]) -> pd.DataFrame:
     if repeated:
         raise InputError(
             f"{path}: {len(repeated)} items have more than one row (column '{id_field}'): "
-            f"{_first_few(repeated)}"
+            f"{first_few(repeated)}"
         )
     table = table.reindex(index=item_tokens, columns=fields).fillna("")
     table.iloc[0] = ""  # the padding item
@@ -112,7 +112,3 @@ def _present_fields(path: Path, id_field: str, wanted: list[str], columns: list[
             f"{path} has none of the columns {wanted} (item_text_fields); choose from {others}."
         )
     return present
-
-
-def _first_few(tokens: list[str], number: int = 5) -> str:
-    return ", ".join(tokens[:number]) + (", ..." if len(tokens) > number else "")
