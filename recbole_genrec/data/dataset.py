@@ -5,6 +5,7 @@ from collections import Counter
 from logging import getLogger
 from pathlib import Path
 
+import numpy as np
 import torch
 from recbole.config import Config
 from recbole.data.dataset import (
@@ -20,6 +21,7 @@ from torch import Tensor
 from recbole_genrec.config.data_settings import check_data_settings, named_refusals
 from recbole_genrec.data.repair.columns import rows
 from recbole_genrec.data.repair.tensors import RepairedDataset
+from recbole_genrec.errors import InputError
 
 HISTORY_END = "_history_end"  # column of inter_feat: where the target stands in the event table
 
@@ -41,6 +43,7 @@ class GenRecDataset(SequentialDataset, RepairedDataset):
     items = None
     tokenizer_stage = None
     _all_samples: Interaction | None = None
+    _parts: np.ndarray | None = None  # of each interaction, where plain files are split already
 
     @property
     def item_tokens(self) -> list[str]:
@@ -154,16 +157,60 @@ class GenRecDataset(SequentialDataset, RepairedDataset):
             Interaction(both), self.uid_field, self.iid_field, form, value_field
         )
 
+    # ---- files that are split already (benchmark_filename)
+
     def _benchmark_presets(self) -> None:
+        """Histories come with the files, as in RecBole, or are made of their plain interactions."""
         suffix = self.config["LIST_SUFFIX"]
+        histories = self.iid_field + suffix
+        if histories not in self.inter_feat:
+            self._sort_parts()
+            return
         for field in self.inter_feat:
             if field + suffix in self.inter_feat:
                 setattr(self, f"{field}_list_field", field + suffix)
         self.set_field_property(
             self.item_list_length_field, FeatureType.TOKEN, FeatureSource.INTERACTION, 1
         )
-        histories = self.inter_feat[self.iid_field + suffix]
-        self.inter_feat[self.item_list_length_field] = histories.map(len)
+        self.inter_feat[self.item_list_length_field] = self.inter_feat[histories].map(len)
+
+    def _sort_parts(self) -> None:
+        """Order the interactions of all parts by time: a user's history runs through them."""
+        if self.time_field not in self.inter_feat:
+            raise InputError(
+                f"benchmark_filename: the files of [{self.dataset_name}] need histories "
+                f"[{self.iid_field}{self.config['LIST_SUFFIX']}] or times [{self.time_field}] "
+                f"(TIME_FIELD), found {list(self.inter_feat.columns)}"
+            )
+        part = np.repeat(np.arange(len(self.file_size_list)), self.file_size_list)
+        order = self.inter_feat[self.time_field].argsort(kind="stable").to_numpy()
+        user = self.inter_feat[self.uid_field].to_numpy()[order]
+        by_user = np.argsort(user, kind="stable")
+        same_user = np.diff(user[by_user]) == 0
+        back = np.flatnonzero(same_user & (np.diff(part[order][by_user]) < 0))
+        if len(back):
+            early, late = order[by_user[back[0]]], order[by_user[back[0] + 1]]
+            raise InputError(
+                f"{self._place(late)}: this interaction is later than one of the same user in "
+                f"{self._place(early)}; the parts of a sequential model follow each other in time"
+            )
+        self.inter_feat = self.inter_feat.iloc[order].reset_index(drop=True)
+        self._parts = part[order]
+
+    def _change_feat_format(self) -> None:
+        super()._change_feat_format()
+        if self._parts is None:
+            return
+        part = self._parts[np.argsort(self.inter_feat[self.uid_field].numpy(), kind="stable")]
+        self.data_augmentation()
+        if HISTORY_END not in self.inter_feat:
+            raise InputError(
+                f"benchmark_filename: {self.config['model']} needs files with histories "
+                f"[{self.iid_field}{self.config['LIST_SUFFIX']}]"
+            )
+        part = part[self.inter_feat[HISTORY_END].numpy()]  # that of each target
+        self.inter_feat = rows(self.inter_feat, np.argsort(part, kind="stable"))
+        self.file_size_list = np.bincount(part, minlength=len(self.file_size_list)).tolist()
 
 
 class FEARecDataset(GenRecDataset):

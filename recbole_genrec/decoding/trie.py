@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import torch
 
-from recbole_genrec.errors import first_few
-
 KEY_BITS = 63  # of a non-negative int64
 
 
@@ -98,8 +96,7 @@ class ItemTrie:
             unknown = item_ids[~torch.isin(item_ids, self.item)]
             raise ValueError(
                 f"allowed items must be a non-empty subset of the {self.num_items} items of the "
-                f"trie, got {len(item_ids)} items, unknown among them: "
-                f"{first_few(unknown.tolist())}"
+                f"trie, got {len(item_ids)} items, unknown among them: {unknown[:5].tolist()}"
             )
         subset = object.__new__(ItemTrie)
         subset.item, subset.ptr, subset.token = self.item[keep], [], []

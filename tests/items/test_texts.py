@@ -147,7 +147,7 @@ def test_items_without_text_are_counted_and_named(tmp_path, caplog):
         (
             "item_id:token\ttitle:token\n1\tÉclat\n",
             {"item_text_fields": ["title"], "encoding": "ascii"},
-            r"toy\.item: .*codec can't decode",
+            r"toy\.item is not in the encoding ascii: .*can't decode",
         ),
     ],
 )

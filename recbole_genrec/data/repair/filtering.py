@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from recbole.utils import FeatureType
 
@@ -13,8 +14,44 @@ from recbole_genrec.errors import InputError
 EVERY_NUMBER = [("[", 0.0, float("inf"), ")")]  # RecBole's default interval, parsed
 
 
+FILTERS = (
+    *("rm_dup_inter", "val_interval", "user_inter_num_interval", "item_inter_num_interval"),
+    "filter_inter_by_user_or_item",
+)
+
+
 class FilteredDataset(LoadedDataset):
     """RecBole's Dataset whose filters mean what they mean in RecBole, in its order of rows."""
+
+    def _data_processing(self) -> None:
+        if self.benchmark_filename_list is not None:  # RecBole filters nothing then
+            self._check_parts()
+        super()._data_processing()
+
+    def _check_parts(self) -> None:
+        """Pre-split files are taken as they are: each row needs its user and its item."""
+        for field in (self.uid_field, self.iid_field):
+            missing = np.flatnonzero(self.inter_feat[field].isna())
+            if len(missing):
+                raise InputError(f"{self._place(missing[0])}: column [{field}] is empty")
+        given = self.config.external_config_dict
+        self._check_times()
+        without_effect = [key for key in FILTERS if given.get(key)]
+        if without_effect:
+            self.logger.warning(
+                f"Files that are split already (benchmark_filename) are not filtered: "
+                f"{', '.join(without_effect)} has no effect"
+            )
+
+    def _place(self, row: int) -> str:
+        """File and line of a row of the interactions, as long as none has been left out."""
+        folder, name = Path(self.dataset_path), self.dataset_name
+        if self.benchmark_filename_list is None:
+            return f"{folder / name}.inter, line {row + 2}"
+        ends = np.cumsum(self.file_size_list)
+        part = int(np.searchsorted(ends, row, side="right"))
+        line = row - (ends[part] - self.file_size_list[part]) + 2
+        return f"{folder / name}.{self.benchmark_filename_list[part]}.inter, line {line}"
 
     def _filter_nan_user_or_item(self) -> None:
         for field, name in ((self.uid_field, "user"), (self.iid_field, "item")):
@@ -44,8 +81,8 @@ class FilteredDataset(LoadedDataset):
             raise InputError(f"{column} should be of type float to order by it, found {kind}")
         missing = self.inter_feat[self.time_field].isna()
         if missing.any():
-            line = self.inter_feat.index[missing][0] + 2
-            found = f"{column} is missing in {missing.sum()} rows, the first of them line {line}"
+            first = self._place(self.inter_feat.index[missing][0])
+            found = f"{column} is missing in {missing.sum()} rows, first in {first}"
             if in_time_order:
                 raise InputError(f"{found}: eval_args order TO needs the time of every row")
             self.logger.warning(f"{found}: they get the mean")

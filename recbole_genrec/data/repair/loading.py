@@ -1,17 +1,19 @@
 """How RecBole's Dataset reads its files, on current libraries and with clear errors."""
 
-import os
+import glob
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
 from recbole.data.dataset import Dataset
 from recbole.utils import FeatureSource, FeatureType, set_color
-from recbole.utils.url import decide_download, download_url, extract_zip, rename_atomic_files
 
-from recbole_genrec.data.repair.atomic_file import read_atomic_file, read_header
+from recbole_genrec.data.repair.atomic_file import (
+    check_some_in_common,
+    read_atomic_file,
+    read_header,
+)
+from recbole_genrec.data.repair.download import download
 from recbole_genrec.errors import InputError
 
 SEQUENCES = (FeatureType.TOKEN_SEQ, FeatureType.FLOAT_SEQ)
@@ -21,35 +23,29 @@ class LoadedDataset(Dataset):
     """RecBole's Dataset whose files are read by `read_atomic_file`, and downloaded as a whole."""
 
     def _download(self) -> None:
-        """Fetch the data set into a folder beside its place, which it takes only when complete."""
         url = self._get_download_url("url")
         self.logger.info(f"Prepare to download dataset [{self.dataset_name}] from [{url}].")
-        try:
-            self._download_into(Path(self.dataset_path), url)
-        except (OSError, BadZipFile) as error:
-            raise InputError(
-                f"there is no folder {self.dataset_path}, and the download of [{url}] failed: "
-                f"{error}"
-            ) from error
+        download(url, Path(self.dataset_path), self.dataset_name)
         self.logger.info("Downloading done.")
 
-    def _download_into(self, target: Path, url: str) -> None:
-        if not decide_download(url):
-            raise InputError(f"there is no folder {target}, and its download was declined")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=target.parent) as temporary:
-            folder = Path(temporary) / target.name
-            archive = Path(download_url(url, str(folder)))
-            extract_zip(str(archive), str(folder))
-            archive.unlink()
-            rename_atomic_files(str(folder), archive.stem, self.dataset_name)
-            os.replace(folder, target)
+    def _load_data(self, token, dataset_path) -> None:
+        super()._load_data(token, dataset_path)
+        for feat, field, suffix in (
+            (self.user_feat, self.uid_field, "user"),
+            (self.item_feat, self.iid_field, "item"),
+        ):
+            if feat is not None:
+                path = Path(dataset_path) / f"{token}.{suffix}"
+                check_some_in_common(path, field, feat[field], self.inter_feat[field])
 
     def _load_inter_feat(self, token, dataset_path) -> None:
         parts = self.benchmark_filename_list or []
         for name in [f"{token}.{part}.inter" for part in parts] or [f"{token}.inter"]:
-            if not (Path(dataset_path) / name).is_file():
-                raise InputError(f"there is no file {Path(dataset_path) / name}")
+            file = Path(dataset_path) / name
+            if not file.is_file():
+                packed = next(file.parent.glob(f"{glob.escape(name)}.*"), None)
+                found = f", only {packed.name} (unpack or rename it)" if packed else ""
+                raise InputError(f"there is no file {file}{found}")
         super()._load_inter_feat(token, dataset_path)
         needed = {"USER_ID_FIELD": self.uid_field, "ITEM_ID_FIELD": self.iid_field}
         if self.config["eval_args"]["order"] == "TO" and self.benchmark_filename_list is None:
@@ -59,6 +55,13 @@ class LoadedDataset(Dataset):
                 raise InputError(
                     f"{Path(dataset_path) / token}.inter: no column [{field}] ({key}) among those "
                     f"loaded, {list(self.inter_feat.columns)}"
+                )
+        for key in ("USER_ID_FIELD", "ITEM_ID_FIELD"):
+            field = needed[key]
+            if field is not None and self.field2type[field] != FeatureType.TOKEN:
+                raise InputError(
+                    f"{Path(dataset_path) / token}.inter: column [{field}] ({key}) should be of "
+                    f"type token, found {self.field2type[field].value}"
                 )
 
     def _load_user_or_item_feat(self, token, dataset_path, source, field_name):
@@ -97,10 +100,26 @@ class LoadedDataset(Dataset):
                 if "float" in ftype.value:
                     self.field2bucketnum[field] = 2
         feat = read_atomic_file(filepath, columns, separator, encoding)
+        if feat.empty and self.benchmark_filename_list is None:
+            raise InputError(f"{filepath} has a header and no rows")
+        self._check_finite(feat, filepath, source)
         for field, ftype in columns.items():
             if ftype in SEQUENCES:
                 feat[field] = self._split_sequences(feat[field], field, ftype, filepath)
         return feat
+
+    def _check_finite(self, feat, filepath, source) -> None:
+        """No interaction has an infinite time or rating; other features lack the number then."""
+        for field in feat.select_dtypes(np.floating):
+            infinite = np.isinf(feat[field])
+            if infinite.any():
+                found = (
+                    f"{filepath}, line {feat.index[infinite][0] + 2}: column [{field}] is infinite"
+                )
+                if source == FeatureSource.INTERACTION:
+                    raise InputError(f"{found}, expected a finite number")
+                self.logger.warning(f"{found}, in {infinite.sum()} rows in all: taken as missing")
+                feat.loc[infinite, field] = np.nan
 
     def _check_load_col(self, filepath, source, header) -> None:
         """What the user asks to load must be there; the lists in property files may name more."""
@@ -120,14 +139,54 @@ class LoadedDataset(Dataset):
                 raise InputError(f"unused_col: nothing is loaded of [{source}], only {names}")
         return names
 
+    # ---- which columns share their ids
+
+    def _init_alias(self) -> None:
+        """As in RecBole; besides, a column and its histories (`brand`, `brand_list`) share ids."""
+        super()._init_alias()
+        rest = [*self._rest_fields, *self._additional_tokens()]
+        for alias in self.alias.values():
+            rest = [field for field in rest if field not in alias]
+        for field in rest:
+            histories = field + self.config["LIST_SUFFIX"]
+            if histories in rest:
+                self.alias[field] = np.array([field, histories])
+        paired = {name for field in rest if field in self.alias for name in self.alias[field]}
+        self._rest_fields = np.array([field for field in rest if field not in paired], dtype=object)
+
     def _set_alias(self, alias_name, default_value) -> None:
         key = f"alias_of_{alias_name}"
+        tokens = [*self.token_like_fields, *self._additional_tokens()]
         for field in self.config[key] or []:
-            if field not in self.token_like_fields:
-                raise InputError(
-                    f"{key}: no token column [{field}] among those loaded, {self.token_like_fields}"
-                )
-        super()._set_alias(alias_name, default_value)
+            if field not in tokens:
+                raise InputError(f"{key}: no token column [{field}] among those loaded, {tokens}")
+        histories = [
+            f"{field}{self.config['LIST_SUFFIX']}" for field in filter(None, default_value)
+        ]
+        histories = [field for field in histories if field in tokens]
+        super()._set_alias(alias_name, [*default_value, *histories])
+
+    def _additional_tokens(self) -> list[str]:
+        """The columns of tokens in the files of `additional_feat_suffix`."""
+        suffixes = self.config["additional_feat_suffix"] or []
+        return [
+            field
+            for field, ftype in self.field2type.items()
+            if self.field2source.get(field) in suffixes
+            and ftype in (FeatureType.TOKEN, FeatureType.TOKEN_SEQ)
+        ]
+
+    def _remap_ID_all(self) -> None:
+        """Number all tokens; additional files add no user and no item to those that there are."""
+        additional = self._additional_tokens()
+        for name, own in (("user_id", self.uid_field), ("item_id", self.iid_field)):
+            for field in self.alias[name]:
+                if field in additional and self.field2type[field] == FeatureType.TOKEN:
+                    known = pd.concat([feat[own] for feat in self.field2feats(own)])
+                    feat_name = f"{self.field2source[field]}_feat"
+                    feat = getattr(self, feat_name)
+                    setattr(self, feat_name, feat[feat[field].isin(known)].reset_index(drop=True))
+        super()._remap_ID_all()
 
     def _split_sequences(self, cells: pd.Series, field, ftype, filepath) -> list[np.ndarray]:
         """Cells of words or numbers to arrays, at most `seq_len` long; missing cells are empty."""

@@ -1,0 +1,111 @@
+"""Files that are split already (`benchmark_filename`), with histories or with plain rows."""
+
+import pytest
+
+from recbole_genrec.data.dataset import create_dataset
+from recbole_genrec.errors import InputError
+from tests.small import toy_config, write_table, write_toy
+
+PARTS = ["train", "valid", "test"]
+PLAIN = ["user_id:token", "item_id:token", "timestamp:float"]
+
+
+def config(data_path, model="SASRec", **settings):
+    columns = {"inter": "*"}
+    return toy_config(model, data_path, benchmark_filename=PARTS, load_col=columns, **settings)
+
+
+def write_parts(folder, header, *parts):
+    for name, rows in zip(PARTS, parts, strict=True):
+        write_table(folder / "toy" / f"toy.{name}.inter", header, rows)
+
+
+def split_by_leaving_out(data_path, key=lambda rows: rows):
+    """Write the parts that leaving out the last two of each user gives."""
+    lines = (data_path / "toy" / "toy.inter").read_text().splitlines()[1:]
+    users = {}
+    for user, item, _, time in (line.split("\t") for line in lines):
+        users.setdefault(user, []).append((user, item, int(time)))
+    for rows in users.values():
+        rows.sort(key=lambda row: row[2])
+    cuts = (slice(None, -2), slice(-2, -1), slice(-1, None))
+    write_parts(data_path, PLAIN, *([r for u in users.values() for r in u[cut]] for cut in cuts))
+
+
+def samples(part):
+    """User, history and target of each sample, as tokens."""
+    batch = part[range(len(part))]
+    tokens = [
+        part.id2token("user_id", batch["user_id"]),
+        part.id2token("item_id", batch["item_id"]),
+    ]
+    histories = [
+        tuple(part.id2token("item_id", row[:length]))
+        for row, length in zip(batch["item_id_list"], batch["item_length"], strict=True)
+    ]
+    return sorted(zip(*tokens, histories, strict=True))
+
+
+@pytest.mark.parametrize("model", ["SASRec", "TIGER"])
+@pytest.mark.parametrize("settings", [{}, {"history_attention": "causal"}], ids=str)
+def test_plain_rows_give_the_samples_of_the_same_split_by_settings(tmp_path, model, settings):
+    data_path = write_toy(tmp_path)
+    split_by_leaving_out(data_path)
+    expected = create_dataset(toy_config(model, data_path, **settings)).build()
+    found = create_dataset(config(data_path, model, **settings)).build()
+    for one, other in zip(found, expected, strict=True):
+        assert samples(one) == samples(other)
+
+
+def test_a_general_model_takes_plain_rows_as_they_are(tmp_path):
+    write_parts(tmp_path, PLAIN, [("u", "a", 5)], [("u", "b", 1)], [("u", "c", 2), ("v", "a", 1)])
+    parts = create_dataset(config(tmp_path, "BPR")).build()
+    assert [len(part) for part in parts] == [1, 1, 2]
+
+
+def test_parts_out_of_order_are_refused_for_sequences(tmp_path):
+    rows = [("u", "a", 1), ("u", "b", 9)], [("v", "a", 1), ("u", "c", 2)], [("u", "d", 10)]
+    write_parts(tmp_path, PLAIN, *rows)
+    message = r"train\.inter, line 3: this interaction is later .*toy\.valid\.inter, line 3"
+    with pytest.raises(InputError, match=message):
+        create_dataset(config(tmp_path))
+
+
+def test_without_histories_and_times_both_are_named(tmp_path):
+    rows = [("u", "a")]
+    write_parts(tmp_path, PLAIN[:2], rows, rows, rows)
+    with pytest.raises(InputError, match=r"need histories \[item_id_list\] or times \[timestamp\]"):
+        create_dataset(config(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        (("u", None, 3), r"toy\.valid\.inter, line 3: column \[item_id\] is empty"),
+        ((None, "a", 3), r"toy\.valid\.inter, line 3: column \[user_id\] is empty"),
+        (("u", "a", None), r"missing in 1 rows, first in .*toy\.valid\.inter, line 3"),
+    ],
+)
+def test_a_row_that_lacks_something_is_named(tmp_path, row, message):
+    write_parts(tmp_path, PLAIN, [("u", "a", 1)], [("u", "b", 2), row], [("u", "c", 4)])
+    with pytest.raises(InputError, match=message):
+        create_dataset(config(tmp_path))
+
+
+def test_filters_that_do_nothing_are_said(tmp_path, caplog):
+    write_parts(tmp_path, PLAIN, [("u", "a", 1)], [("u", "b", 2)], [("u", "c", 4)])
+    create_dataset(config(tmp_path, user_inter_num_interval="[2,inf)"))
+    assert "user_inter_num_interval has no effect" in caplog.text
+
+
+@pytest.mark.parametrize("alias", [None, ["item_id_list"]])
+def test_a_column_and_its_histories_share_their_ids(tmp_path, alias):
+    header = ["user_id:token", "item_id_list:token_seq", "item_id:token", "brand_list:token_seq"]
+    rows = [("u", "a b", "c", "x y", "z"), ("u", "a b c", "d", "x y z", "x")]
+    write_parts(tmp_path, [*header, "brand:token"], rows, rows[:1], rows[1:])
+    dataset = create_dataset(config(tmp_path, alias_of_item_id=alias))
+    for field in ("item_id", "brand"):
+        assert dataset.field2token_id[field] == dataset.field2token_id[f"{field}_list"]
+    train = dataset.build()[0]
+    assert samples(train) == [("u", "c", ("a", "b")), ("u", "d", ("a", "b", "c"))]
+    assert dataset.item_num == 5 and dataset.num("brand") == 4
