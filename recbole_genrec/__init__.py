@@ -1,17 +1,21 @@
 """Generative recommendation for RecBole: semantic-ID tokenizers and models as a plug-in."""
 
+from contextlib import suppress
 from typing import Any
 
-from recbole_genrec.compat import give_back_removed_names
+from recbole_genrec.errors import MissingPackage
 
 __version__ = "0.1.0"
 __all__ = ["Recommender", "run_recbole_genrec"]
 
-give_back_removed_names()
+with suppress(MissingPackage):  # without RecBole there is nothing to patch; its users will say so
+    from recbole_genrec.compat import give_back_removed_names
+
+    give_back_removed_names()
 
 
 def __getattr__(name: str) -> Any:
-    """The public names, imported when first used: `recbole_genrec.decoding` needs no trainer."""
+    """The public names, imported when first used: `recbole_genrec.decoding` needs no RecBole."""
     if name == "run_recbole_genrec":
         from recbole_genrec.quick_start import run_recbole_genrec
 
