@@ -1,7 +1,7 @@
 """Files that are there as a whole or not at all."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from socket import gethostname
@@ -16,14 +16,37 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
 
     The file under `path` is thus either the old one or the complete new one, never half of it.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{gethostname()}.{os.getpid()}.tmp{path.suffix}")
-    try:
+    with replacing_all([path]) as (temporary,):
         yield temporary
-        os.replace(temporary, path)
+
+
+@contextmanager
+def replacing_all(paths: Sequence[str | os.PathLike]) -> Iterator[list[Path]]:
+    """As `replacing`, for files that belong together: none takes its place if the block fails."""
+    paths = [Path(path) for path in paths]
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    writer = f"{gethostname()}.{os.getpid()}"
+    names = [path.with_name(f".{path.name}.{writer}.tmp{path.suffix}") for path in paths]
+    try:
+        yield names
+        for temporary, path in zip(names, paths, strict=True):
+            os.replace(temporary, path)
     finally:
-        temporary.unlink(missing_ok=True)
+        for temporary in names:
+            temporary.unlink(missing_ok=True)
+
+
+def remove_unfinished(folder: str | os.PathLike) -> None:
+    """Remove what killed processes of this machine were writing into `folder` by `replacing`."""
+    for path in Path(folder).glob(f".*.{gethostname()}.*.tmp*"):
+        process = path.name.removesuffix(path.suffix).removesuffix(".tmp").rpartition(".")[2]
+        try:
+            os.kill(int(process), 0)
+        except ProcessLookupError:
+            path.unlink(missing_ok=True)
+        except (ValueError, PermissionError):  # not ours
+            continue
 
 
 def check_writable(key: str, folder: str | Path) -> None:

@@ -25,7 +25,7 @@ from recbole_genrec.errors import InputError
 from recbole_genrec.evaluator.lists import analyse, average, overlap
 from recbole_genrec.evaluator.ranks import is_known_per_list
 from recbole_genrec.evaluator.significance import mean_interval
-from recbole_genrec.runs.record import plain
+from recbole_genrec.plain import to_json
 
 FORMAT = 1
 PROTOCOL = ("eval_args", "repeatable", "user_inter_num_interval", "item_inter_num_interval")
@@ -60,7 +60,7 @@ def compare(folders: Iterable[str | os.PathLike], reference: str | None = None) 
     topk = sorted({int(key.partition("@")[2]) for key in metrics if "@" in key})
     config = results[0]["config"]
     lists = {model.name: model.lists[0] for model in models if model.lists}
-    return plain(
+    return to_json(
         {
             "format": FORMAT,
             "dataset": results[0]["dataset"],

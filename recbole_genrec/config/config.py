@@ -5,6 +5,7 @@ import os
 from collections import ChainMap
 from collections.abc import Mapping, Sequence
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from recbole_genrec.config.yaml_files import (
 )
 from recbole_genrec.errors import InputError, nearest
 from recbole_genrec.parallel.distributed import launched
+from recbole_genrec.plain import convert_entries
 from recbole_genrec.registry import get_model
 
 
@@ -216,8 +218,8 @@ def _python_value(value: Any) -> Any:
     """A copy with Python's numbers in place of numpy's."""
     if isinstance(value, np.generic):
         return value.item()
-    if isinstance(value, (list, tuple)):
-        return type(value)(_python_value(entry) for entry in value)
+    if isinstance(value, (dict, list, tuple)):
+        return convert_entries(value, _python_value)
     return copy.deepcopy(value)
 
 
@@ -234,10 +236,10 @@ def _checked_eval_args(value: Any) -> dict[str, Any]:
 def _plain(key: str, value: Any) -> Any:
     if isinstance(value, Enum):
         return value.name
-    if isinstance(value, dict):
-        return {name: _plain(key, entry) for name, entry in value.items()}
-    if isinstance(value, (list, tuple, set)):
-        return [_plain(key, entry) for entry in value]
+    if isinstance(value, (tuple, set)):
+        value = list(value)
+    if isinstance(value, (dict, list)):
+        return convert_entries(value, partial(_plain, key))
     if isinstance(value, (torch.device, Path)):
         return str(value)
     if value is None or isinstance(value, (bool, int, float, str)):

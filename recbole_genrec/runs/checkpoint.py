@@ -1,18 +1,14 @@
 """Checkpoints: one file of tensors and plain values, which no loading can make run code."""
 
-import os
-import socket
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import scipy.sparse
 import torch
 
 from recbole_genrec.errors import InputError, RunError
+from recbole_genrec.files import replacing
+from recbole_genrec.plain import from_tensors, to_tensors
 from recbole_genrec.runs.fingerprint import data_files
-
-_ARRAY, _SPARSE = "__numpy__", "__scipy__"
 
 
 def save_checkpoint(state: dict[str, Any], path: str | Path) -> None:
@@ -21,13 +17,9 @@ def save_checkpoint(state: dict[str, Any], path: str | Path) -> None:
     Raises:
         RunError: when it cannot be written.
     """
-    path = Path(path)
-    temporary = path.with_name(f"{path.name}.{socket.gethostname()}.{os.getpid()}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "wb") as file:
-            torch.save(to_plain(state), file)
-        os.replace(temporary, path)
+        with replacing(path) as temporary, open(temporary, "wb") as file:
+            torch.save(to_tensors(state), file)
     except (OSError, RuntimeError) as error:
         cause = error if isinstance(error, OSError) else error.__context__
         if not isinstance(cause, OSError):  # torch fails at a full disk in its own way
@@ -36,19 +28,6 @@ def save_checkpoint(state: dict[str, Any], path: str | Path) -> None:
             f"[{path}] could not be written: {cause.strerror or cause}. What was saved before is "
             "still there; make room, or choose another folder as checkpoint_dir"
         ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def remove_unfinished(folder: Path) -> None:
-    """Remove what killed processes of this machine were writing into `folder`."""
-    for path in folder.glob(f"*.pth.{socket.gethostname()}.*.tmp"):
-        try:
-            os.kill(int(path.suffixes[-2][1:]), 0)
-        except ProcessLookupError:
-            path.unlink(missing_ok=True)
-        except (ValueError, PermissionError):  # not ours
-            continue
 
 
 def load_checkpoint(
@@ -69,7 +48,7 @@ def load_checkpoint(
         ) from error
     if not isinstance(state, dict) or not {"config", "state_dict"} <= state.keys():
         raise InputError(f"[{path}] is no checkpoint of recbole_genrec")
-    return from_plain(state)
+    return from_tensors(state)
 
 
 def check_same_run(checkpoint: dict[str, Any], config: Any, path: str | Path) -> None:
@@ -128,46 +107,3 @@ def _misfits(model: torch.nn.Module, weights: dict[str, torch.Tensor]) -> list[s
         *(f"weight [{n}] is missing" for n in names.missing_keys if n not in resized),
         *(f"weight [{n}] has no place in the model" for n in names.unexpected_keys),
     ]
-
-
-def moved(value: Any, device: torch.device) -> Any:
-    """The same value with all its tensors on `device`."""
-    if isinstance(value, dict):
-        return type(value)((key, moved(entry, device)) for key, entry in value.items())
-    if isinstance(value, (list, tuple)):
-        return type(value)(moved(entry, device) for entry in value)
-    return value.to(device) if isinstance(value, torch.Tensor) else value
-
-
-def to_plain(value: Any) -> Any:
-    """The same value with numpy numbers, arrays and scipy matrices as tensors and plain values."""
-    if scipy.sparse.issparse(value):  # first: some are dicts
-        matrix = value.tocsr()
-        parts = [torch.from_numpy(part) for part in (matrix.data, matrix.indices, matrix.indptr)]
-        return {_SPARSE: parts, "shape": list(matrix.shape), "format": value.format}
-    if isinstance(value, dict):
-        return type(value)((key, to_plain(entry)) for key, entry in value.items())
-    if isinstance(value, (list, tuple)):
-        return type(value)(to_plain(entry) for entry in value)
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, np.ndarray):
-        return {_ARRAY: torch.from_numpy(np.ascontiguousarray(value))}
-    if value is None or isinstance(value, (bool, int, float, str, torch.Tensor)):
-        return value
-    raise TypeError(f"a checkpoint holds tensors and plain values, found {type(value).__name__}")
-
-
-def from_plain(value: Any) -> Any:
-    """Undo `to_plain`, except that numpy numbers stay Python numbers."""
-    if isinstance(value, dict):
-        if _ARRAY in value:
-            return value[_ARRAY].cpu().numpy()
-        if _SPARSE in value:
-            parts = tuple(part.cpu().numpy() for part in value[_SPARSE])
-            matrix = scipy.sparse.csr_matrix(parts, shape=value["shape"])
-            return matrix.asformat(value["format"])
-        return type(value)((key, from_plain(entry)) for key, entry in value.items())
-    if isinstance(value, (list, tuple)):
-        return type(value)(from_plain(entry) for entry in value)
-    return value

@@ -8,7 +8,6 @@ its own: nothing is overwritten. `result.json` is there from the start and says 
 from __future__ import annotations
 
 import json
-import math
 import os
 import time
 import traceback
@@ -24,6 +23,7 @@ from recbole_genrec.errors import InputError
 from recbole_genrec.evaluator.recommendations import Recommendations, collect_recommendations
 from recbole_genrec.files import replacing
 from recbole_genrec.parallel.distributed import rank
+from recbole_genrec.plain import to_json
 from recbole_genrec.runs.environment import hardware, peak_memory, reset_peak_memory, versions
 from recbole_genrec.runs.fingerprint import data_files, run_fingerprint
 
@@ -261,19 +261,6 @@ def new_folder(root: str | os.PathLike, name: str) -> Path:
 
 def write_json(path: str | os.PathLike, content: Any) -> None:
     """Write strict JSON (numbers that are not finite become null), whole or not at all."""
-    text = json.dumps(plain(content), indent=1, ensure_ascii=False, allow_nan=False)
+    text = json.dumps(to_json(content), indent=1, ensure_ascii=False, allow_nan=False)
     with replacing(path) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
-
-
-def plain(value: Any) -> Any:
-    """Numbers and arrays of numpy and torch as Python's own; None for those that are not finite."""
-    if isinstance(value, Mapping):
-        return {str(key): plain(entry) for key, entry in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(entry) for entry in value]
-    if hasattr(value, "tolist"):
-        return plain(value.tolist())
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value

@@ -12,13 +12,13 @@ from recbole.utils import calculate_valid_score, set_color
 from torch.optim import Optimizer
 
 from recbole_genrec.errors import InputError
+from recbole_genrec.files import remove_unfinished
 from recbole_genrec.parallel.distributed import gather, rank
+from recbole_genrec.plain import moved
 from recbole_genrec.runs.checkpoint import (
     check_same_run,
     load_checkpoint,
     load_weights,
-    moved,
-    remove_unfinished,
     save_checkpoint,
 )
 from recbole_genrec.runs.fingerprint import changed_settings, data_files, run_fingerprint

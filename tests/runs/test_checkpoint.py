@@ -2,8 +2,6 @@
 
 import errno
 import os
-import socket
-import subprocess
 
 import numpy as np
 import pytest
@@ -14,7 +12,6 @@ from recbole_genrec.errors import InputError, RunError
 from recbole_genrec.runs import checkpoint
 from recbole_genrec.runs.checkpoint import (
     load_checkpoint,
-    remove_unfinished,
     save_checkpoint,
 )
 
@@ -66,15 +63,3 @@ def test_what_is_no_checkpoint_is_named(tmp_path, content):
         path.write_bytes(content)
     with pytest.raises(InputError, match=r"a\.pth"):
         load_checkpoint(path)
-
-
-def test_what_killed_processes_were_writing_is_removed(tmp_path):
-    process = subprocess.Popen(["true"])
-    process.wait()
-    host = socket.gethostname()
-    killed = tmp_path / f"a.pth.{host}.{process.pid}.tmp"
-    others = [f"a.pth.{host}.{os.getpid()}.tmp", f"a.pth.x{host}.{process.pid}.tmp", "a.pth"]
-    for name in [killed.name, *others]:
-        (tmp_path / name).write_bytes(b"")
-    remove_unfinished(tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == set(others)

@@ -12,6 +12,7 @@ from recbole_genrec.compare.runs import Model
 from recbole_genrec.errors import InputError
 from recbole_genrec.evaluator.ranks import rank_metrics
 from recbole_genrec.evaluator.recommendations import Recommendations
+from recbole_genrec.plain import to_json
 from recbole_genrec.quick_start import run_recbole_genrec
 from recbole_genrec.runs.fingerprint import data_files, run_fingerprint
 from recbole_genrec.runs.record import (
@@ -20,7 +21,6 @@ from recbole_genrec.runs.record import (
     find_finished,
     load_finished,
     load_result,
-    plain,
     recorded_run,
     write_json,
 )
@@ -231,4 +231,4 @@ def test_json_is_strict_whatever_the_numbers(tmp_path):
     content = {"nan": float("nan"), "inf": [np.float32("inf")], "n": np.int64(3), 4: (True, None)}
     write_json(tmp_path / "a.json", content)
     read = json.loads((tmp_path / "a.json").read_text(), parse_constant=pytest.fail)
-    assert read == plain(content) == {"nan": None, "inf": [None], "n": 3, "4": [True, None]}
+    assert read == to_json(content) == {"nan": None, "inf": [None], "n": 3, "4": [True, None]}

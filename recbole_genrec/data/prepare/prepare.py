@@ -28,6 +28,7 @@ from recbole_genrec.data.prepare.raw.cleaning import (
 from recbole_genrec.data.prepare.raw.drops import Drops
 from recbole_genrec.data.prepare.raw.layout import Layout, read_raw
 from recbole_genrec.errors import InputError
+from recbole_genrec.files import replacing_all
 
 MAX_UNREADABLE = 0.1
 FEWEST_ROWS_TO_JUDGE = 1000  # before the end of a file
@@ -199,21 +200,15 @@ def _files_at_once(paths: list[Path]) -> Iterator[list[TextIO]]:
     """New files that get their names when all of them are complete, and vanish otherwise."""
     folder = paths[0].parent
     is_new = not folder.exists()
-    temporary = [path.with_name(f".{path.name}.{os.getpid()}") for path in paths]
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with ExitStack() as stack:
+        with replacing_all(paths) as temporary, ExitStack() as stack:
             yield [
                 stack.enter_context(open(path, "w", encoding="utf-8", newline=""))
                 for path in temporary
             ]
-        for source, target in zip(temporary, paths, strict=True):
-            os.replace(source, target)
     except OSError as error:
         raise InputError(f"{folder} cannot be written: {error}") from error
     finally:
-        for path in temporary:
-            path.unlink(missing_ok=True)
         if is_new and folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
 
