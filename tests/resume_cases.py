@@ -4,6 +4,7 @@ SASREC = {"n_layers": 1, "hidden_size": 16, "inner_size": 16}
 T5 = {
     "item_text_fields": ["title", "brand"],
     "codebook_sizes": [6, 6],
+    "collision": "append",
     "append_size": 41,
     "text_embedding_dim": None,
     "tokenizer_epochs": 2,

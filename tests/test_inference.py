@@ -19,6 +19,7 @@ SETTINGS = {
     "item_text_fields": ["title", "brand"],
     "MAX_ITEM_LIST_LENGTH": 6,
     "codebook_sizes": [4, 4],
+    "collision": "append",
     "tokenizer_epochs": 3,
     "tokenizer_hidden_sizes": [16],
     "tokenizer_code_dim": 4,

@@ -12,11 +12,13 @@ from recbole_genrec.tokenizer.prefixes import entropies, find_nodes, prefix_node
 
 
 class IGDLoss(CrossEntropyLoss):
-    """Cross-entropy in which a token without information gain has a small weight.
+    """Weighted mean of the token likelihoods: a token without information gain weighs little.
 
     The gain of a token after its prefix is the drop of the entropy of the item popularity. Tokens
     with a positive gain weigh 1, all others `floor` (for example the last token of an item whose
-    prefix is already its own). The weights are not scaled to sum L.
+    prefix is already its own). As in the released code of the token-weighting paper, the loss of a
+    batch is divided by the sum of its weights. Popularity counts the targets of training alone; in
+    that code it counts all interactions, those of the test included.
     """
 
     def __init__(self, floor: float = 0.1) -> None:
@@ -34,4 +36,5 @@ class IGDLoss(CrossEntropyLoss):
         self._set_weights("prefix_weights", torch.where(decisive, 1.0, self.floor))
 
     def token_weights(self, labels: Tensor) -> Tensor:
-        return self.prefix_weights[find_nodes(self.prefix_keys, labels, self.vocab_size)]
+        weights = self.prefix_weights[find_nodes(self.prefix_keys, labels, self.vocab_size)]
+        return weights / weights.mean()

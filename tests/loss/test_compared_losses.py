@@ -93,8 +93,12 @@ def test_igd_by_hand():
     loss = build_loss({"loss": "igd", "igd_weight": 0.1}, context)
     weights = loss.token_weights(context.tokens[1:])
     # gains: item 1: yes, none (level 2 is the same for both), yes; item 3 and 4: only the first
-    expected = [[1, 0.1, 1], [1, 0.1, 1], [1, 0.1, 0.1], [1, 0.1, 0.1]]
-    torch.testing.assert_close(weights, torch.tensor(expected))
+    expected = torch.tensor([[1, 0.1, 1], [1, 0.1, 1], [1, 0.1, 0.1], [1, 0.1, 0.1]])
+    torch.testing.assert_close(weights, expected / expected.mean())  # 6.6 of 12
+    logits = torch.randn(4, 3, context.vocab_size)
+    labels = context.tokens[1:]
+    weighted_mean = (nll_table(logits, labels) * expected).sum() / 6.6
+    torch.testing.assert_close(loss(logits, labels), weighted_mean)
 
 
 def test_igd_gives_a_token_that_raises_the_entropy_the_small_weight():
@@ -106,7 +110,7 @@ def test_igd_gives_a_token_that_raises_the_entropy_the_small_weight():
         target_counts=torch.tensor([0, 98, 1, 1]),
     )
     weights = build_loss({"loss": "igd"}, context).token_weights(context.tokens[1:])
-    torch.testing.assert_close(weights, torch.tensor([[1, 0.1], [0.1, 1], [0.1, 1]]))
+    torch.testing.assert_close(weights * 0.55, torch.tensor([[1, 0.1], [0.1, 1], [0.1, 1]]))  # mean
 
 
 @pytest.mark.parametrize(

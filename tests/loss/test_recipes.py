@@ -15,6 +15,7 @@ def test_every_row_has_its_recipe():
     rows = {"tiger", "rank", "pos", "cft", "igd", "ours"}  # Table 3, beside GRU4Rec and SASRec
     rows |= {"front_greater", "frequency", "multi_target"}  # Table 4
     rows |= {"tiger_pq", "ours_pq"}  # Table 5
+    rows |= {"frequency_only"}  # Figure 3
     assert set(ON_SEMANTIC_IDS) == rows
     assert set(RECIPES) - rows == {"gru4rec", "sasrec"}
     assert {recipe["loss"] for recipe in ON_SEMANTIC_IDS.values()} == set(LOSSES)
@@ -26,10 +27,13 @@ def test_recipe_gives_its_loss_every_setting(name, context):
     loss_class, keys = LOSSES[recipe["loss"]]
     assert type(build_loss(recipe, context)) is loss_class
     left_at_default = {"scaled_logits"} | ({"frequency_beta"} if name == "front_greater" else set())
-    assert set(recipe) == {"model", "loss", *IDS} | (set(keys.values()) - left_at_default)
+    assert recipe["MAX_ITEM_LIST_LENGTH"] == 20
+    assert set(recipe) == {"model", "loss", "MAX_ITEM_LIST_LENGTH", *IDS} | (
+        set(keys.values()) - left_at_default
+    )
 
 
-@pytest.mark.parametrize("name", ON_SEMANTIC_IDS)
+@pytest.mark.parametrize("name", set(ON_SEMANTIC_IDS) - {"frequency_only"})
 def test_a_loss_without_settings_has_those_of_its_recipe(name, context):
     recipe = ON_SEMANTIC_IDS[name]
     explicit, default = (build_loss(c, context) for c in (recipe, {"loss": recipe["loss"]}))
@@ -45,6 +49,6 @@ def test_rows_of_a_table_share_their_semantic_ids():
 
 def test_ours_has_the_settings_of_the_model():
     settings = read_yaml(properties_dir() / "model" / "TIGERTokenWeighted.yaml")
-    for name in ("ours", "ours_pq"):
-        recipe = RECIPES[name]
+    for name, recipe in (("ours", RECIPES["ours"]), ("ours_pq", RECIPES["ours_pq"])):
+        settings["tokenizer"] = "PQ" if name == "ours_pq" else "RQVAE"
         assert {key: recipe.get(key, settings[key]) for key in settings} == settings

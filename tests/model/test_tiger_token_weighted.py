@@ -24,11 +24,14 @@ def training_data():
     return data
 
 
-def test_its_settings_are_those_of_tiger_but_for_the_loss():
+def test_its_settings_are_those_of_tiger_but_for_loss_and_ids():
     ours, theirs = (Config(model, "ml-100k") for model in (TIGERTokenWeighted, TIGER))
     assert ours["loss"] == "token_weighted" and ours["curriculum_rate"] == 2e-4
-    for key in ("d_model", "learning_rate", "tokenizer", "codebook_sizes", "beam_size", "epochs"):
+    for key in ("d_model", "learning_rate", "tokenizer", "beam_size", "epochs"):
         assert ours[key] == theirs[key]
+    assert ours["collision"] == "reassign" and ours["codebook_sizes"] == [64, 64, 64]
+    elsewhere = Config(TIGERTokenWeighted, "amazon-beauty")  # as in the paper
+    assert elsewhere["collision"] == "reassign" and elsewhere["codebook_sizes"] == [256] * 4
 
 
 @pytest.mark.parametrize("name", LOSSES)
