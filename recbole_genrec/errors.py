@@ -85,8 +85,12 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"; did you mean [{by_fold[match[0]]}]?" if match else ""
 
 
-def some(names: Sequence[str]) -> str:
-    """The first few of the names, such as `a, b, c, d, e, ...`."""
+def first_few(names: Sequence[object]) -> str:
+    """The first few of the names, such as `a, b, c, d, e, ...`.
+
+    >>> first_few([3, 4]), first_few("abcdefg")
+    ('3, 4', 'a, b, c, d, e, ...')
+    """
     return ", ".join(map(str, names[:NAMED])) + (", ..." if len(names) > NAMED else "")
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from recbole_genrec.errors import first_few
+
 KEY_BITS = 63  # of a non-negative int64
 
 
@@ -96,7 +98,8 @@ class ItemTrie:
             unknown = item_ids[~torch.isin(item_ids, self.item)]
             raise ValueError(
                 f"allowed items must be a non-empty subset of the {self.num_items} items of the "
-                f"trie, got {len(item_ids)} items, unknown among them: {unknown[:5].tolist()}"
+                f"trie, got {len(item_ids)} items, unknown among them: "
+                f"{first_few(unknown.tolist())}"
             )
         subset = object.__new__(ItemTrie)
         subset.item, subset.ptr, subset.token = self.item[keep], [], []

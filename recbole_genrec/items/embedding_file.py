@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from recbole_genrec.errors import InputError, some
+from recbole_genrec.errors import InputError, first_few
 
 
 class EmbeddingFile:
@@ -173,4 +173,4 @@ def _read_parquet(path: Path) -> tuple[list[str], np.ndarray]:
 
 def _counted(tokens: list[str]) -> str:
     """ "3 items (a, b, c)" """
-    return f"{len(tokens)} {'item' if len(tokens) == 1 else 'items'} ({some(tokens)})"
+    return f"{len(tokens)} {'item' if len(tokens) == 1 else 'items'} ({first_few(tokens)})"

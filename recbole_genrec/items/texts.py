@@ -14,7 +14,7 @@ from recbole_genrec.data.repair.atomic_file import (
     read_atomic_file,
     read_header,
 )
-from recbole_genrec.errors import InputError
+from recbole_genrec.errors import InputError, first_few
 
 FIELD_JOINER = ", "
 
@@ -48,7 +48,7 @@ def read_item_texts(config, item_tokens: list[str]) -> list[str]:
     if without:
         getLogger().warning(
             f"{len(without)} of {len(texts) - 1} items have no text in {list(table.columns)} of "
-            f"{item_file(config)} and are encoded as empty text: {_first_few(without)}"
+            f"{item_file(config)} and are encoded as empty text: {first_few(without)}"
         )
     return texts
 
@@ -83,7 +83,7 @@ def _read_text_columns(config, item_tokens: list[str]) -> pd.DataFrame:
     if repeated:
         raise InputError(
             f"{path}: {len(repeated)} items have more than one row (column '{id_field}'): "
-            f"{_first_few(repeated)}"
+            f"{first_few(repeated)}"
         )
     check_some_in_common(path, id_field, table.index, item_tokens[1:])
     table = table.reindex(index=item_tokens, columns=fields).fillna("")
@@ -117,7 +117,3 @@ def _present_fields(path: Path, id_field: str, wanted: list[str], columns: list[
             f"{path} has none of the columns {wanted} (item_text_fields); choose from {others}."
         )
     return present
-
-
-def _first_few(tokens: list[str], number: int = 5) -> str:
-    return ", ".join(tokens[:number]) + (", ..." if len(tokens) > number else "")

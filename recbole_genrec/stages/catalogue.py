@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from recbole_genrec.errors import InputError, some
+from recbole_genrec.errors import InputError, first_few
 from recbole_genrec.stages.tokenizer import TokenizerStage
 from recbole_genrec.tokenizer.base import to_tensor
 from recbole_genrec.tokenizer.placement import place_new_items
@@ -54,7 +54,8 @@ class Catalogue:
         unknown = [token for token in tokens if token not in self._id_of]
         if unknown:
             raise InputError(
-                f"{len(unknown)} of {len(tokens)} items are unknown to the model: {some(unknown)}"
+                f"{len(unknown)} of {len(tokens)} items are unknown to the model: "
+                f"{first_few(unknown)}"
             )
         return [self._id_of[token] for token in tokens]
 
@@ -119,7 +120,7 @@ class Catalogue:
             raise InputError("expected at least one new item")
         known = [token for token in tokens if token in self._id_of]
         if known or len(set(tokens)) < len(tokens):
-            found = f"known already: {some(known)}" if known else "a token occurs twice"
+            found = f"known already: {first_few(known)}" if known else "a token occurs twice"
             raise InputError(f"new items need new tokens, {found}")
         given = [rows for rows in (texts, embeddings) if rows is not None]
         if len(given) != 1:

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from recbole_genrec.errors import InputError
+from recbole_genrec.errors import InputError, first_few
 
 CHUNK = 65536  # rows of a large, perhaps memory-mapped, array that are held as a tensor at a time
 
@@ -135,7 +135,7 @@ def check_embeddings(embeddings: Tensor, dim: int) -> None:
         if rows:
             raise InputError(
                 f"{len(rows)} of {len(embeddings)} item embeddings are {problem} vectors, "
-                f"first rows {rows[:5]}: each item needs an embedding of its own"
+                f"in rows {first_few(rows)}: each item needs an embedding of its own"
             )
 
 

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from recbole_genrec.errors import InputError, some
+from recbole_genrec.errors import InputError, first_few
 from recbole_genrec.files import replacing
 
 FORMS = ("codes", "letter")
@@ -63,7 +63,7 @@ def read_codes(
     if missing:
         raise InputError(
             f"{path}: no semantic ID for {len(missing)} of {len(item_tokens)} items: "
-            f"{some(missing)}"
+            f"{first_few(missing)}"
         )
     rows = {token: _parse(path, token, value) for token, value in table.items()}
     num_levels = len(codebook_sizes) if codebook_sizes else len(next(iter(rows.values())))

@@ -162,9 +162,9 @@ def zeros_in_two_rows(rows: Tensor) -> Tensor:
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (nan_in_row_3, r"1 of 400 item embeddings are NaN or infinite vectors, first rows \[3\]"),
-        (infinity_in_row_4, r"1 of 400 .* NaN or infinite vectors, first rows \[4\]"),
-        (zeros_in_two_rows, r"2 of 400 item embeddings are zero vectors, first rows \[9, 17\]"),
+        (nan_in_row_3, r"1 of 400 item embeddings are NaN or infinite vectors, in rows 3:"),
+        (infinity_in_row_4, r"1 of 400 .* NaN or infinite vectors, in rows 4:"),
+        (zeros_in_two_rows, r"2 of 400 item embeddings are zero vectors, in rows 9, 17:"),
         (lambda rows: rows[:, :20], r"expected item embeddings \[n, 24\], got shape \[400, 20\]"),
         (lambda rows: rows[0], r"expected item embeddings \[n, 24\], got shape \[24\]"),
     ],
