@@ -26,11 +26,12 @@ from benchmarks.workload import (
     table,
     training_items,
 )
+from recbole_genrec.config.layers import properties
 from recbole_genrec.loss import LOSSES, LossContext, build_loss
 from recbole_genrec.model.t5.t5 import T5, shift_right
 
-CASES = {name: {"loss": name} for name in LOSSES}
-CASES["token_weighted, exact"] = {"loss": "token_weighted", "scaled_logits": True}
+CASES = {name: {**properties(f"loss/{name}"), "loss": name} for name in LOSSES}
+CASES["token_weighted, exact"] = {**CASES["token_weighted"], "scaled_logits": True}
 
 
 class Training:

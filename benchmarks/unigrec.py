@@ -29,7 +29,7 @@ from benchmarks.workload import (
     test_items,
     training_items,
 )
-from recbole_genrec.config.yaml_files import properties_dir, read_yaml
+from recbole_genrec.config.layers import properties
 from recbole_genrec.model.soft_identifiers import follow_codes
 from recbole_genrec.model.tiger import TIGER
 from recbole_genrec.model.unigrec import UniGRec
@@ -51,12 +51,9 @@ FIELDS = {
 
 def settings(device: str) -> dict:
     """UniGRec's own settings; TIGER gets the same."""
-    root = properties_dir()
-    files = ["tokenizer/common", "tokenizer/SoftRQVAE", "model/TIGER", "model/UniGRec"]
+    files = ["items", "tokenizer/common", "tokenizer/SoftRQVAE", "model/TIGER", "model/UniGRec"]
     merged: dict = {"seed": 0, "sid_file": None, "device": device, **FIELDS}
-    for file in files:
-        merged |= read_yaml(root / f"{file}.yaml")
-    return merged | MODEL
+    return merged | properties(*files) | MODEL
 
 
 def data_set(config: dict) -> SimpleNamespace:

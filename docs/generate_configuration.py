@@ -26,9 +26,10 @@ HEAD = """\
 # Configuration
 
 Every key of this package with its default. It is read from `properties/`, in this order, later
-files winning: RecBole's own defaults, `overall.yaml`, `tokenizer/common.yaml` and the file of the
-tokenizer, the file of the model and of the models it inherits from, the file of the data set,
-`model/<model>-<dataset>.yaml`, your own `--config_files`, and `--key=value` on the command line.
+files winning: RecBole's own defaults, `overall.yaml`, `items.yaml`, `tokenizer/common.yaml` and the
+file of the tokenizer, the file of the loss, those of the model and of the models it inherits from,
+the file of the data set, `model/<model>-<dataset>.yaml`, your own `--config_files`, and
+`--key=value` on the command line.
 [RecBole's keys](https://recbole.io/docs/user_guide/config_settings.html) work as ever.
 
 This page is generated from the comments in those files by `python docs/generate_configuration.py`.
@@ -118,21 +119,25 @@ def configuration(root: Path) -> str:
     tokenizers = sorted(p for p in (root / "tokenizer").glob("*.yaml") if p.stem != "common")
     models = sorted((root / "model").glob("*.yaml"))
     sized = [path for path in models if "-" in path.stem]  # <model>-<dataset>.yaml
-    general = [
-        root / "overall.yaml",
-        root / "tokenizer" / "common.yaml",
-        *tokenizers,
-        *(path for path in models if path not in sized),
-    ]
-    described = {key.name for path in general for key in read_keys(path)}
-    lines = [HEAD, "## All models"]
-    lines += file_sections(root, general[:1])
-    lines += ["", "## Tokenizers"]
-    lines += file_sections(root, general[1 : 2 + len(tokenizers)])
-    lines += ["", "## Models"]
-    lines += file_sections(root, general[2 + len(tokenizers) :])
-    lines += ["", "## Comparison"]
-    lines += file_sections(root, [root / "comparison.yaml"])
+    sections = {
+        "All models": [root / "overall.yaml"],
+        "Items": [root / "items.yaml"],
+        "Tokenizers": [root / "tokenizer" / "common.yaml", *tokenizers],
+        "Losses": sorted((root / "loss").glob("*.yaml")),
+        "Models": [path for path in models if path not in sized],
+        "Comparison": [root / "comparison.yaml"],
+    }
+    described = {
+        key.name
+        for heading, files in sections.items()
+        for path in files
+        for key in read_keys(path)
+        if heading != "Comparison"
+    }
+    lines = [HEAD]
+    for heading, files in sections.items():
+        lines += [f"## {heading}", *file_sections(root, files), ""]
+    lines.pop()
     for heading, files in (
         ("Models on one data set", sized),
         ("Data sets", sorted((root / "dataset").glob("*.yaml"))),

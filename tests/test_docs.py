@@ -135,7 +135,7 @@ def test_the_example_of_a_new_model_is_one(monkeypatch, tmp_path):
     file = tmp_path / "properties" / "model" / f"{name}.yaml"
     file.write_text(settings.text)
     monkeypatch.setattr(
-        "recbole_genrec.config.config.properties_dir", lambda: tmp_path / "properties"
+        "recbole_genrec.config.layers.properties_dir", lambda: tmp_path / "properties"
     )
 
     assert [key.name for key in generator.read_keys(file)] == ["token_dropout"]

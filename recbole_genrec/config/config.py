@@ -2,7 +2,6 @@
 
 import copy
 import os
-from collections import ChainMap
 from collections.abc import Mapping, Sequence
 from enum import Enum
 from functools import partial
@@ -23,12 +22,12 @@ from recbole_genrec.config.checks import (
     check_values,
 )
 from recbole_genrec.config.eval_args import check_eval_args
+from recbole_genrec.config.layers import run_files
 from recbole_genrec.config.schema import check_types
 from recbole_genrec.config.yaml_files import (
     YamlLoader,
     parse_value,
     properties_dir,
-    read_properties,
     read_yaml,
 )
 from recbole_genrec.errors import InputError, nearest
@@ -40,11 +39,14 @@ from recbole_genrec.registry import get_model
 class Config(RecBoleConfig):
     """Settings of a run, from RecBole's and our defaults, the user's files and a dictionary.
 
-    Later ones win: RecBole's defaults, `properties/overall.yaml`, `tokenizer/common.yaml` and
-    `tokenizer/<tokenizer>.yaml` (where there is a tokenizer stage), `model/<M>.yaml` for the model
-    and the classes that it inherits from, `dataset/<dataset>.yaml`, `model/<M>-<dataset>.yaml`,
-    `config_file_list`, `config_dict`. Unlike RecBole's, it does not read the command line, never
-    evaluates a value as code and leaves `config_dict` as it was.
+    Later ones win: RecBole's defaults, `properties/overall.yaml`, `items.yaml`,
+    `tokenizer/common.yaml` and `tokenizer/<tokenizer>.yaml` (where items get semantic IDs),
+    `loss/<loss>.yaml`, `model/<M>.yaml` for the model and the classes that it inherits from,
+    `dataset/<dataset>.yaml`, `model/<M>-<dataset>.yaml`, `config_file_list`, `config_dict`. The
+    files of a model of another package lie beside its module (see `register_model`).
+
+    Unlike RecBole's, it does not read the command line, never evaluates a value as code and leaves
+    `config_dict` as it was.
 
     Args:
         model: model name (`TIGER-TokenWeighted` and `TIGERTokenWeighted` are the same) or class.
@@ -120,21 +122,11 @@ class Config(RecBoleConfig):
 
     def _load_internal_config_dict(self, model: str, model_class: type, dataset: str) -> None:
         super()._load_internal_config_dict(model, model_class, dataset)
-        check_keys(self.external_config_dict, properties_dir())
-        root = properties_dir()
-        names = [base.__name__ for base in reversed(model_class.__mro__)]
-        layers = [
-            *(read_properties(root / "model" / f"{name}.yaml") for name in names),
-            read_properties(root / "dataset" / f"{dataset}.yaml"),
-            *(read_properties(root / "model" / f"{name}-{dataset}.yaml") for name in names),
-        ]
-        needs_semantic_ids = getattr(model_class, "needs_semantic_ids", False)
-        if needs_semantic_ids or "tokenizer" in self.external_config_dict:
-            common = read_properties(root / "tokenizer" / "common.yaml")
-            chosen = ChainMap(self.external_config_dict, *reversed(layers), common)["tokenizer"]
-            layers = [common, read_properties(root / "tokenizer" / f"{chosen}.yaml"), *layers]
-        for layer in [read_properties(root / "overall.yaml"), *layers]:
-            _merge(self.internal_config_dict, layer)
+        given = self.external_config_dict
+        check_keys(given, properties_dir())
+        tokenized = getattr(model_class, "needs_semantic_ids", False) or "tokenizer" in given
+        for file in run_files(model_class, dataset, given, stages=tokenized):
+            _merge(self.internal_config_dict, read_yaml(file))
 
     def _get_final_config_dict(self) -> dict[str, Any]:
         return _merge(dict(self.internal_config_dict), self.external_config_dict)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from torch import Tensor
 
 from recbole_genrec.errors import check_number
@@ -21,10 +24,10 @@ class CFTLoss(PosLoss):
 
     needs_history_free = True
 
-    def __init__(self, causal_weight: float = 0.1, last_weight: float = 0.5) -> None:
-        check_number("cft_weight", causal_weight, low=0)
-        super().__init__(last_weight)
-        self.causal_weight = causal_weight
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        check_number("cft_weight", config["cft_weight"], low=0)
+        super().__init__(config)
+        self.causal_weight = config["cft_weight"]
 
     def forward(
         self, logits: Tensor, labels: Tensor, logits_without_history: Tensor | None = None

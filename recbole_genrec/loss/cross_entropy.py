@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -31,10 +34,16 @@ class CrossEntropyLoss(nn.Module):
     The base class of all losses: most others only weight the tokens differently. The weights are
     buffers that `set_context` computes; they are not saved, as they follow from the data. What is
     learned or counted during training is saved.
+
+    Args:
+        config: mapping of the keys in the file of the loss in properties/loss.
     """
 
     needs_history_free = False
     """Whether `forward` takes the logits of the same targets after an empty history."""
+
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        super().__init__()
 
     def set_context(self, context: LossContext) -> None:
         """Compute the weights from the data, on the device of `context.tokens`.

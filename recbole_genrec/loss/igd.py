@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -21,10 +24,10 @@ class IGDLoss(CrossEntropyLoss):
     that code it counts all interactions, those of the test included.
     """
 
-    def __init__(self, floor: float = 0.1) -> None:
-        check_number("igd_weight", floor, low=0)
-        super().__init__()
-        self.floor = floor
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        check_number("igd_weight", config["igd_weight"], low=0)
+        super().__init__(config)
+        self.floor = config["igd_weight"]
 
     def set_context(self, context: LossContext) -> None:
         self.vocab_size = context.vocab_size

@@ -6,7 +6,9 @@ arXiv 2601.17787, Section 4.2. Each class adds one component to the one before i
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from logging import getLogger
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -35,10 +37,10 @@ class ObjectiveMixture(CrossEntropyLoss):
     Subclasses say how alpha moves with `step`, the optimiser steps so far.
     """
 
-    def __init__(self, front_greater_form: str = "paper", frequency_beta: float = 0.99) -> None:
-        super().__init__()
-        self.front_greater_form = front_greater_form
-        self.frequency_beta = frequency_beta
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        super().__init__(config)
+        self.front_greater_form = config["front_greater_form"]
+        self.frequency_beta = config["frequency_beta"]
         self.register_buffer("step", torch.zeros((), dtype=torch.long))
 
     def set_context(self, context: LossContext) -> None:
@@ -95,10 +97,10 @@ class FrontGreaterLoss(ObjectiveMixture):
     evaluation, some 15 % more.)
     """
 
-    def __init__(self, front_greater_decay: float = 2e-5, **weight_settings) -> None:
-        check_number("front_greater_decay", front_greater_decay, low=0)
-        super().__init__(**weight_settings)
-        self.front_greater_decay = front_greater_decay
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        check_number("front_greater_decay", config["front_greater_decay"], low=0)
+        super().__init__(config)
+        self.front_greater_decay = config["front_greater_decay"]
 
     def alphas(self) -> Tensor:
         front_greater = (1 - self.front_greater_decay * self.step).clamp(min=0)
@@ -112,17 +114,12 @@ class FrequencyLoss(FrontGreaterLoss):
     0; here it ends there.
     """
 
-    def __init__(
-        self,
-        frequency_growth: float = 8e-6,
-        frequency_max: float = 0.4,
-        **settings,
-    ) -> None:
-        check_number("frequency_growth", frequency_growth, low=0)
-        check_number("frequency_max", frequency_max, low=0, high=1)
-        super().__init__(**settings)
-        self.frequency_growth = frequency_growth
-        self.frequency_max = frequency_max
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        check_number("frequency_growth", config["frequency_growth"], low=0)
+        check_number("frequency_max", config["frequency_max"], low=0, high=1)
+        super().__init__(config)
+        self.frequency_growth = config["frequency_growth"]
+        self.frequency_max = config["frequency_max"]
 
     def alphas(self) -> Tensor:
         fall = self.front_greater_decay + self.frequency_growth
@@ -144,9 +141,9 @@ class MultiTargetLoss(ObjectiveMixture):
     objective.
     """
 
-    def __init__(self, scaled_logits: bool = False, **weight_settings) -> None:
-        super().__init__(**weight_settings)
-        self.scaled_logits = scaled_logits
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        super().__init__(config)
+        self.scaled_logits = config["scaled_logits"]
         self.log_lambda = nn.Parameter(torch.zeros(len(OBJECTIVES)))
 
     def alphas(self) -> Tensor:
@@ -172,10 +169,10 @@ class TokenWeightedLoss(MultiTargetLoss):
     where t counts optimiser steps and c is `curriculum_rate`.
     """
 
-    def __init__(self, curriculum_rate: float = 2e-5, **settings) -> None:
-        check_number("curriculum_rate", curriculum_rate, low=0, open=True)
-        super().__init__(**settings)
-        self.curriculum_rate = curriculum_rate
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        check_number("curriculum_rate", config["curriculum_rate"], low=0, open=True)
+        super().__init__(config)
+        self.curriculum_rate = config["curriculum_rate"]
 
     def alphas(self) -> Tensor:
         early = -self.curriculum_rate * self.step  # log e^{-ct}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -19,10 +22,10 @@ def position_weights(num_levels: int, last_weight: float = 0.5) -> Tensor:
 class PosLoss(CrossEntropyLoss):
     """Cross-entropy with weights that fall linearly over the positions of the semantic ID."""
 
-    def __init__(self, last_weight: float = 0.5) -> None:
-        check_number("pos_last_weight", last_weight, low=0)
-        super().__init__()
-        self.last_weight = last_weight
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        check_number("pos_last_weight", config["pos_last_weight"], low=0)
+        super().__init__(config)
+        self.last_weight = config["pos_last_weight"]
 
     def set_context(self, context: LossContext) -> None:
         weights = position_weights(context.num_levels, self.last_weight)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from torch import Tensor
 
 from recbole_genrec.errors import check_number
@@ -11,10 +14,10 @@ from recbole_genrec.loss.cross_entropy import CrossEntropyLoss, weighted_cross_e
 class RankLoss(CrossEntropyLoss):
     """Cross-entropy of `logits / temperature`: below 1 it sharpens towards the hard negatives."""
 
-    def __init__(self, temperature: float = 0.6) -> None:
-        check_number("rank_temperature", temperature, low=0, open=True)
-        super().__init__()
-        self.temperature = temperature
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        check_number("rank_temperature", config["rank_temperature"], low=0, open=True)
+        super().__init__(config)
+        self.temperature = config["rank_temperature"]
 
     def forward(
         self, logits: Tensor, labels: Tensor, logits_without_history: Tensor | None = None

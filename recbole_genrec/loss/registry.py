@@ -19,24 +19,16 @@ from recbole_genrec.loss.multi_target import (
 from recbole_genrec.loss.pos import PosLoss
 from recbole_genrec.loss.rank import RankLoss
 
-_WEIGHTS = {"front_greater_form": "front_greater_form", "frequency_beta": "frequency_beta"}
-_LINEAR = _WEIGHTS | {"front_greater_decay": "front_greater_decay"}
-_LEARNED = _WEIGHTS | {"scaled_logits": "scaled_logits"}
-
-# name -> class, {argument of the class: configuration key}
-LOSSES: dict[str, tuple[type[CrossEntropyLoss], dict[str, str]]] = {
-    "cross_entropy": (CrossEntropyLoss, {}),
-    "rank": (RankLoss, {"temperature": "rank_temperature"}),
-    "pos": (PosLoss, {"last_weight": "pos_last_weight"}),
-    "cft": (CFTLoss, {"causal_weight": "cft_weight", "last_weight": "pos_last_weight"}),
-    "igd": (IGDLoss, {"floor": "igd_weight"}),
-    "front_greater": (FrontGreaterLoss, _LINEAR),
-    "frequency": (
-        FrequencyLoss,
-        _LINEAR | {"frequency_growth": "frequency_growth", "frequency_max": "frequency_max"},
-    ),
-    "multi_target": (MultiTargetLoss, _LEARNED),
-    "token_weighted": (TokenWeightedLoss, _LEARNED | {"curriculum_rate": "curriculum_rate"}),
+LOSSES: dict[str, type[CrossEntropyLoss]] = {
+    "cross_entropy": CrossEntropyLoss,
+    "rank": RankLoss,
+    "pos": PosLoss,
+    "cft": CFTLoss,
+    "igd": IGDLoss,
+    "front_greater": FrontGreaterLoss,
+    "frequency": FrequencyLoss,
+    "multi_target": MultiTargetLoss,
+    "token_weighted": TokenWeightedLoss,
 }
 
 
@@ -47,7 +39,8 @@ def build_loss(config: Mapping[str, Any], context: LossContext) -> CrossEntropyL
     nothing to train and the token weights are left out.
 
     Args:
-        config: RecBole's configuration or a dict; `loss` is a name of `LOSSES` in any case.
+        config: holds `loss`, a name of `LOSSES` in any case, and the keys of its file in
+            properties/loss.
         context: the data that token weights are computed from.
 
     Raises:
@@ -68,6 +61,4 @@ def loss_without_data(config: Mapping[str, Any]) -> CrossEntropyLoss:
     name = str(config["loss"]).lower()
     if name not in LOSSES:
         check_name("loss", config["loss"], LOSSES)
-    loss_class, keys = LOSSES[name]
-    settings = {argument: config[key] for argument, key in keys.items() if key in config}
-    return loss_class(**settings)
+    return LOSSES[name](config)

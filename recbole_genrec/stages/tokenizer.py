@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from recbole_genrec.cache import CacheFolder, hash_file, hash_texts
-from recbole_genrec.config.yaml_files import properties_dir, read_properties
+from recbole_genrec.config.layers import tokenizer_keys
 from recbole_genrec.errors import InputError
 from recbole_genrec.items.embeddings import ItemEmbeddings, build_item_embeddings
 from recbole_genrec.items.pca import PCA
@@ -160,11 +160,7 @@ def run_tokenizer_stage(config, dataset) -> TokenizerStage:
 
 def tokenizer_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that decide the codes of given embeddings: those of its YAML files."""
-    files = [properties_dir() / "tokenizer" / f"{n}.yaml" for n in ("common", config["tokenizer"])]
-    keys = [key for file in files for key in read_properties(file)]
-    of_embeddings = ("item_", "text_", "sid_")  # these decide what is given to the tokenizer
-    settings = {key: config[key] for key in keys if not key.startswith(of_embeddings)}
-    return {**settings, "seed": config["seed"]}
+    return {key: config[key] for key in (*tokenizer_keys(config["tokenizer"]), "seed")}
 
 
 class _StageBuilder:

@@ -1,5 +1,6 @@
 """The configuration: where values come from, what they mean, what is refused."""
 
+import importlib
 import json
 import os
 import re
@@ -10,8 +11,7 @@ from pathlib import Path
 import pytest
 import recbole
 import torch
-from recbole.model.abstract_recommender import SequentialRecommender
-from recbole.utils import InputType, ModelType, argument_list
+from recbole.utils import ModelType, argument_list
 
 import recbole_genrec
 from recbole_genrec.config import Config, yaml_files
@@ -75,46 +75,55 @@ def test_the_command_line_is_not_read(monkeypatch):
     assert made["epochs"] != 99 and made["model"] == "SASRec"
 
 
-class Base(SequentialRecommender):
-    input_type = InputType.POINTWISE
-    needs_semantic_ids = True
+LAYERED = """
+from recbole.model.abstract_recommender import SequentialRecommender
+from recbole.utils import InputType
 
+class LayeredBase(SequentialRecommender):
+    input_type, needs_semantic_ids = InputType.POINTWISE, True
 
-class Child(Base):
+class Layered(LayeredBase):
     pass
+"""
 
 
 def test_later_layers_win(tmp_path, monkeypatch):
+    """The layers of our folder, and those beside the module of a model from elsewhere."""
     layers = [
         "overall",
+        "items",
         "tokenizer/common",
-        "tokenizer/T",
-        "model/Base",
-        "model/Child",
+        "tokenizer/RQKMeans",
+        "loss/rank",
+        "LayeredBase",
+        "Layered",
         "dataset/ml-100k",
-        "model/Base-ml-100k",
-        "model/Child-ml-100k",
+        "LayeredBase-ml-100k",
+        "Layered-ml-100k",
     ]
+    ours, theirs = tmp_path / "properties", tmp_path / "theirs"
     for number, layer in enumerate(layers):
-        file = tmp_path / "properties" / f"{layer}.yaml"
+        file = (theirs if layer.startswith("Layered") else ours) / f"{layer}.yaml"
         file.parent.mkdir(parents=True, exist_ok=True)
         keys = [f"key{later}: {layer}" for later in range(number, len(layers) + 2)]
         keys += ["nproc: 1", "offset: 0"] * (layer == "overall")
-        keys += ["tokenizer: X"] * (layer == "tokenizer/common")
-        keys += ["tokenizer: T"] * (layer == "model/Base")
+        keys += ["tokenizer: PQ"] * (layer == "tokenizer/common")
+        keys += ["tokenizer: RQKMeans", "loss: RANK"] * (layer == "LayeredBase")
         file.write_text("\n".join(keys))
-    monkeypatch.setattr(
-        "recbole_genrec.config.config.properties_dir", lambda: tmp_path / "properties"
-    )
+    (theirs / "layered_models.py").write_text(LAYERED)
+    monkeypatch.syspath_prepend(theirs)
+    monkeypatch.setattr("recbole_genrec.config.config.properties_dir", lambda: ours)
+    monkeypatch.setattr("recbole_genrec.config.layers.properties_dir", lambda: ours)
     user_file = tmp_path / "mine.yaml"
-    user_file.write_text("key8: file\nkey9: file")
+    user_file.write_text("key10: file\nkey11: file")
+    module = importlib.import_module("layered_models")
 
-    made = Config(Child, "ml-100k", [str(user_file)], {"key9": "dict"})
+    made = Config(module.Layered, "ml-100k", [str(user_file)], {"key11": "dict"})
 
-    assert [made[f"key{n}"] for n in range(10)] == [*layers, "file", "dict"]
-    assert made["tokenizer"] == "T"
-    base = Config(Base, "ml-100k")
-    assert base["key4"] == "model/Base" and base["key7"] == "model/Base-ml-100k"
+    assert [made[f"key{n}"] for n in range(12)] == [*layers, "file", "dict"]
+    assert made["tokenizer"] == "RQKMeans"
+    base = Config(module.LayeredBase, "ml-100k")
+    assert base["key6"] == "LayeredBase" and base["key9"] == "LayeredBase-ml-100k"
 
 
 def test_ours_are_above_recboles_defaults_and_below_the_user():

@@ -95,13 +95,18 @@ def test_what_a_setting_may_be_is_let_through(settings):
         assert made[key] == settings[key]
 
 
-def test_a_tokenizer_is_known_once_it_is_registered(monkeypatch):
-    with pytest.raises(
-        InputError, match=r"tokenizer should be one of RQVAE, .*, LSH, found \[Mine\]"
-    ):
+def test_a_tokenizer_is_known_once_it_is_registered(tmp_path, monkeypatch):
+    with pytest.raises(InputError, match=r"tokenizer should be one of RQVAE, .*, LSH, found \[M"):
         config(model="TIGER", tokenizer="Mine")
     monkeypatch.setitem(TOKENIZERS, "Mine", "my_package.my_module")
-    assert config(model="TIGER", tokenizer="Mine")["tokenizer"] == "Mine"
+    with pytest.raises(InputError, match=r"in a module .* found \[Mine in my_package.my_module\]"):
+        config(model="TIGER", tokenizer="Mine")
+    (tmp_path / "my_package").mkdir()
+    (tmp_path / "my_package" / "my_module.py").touch()
+    (tmp_path / "my_package" / "Mine.yaml").write_text("append_size: 7")
+    monkeypatch.syspath_prepend(tmp_path)
+    made = config(model="TIGER", tokenizer="Mine")
+    assert (made["tokenizer"], made["append_size"]) == ("Mine", 7)
 
 
 def test_tuples_and_numbers_of_numpy_are_as_good_as_pythons():

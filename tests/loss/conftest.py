@@ -11,7 +11,10 @@
 import pytest
 import torch
 
-from recbole_genrec.loss import LossContext
+from recbole_genrec.config.layers import properties
+from recbole_genrec.loss import LOSSES, LossContext
+
+DEFAULTS = properties(*(f"loss/{name}" for name in LOSSES))
 
 
 @pytest.fixture

@@ -7,6 +7,8 @@ from recbole_genrec.errors import InputError
 from recbole_genrec.loss import LOSSES, LossContext, build_loss
 from recbole_genrec.loss.pos import position_weights
 
+from .conftest import DEFAULTS
+
 EVEN = {"rank_temperature": 1.0, "pos_last_weight": 1.0, "cft_weight": 0.0, "igd_weight": 1.0}
 
 
@@ -21,7 +23,7 @@ def nll_table(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
 
 
 def test_cross_entropy_is_the_mean_over_tokens(context, batch):
-    loss = build_loss({"loss": "cross_entropy"}, context)(*batch)
+    loss = build_loss(DEFAULTS | {"loss": "cross_entropy"}, context)(*batch)
     torch.testing.assert_close(loss, nll_table(*batch).mean())
 
 
@@ -29,12 +31,12 @@ def test_cross_entropy_is_the_mean_over_tokens(context, batch):
 def test_neutral_weights_give_plain_cross_entropy_to_the_last_bit(name, context, batch):
     """The same value and gradient, whatever the step and the shares of the objectives."""
     logits, labels = batch
-    loss = build_loss({"loss": name} | EVEN, context)
+    loss = build_loss(DEFAULTS | {"loss": name} | EVEN, context)
     if hasattr(loss, "front_greater_weights"):
         loss.front_greater_weights.fill_(1)
         loss.frequency_weights.fill_(1)
         loss.step += 30_000
-    plain = build_loss({"loss": "cross_entropy"}, context)(logits, labels)
+    plain = build_loss(DEFAULTS | {"loss": "cross_entropy"}, context)(logits, labels)
     value = loss(logits, labels, torch.randn_like(logits))
     assert torch.equal(value, plain)
     (gradient,) = torch.autograd.grad(value, logits)
@@ -44,7 +46,7 @@ def test_neutral_weights_give_plain_cross_entropy_to_the_last_bit(name, context,
 @pytest.mark.parametrize("name", LOSSES)
 def test_gradients_are_finite_in_bfloat16(name, context, batch):
     logits, labels = batch
-    loss = build_loss({"loss": name}, context)
+    loss = build_loss(DEFAULTS | {"loss": name}, context)
     value = loss(logits.bfloat16(), labels, torch.randn(6, 2, 5).bfloat16())
     value.backward()
     assert value.dtype == torch.float32
@@ -53,7 +55,7 @@ def test_gradients_are_finite_in_bfloat16(name, context, batch):
 
 def test_rank_divides_the_logits(context, batch):
     logits, labels = batch
-    loss = build_loss({"loss": "rank", "rank_temperature": 0.6}, context)(logits, labels)
+    loss = build_loss(DEFAULTS | {"loss": "rank", "rank_temperature": 0.6}, context)(logits, labels)
     torch.testing.assert_close(loss, nll_table(logits / 0.6, labels).mean())
 
 
@@ -61,7 +63,7 @@ def test_pos_by_hand(context, batch):
     assert position_weights(1).tolist() == [1]
     # 1, 3/4, 1/2 sum to 9/4 and shall sum to 3
     assert position_weights(3).tolist() == pytest.approx([4 / 3, 1, 2 / 3])
-    loss = build_loss({"loss": "pos"}, context)(*batch)
+    loss = build_loss(DEFAULTS | {"loss": "pos"}, context)(*batch)
     expected = (nll_table(*batch) * torch.tensor([4 / 3, 2 / 3])).mean()
     torch.testing.assert_close(loss, expected)
 
@@ -69,7 +71,7 @@ def test_pos_by_hand(context, batch):
 def test_cft_adds_the_loss_of_what_the_history_contributes(context, batch):
     logits, labels = batch
     without_history = torch.randn(6, 2, 5, requires_grad=True)
-    loss = build_loss({"loss": "CFT", "cft_weight": 0.3}, context)
+    loss = build_loss(DEFAULTS | {"loss": "CFT", "cft_weight": 0.3}, context)
     assert loss.needs_history_free
     value = loss(logits, labels, without_history)
     weights = torch.tensor([4 / 3, 2 / 3])
@@ -90,7 +92,7 @@ def test_igd_by_hand():
         item_embeddings=None,
         target_counts=torch.tensor([0, 4, 2, 2, 0]),
     )
-    loss = build_loss({"loss": "igd", "igd_weight": 0.1}, context)
+    loss = build_loss(DEFAULTS | {"loss": "igd", "igd_weight": 0.1}, context)
     weights = loss.token_weights(context.tokens[1:])
     # gains: item 1: yes, none (level 2 is the same for both), yes; item 3 and 4: only the first
     expected = torch.tensor([[1, 0.1, 1], [1, 0.1, 1], [1, 0.1, 0.1], [1, 0.1, 0.1]])
@@ -109,7 +111,7 @@ def test_igd_gives_a_token_that_raises_the_entropy_the_small_weight():
         item_embeddings=None,
         target_counts=torch.tensor([0, 98, 1, 1]),
     )
-    weights = build_loss({"loss": "igd"}, context).token_weights(context.tokens[1:])
+    weights = build_loss(DEFAULTS | {"loss": "igd"}, context).token_weights(context.tokens[1:])
     torch.testing.assert_close(weights * 0.55, torch.tensor([[1, 0.1], [0.1, 1], [0.1, 1]]))  # mean
 
 
@@ -130,7 +132,7 @@ def test_igd_gives_a_token_that_raises_the_entropy_the_small_weight():
 )
 def test_bad_settings_are_named(context, settings, message):
     with pytest.raises(InputError, match=message):
-        build_loss(settings, context)
+        build_loss(DEFAULTS | settings, context)
 
 
 def test_context_checks_its_shapes(context):

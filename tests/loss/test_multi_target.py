@@ -8,7 +8,7 @@ from recbole_genrec.errors import InputError
 from recbole_genrec.loss import LossContext, build_loss
 from recbole_genrec.loss.multi_target import OBJECTIVES
 
-from .conftest import random_context
+from .conftest import DEFAULTS, random_context
 from .test_compared_losses import nll_table
 
 MIXTURES = ["front_greater", "frequency", "multi_target", "token_weighted"]
@@ -25,14 +25,14 @@ def approx(*values: float):
 
 
 def test_front_greater_fades_linearly(context):
-    loss = build_loss({"loss": "front_greater"}, context)
+    loss = build_loss(DEFAULTS | {"loss": "front_greater"}, context)
     assert shares(loss, 0) == approx(1, 0, 0)
     assert shares(loss, 12_500) == approx(0.75, 0, 0.25)
     assert shares(loss, 50_000) == shares(loss, 10**7) == approx(0, 0, 1)
 
 
 def test_frequency_rises_linearly_to_its_maximum(context):
-    loss = build_loss({"loss": "frequency"}, context)
+    loss = build_loss(DEFAULTS | {"loss": "frequency"}, context)
     assert shares(loss, 0) == approx(1, 0, 0)
     assert shares(loss, 25_000) == approx(0.3, 0.2, 0.5)
     assert shares(loss, 40_000) == approx(0, 0.32, 0.68)
@@ -42,7 +42,7 @@ def test_frequency_rises_linearly_to_its_maximum(context):
 @pytest.mark.parametrize("name", ["front_greater", "frequency"])
 def test_linear_schedules_are_those_of_the_released_code(name, context):
     """It takes two forward passes of 256 samples to a step of 512 and counts each of them."""
-    loss = build_loss({"loss": name}, context)
+    loss = build_loss(DEFAULTS | {"loss": name}, context)
     for step in range(0, 35_000, 5_000):  # later its front-greater share is below 0
         passes = 2 * step
         frequency = min(4e-6 * passes, 0.4) if name == "frequency" else 0.0
@@ -51,20 +51,20 @@ def test_linear_schedules_are_those_of_the_released_code(name, context):
 
 
 def test_frequency_alone_has_no_front_greater_from_the_first_step_on(context):
-    loss = build_loss({"loss": "frequency", "front_greater_decay": 1.0}, context)
+    loss = build_loss(DEFAULTS | {"loss": "frequency", "front_greater_decay": 1.0}, context)
     assert shares(loss, 1) == approx(0, 8e-6, 1 - 8e-6)
     assert shares(loss, 25_000) == approx(0, 0.2, 0.8)
 
 
 def test_the_log_says_what_the_front_greater_weights_of_these_ids_are(context, caplog):
     caplog.set_level(logging.INFO)
-    loss = build_loss({"loss": "token_weighted"}, context)
+    loss = build_loss(DEFAULTS | {"loss": "token_weighted"}, context)
     first, second = loss.front_greater_weights.tolist()
     assert f"levels of these semantic IDs: {first:.3g}, {second:.3g}" in caplog.text
 
 
 def test_multi_target_shares_lie_on_the_simplex_and_do_not_move_by_themselves(context):
-    loss = build_loss({"loss": "multi_target"}, context)
+    loss = build_loss(DEFAULTS | {"loss": "multi_target"}, context)
     assert shares(loss, 0) == shares(loss, 10**6) == approx(1 / 3, 1 / 3, 1 / 3)
     with torch.no_grad():
         loss.log_lambda.copy_(torch.tensor([1.0, 2.0, 5.0]).log())
@@ -72,7 +72,7 @@ def test_multi_target_shares_lie_on_the_simplex_and_do_not_move_by_themselves(co
 
 
 def test_curriculum_follows_section_4_2_2(context):
-    loss = build_loss({"loss": "token_weighted", "curriculum_rate": 2e-5}, context)
+    loss = build_loss(DEFAULTS | {"loss": "token_weighted", "curriculum_rate": 2e-5}, context)
     with torch.no_grad():
         loss.log_lambda.copy_(torch.tensor([1.0, 2.0, 5.0]).log())
     assert shares(loss, 0) == approx(1 / 6, 0, 5 / 6)
@@ -88,7 +88,7 @@ def test_curriculum_follows_section_4_2_2(context):
 def test_the_loss_is_the_mixture_of_three_objectives(name):
     """Against sums written out per objective, with token weights of their own computation."""
     context = random_context(30, [4, 4, 4])
-    loss = build_loss({"loss": name}, context)
+    loss = build_loss(DEFAULTS | {"loss": name}, context)
     labels = context.tokens[torch.randint(1, 31, (10,))]
     logits = torch.randn(10, 3, context.vocab_size)
     alpha = shares(loss, 30_000)
@@ -103,7 +103,7 @@ def test_the_loss_is_the_mixture_of_three_objectives(name):
 
 def test_exact_form_scales_the_logits(context, batch):
     logits, labels = batch
-    loss = build_loss({"loss": "token_weighted", "scaled_logits": True}, context)
+    loss = build_loss(DEFAULTS | {"loss": "token_weighted", "scaled_logits": True}, context)
     alpha = shares(loss, 30_000)
     frequency = loss.frequency_weights[labels]
     frequency = 2 * frequency / frequency.sum(1, keepdim=True)
@@ -120,7 +120,7 @@ def test_exact_and_approximate_form_agree_in_the_limit(context, batch):
     logits, labels = batch
     values = {}
     for exact in (True, False):
-        loss = build_loss({"loss": "token_weighted", "scaled_logits": exact}, context)
+        loss = build_loss(DEFAULTS | {"loss": "token_weighted", "scaled_logits": exact}, context)
         loss.step.fill_(10**9)
         values[exact] = loss(logits, labels)
     torch.testing.assert_close(values[True], values[False] + 2 * math.log(logits.shape[-1]))
@@ -129,7 +129,9 @@ def test_exact_and_approximate_form_agree_in_the_limit(context, batch):
 @pytest.mark.parametrize("scaled_logits", [False, True])
 @pytest.mark.parametrize("step", [0, 1, 50_000])
 def test_gradients_reach_lambda(context, batch, scaled_logits, step):
-    loss = build_loss({"loss": "token_weighted", "scaled_logits": scaled_logits}, context)
+    loss = build_loss(
+        DEFAULTS | {"loss": "token_weighted", "scaled_logits": scaled_logits}, context
+    )
     loss.step.fill_(step)
     loss(*batch).backward()
     gradient = loss.log_lambda.grad
@@ -140,7 +142,11 @@ def test_gradients_reach_lambda(context, batch, scaled_logits, step):
 
 
 def test_gradient_of_log_lambda_by_finite_differences(context, batch):
-    loss = build_loss({"loss": "token_weighted", "scaled_logits": True}, context).double().eval()
+    loss = (
+        build_loss(DEFAULTS | {"loss": "token_weighted", "scaled_logits": True}, context)
+        .double()
+        .eval()
+    )
     loss.step.fill_(20_000)
     logits, labels = batch
 
@@ -154,19 +160,19 @@ def test_gradient_of_log_lambda_by_finite_differences(context, batch):
 
 @pytest.mark.parametrize("name", MIXTURES)
 def test_steps_of_the_optimiser_are_counted_and_resumed(name, context, batch):
-    loss = build_loss({"loss": name}, context)
+    loss = build_loss(DEFAULTS | {"loss": name}, context)
     for _ in range(3):
         loss(*batch), loss(*batch)  # two batches of one step
         loss.on_step_end()
     assert loss.step.item() == 3
-    resumed = build_loss({"loss": name}, context)
+    resumed = build_loss(DEFAULTS | {"loss": name}, context)
     resumed.load_state_dict(loss.state_dict())
     assert resumed.step.item() == 3
     assert resumed.objective_weights() == loss.objective_weights()
 
 
 def test_new_semantic_ids_change_the_weights_and_keep_what_was_learned(context):
-    loss = build_loss({"loss": "token_weighted"}, context)
+    loss = build_loss(DEFAULTS | {"loss": "token_weighted"}, context)
     loss.step += 7
     with torch.no_grad():
         loss.log_lambda += 1
@@ -177,7 +183,7 @@ def test_new_semantic_ids_change_the_weights_and_keep_what_was_learned(context):
         target_counts=context.target_counts,
     )
     loss.set_context(swapped)
-    fresh = build_loss({"loss": "token_weighted"}, swapped)
+    fresh = build_loss(DEFAULTS | {"loss": "token_weighted"}, swapped)
     assert torch.equal(loss.front_greater_weights, fresh.front_greater_weights)
     assert torch.equal(loss.frequency_weights, fresh.frequency_weights)
     assert loss.step.item() == 7 and (loss.log_lambda == 1).all()
@@ -185,10 +191,10 @@ def test_new_semantic_ids_change_the_weights_and_keep_what_was_learned(context):
 
 @pytest.mark.parametrize("name", MIXTURES)
 def test_a_model_restored_without_its_data_gets_what_was_learned(name, context):
-    loss = build_loss({"loss": name}, context)
+    loss = build_loss(DEFAULTS | {"loss": name}, context)
     loss.step += 7
     no_data = LossContext(context.tokens, [2, 2], None, torch.zeros(5, dtype=torch.long))
-    restored = build_loss({"loss": name}, no_data)
+    restored = build_loss(DEFAULTS | {"loss": name}, no_data)
     restored.load_state_dict(loss.state_dict())
     assert restored.objective_weights() == loss.objective_weights()
 
@@ -197,4 +203,4 @@ def test_a_model_restored_without_its_data_gets_what_was_learned(name, context):
 def test_missing_embeddings_name_the_keys(name, context):
     without = LossContext(context.tokens, [2, 2], None, context.target_counts)
     with pytest.raises(InputError, match="item_embedding_file.*item_text_fields"):
-        build_loss({"loss": name}, without)
+        build_loss(DEFAULTS | {"loss": name}, without)

@@ -2,8 +2,11 @@
 
 import pytest
 
+from recbole_genrec.config.layers import properties
 from recbole_genrec.config.yaml_files import properties_dir, read_yaml
 from recbole_genrec.loss import LOSSES, build_loss
+
+from .conftest import DEFAULTS
 
 FILES = sorted((properties_dir() / "recipe").glob("token_weighting_*.yaml"))
 RECIPES = {file.stem.removeprefix("token_weighting_"): read_yaml(file) for file in FILES}
@@ -24,21 +27,25 @@ def test_every_row_has_its_recipe():
 @pytest.mark.parametrize("name", ON_SEMANTIC_IDS)
 def test_recipe_gives_its_loss_every_setting(name, context):
     recipe = ON_SEMANTIC_IDS[name]
-    loss_class, keys = LOSSES[recipe["loss"]]
-    assert type(build_loss(recipe, context)) is loss_class
+    defaults = properties(f"loss/{recipe['loss']}")
+    assert type(build_loss(defaults | recipe, context)) is LOSSES[recipe["loss"]]
     left_at_default = {"scaled_logits"} | ({"frequency_beta"} if name == "front_greater" else set())
     assert recipe["MAX_ITEM_LIST_LENGTH"] == 20
     assert set(recipe) == {"model", "loss", "MAX_ITEM_LIST_LENGTH", *IDS} | (
-        set(keys.values()) - left_at_default
+        set(defaults) - left_at_default
     )
 
 
 @pytest.mark.parametrize("name", set(ON_SEMANTIC_IDS) - {"frequency_only"})
-def test_a_loss_without_settings_has_those_of_its_recipe(name, context):
+def test_a_loss_without_a_recipe_has_the_settings_of_its_recipe(name):
     recipe = ON_SEMANTIC_IDS[name]
-    explicit, default = (build_loss(c, context) for c in (recipe, {"loss": recipe["loss"]}))
-    plain = [k for k, value in vars(explicit).items() if isinstance(value, (bool, float, int, str))]
-    assert {k: getattr(default, k) for k in plain} == {k: getattr(explicit, k) for k in plain}
+    defaults = properties(f"loss/{recipe['loss']}")
+    assert {key: recipe.get(key, value) for key, value in defaults.items()} == defaults
+
+
+def test_files_of_losses_agree_where_they_share_a_key():
+    for name in LOSSES:
+        assert properties(f"loss/{name}").items() <= DEFAULTS.items()
 
 
 def test_rows_of_a_table_share_their_semantic_ids():
@@ -48,7 +55,7 @@ def test_rows_of_a_table_share_their_semantic_ids():
 
 
 def test_ours_has_the_settings_of_the_model():
-    settings = read_yaml(properties_dir() / "model" / "TIGERTokenWeighted.yaml")
+    settings = properties("model/TIGERTokenWeighted")
     for name, recipe in (("ours", RECIPES["ours"]), ("ours_pq", RECIPES["ours_pq"])):
         settings["tokenizer"] = "PQ" if name == "ours_pq" else "RQVAE"
         assert {key: recipe.get(key, settings[key]) for key in settings} == settings

@@ -12,10 +12,12 @@ from recbole_genrec.model.t5.t5 import shift_right
 from recbole_genrec.model.tiger import TIGER
 from recbole_genrec.stages.tokenizer import TokenizerStage
 from recbole_genrec.tokenizer.semantic_ids import SemanticIDs
+from tests.loss.conftest import DEFAULTS
 from tests.small import prepare, toy_config, write_toy
 
 N_ITEMS = 61  # the padding item and 60 real ones
 CONFIG = {
+    **DEFAULTS,  # of all losses
     "USER_ID_FIELD": "user_id",
     "ITEM_ID_FIELD": "item_id",
     "LIST_SUFFIX": "_list",

@@ -111,7 +111,7 @@ def test_the_loss_term_by_term(released, tokenizer, t5, temperature) -> None:
     soft_tokens = soft_token_embeddings(levels, t5.embedding.weight).flatten(0, 1)
     encoded = t5.encode(soft_tokens, 3 * (histories > 0).sum(1))
     states = t5.decode_states(encoded, shift_right(labels))
-    ours = {"rec": CrossEntropyLoss()(t5.logits(states), labels)}
+    ours = {"rec": CrossEntropyLoss({})(t5.logits(states), labels)}
 
     side = RecommenderDistillation(32, 24)
     for name, weight in side.decoder_projection.named_parameters():

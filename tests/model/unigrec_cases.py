@@ -10,6 +10,7 @@ from recbole_genrec.stages.tokenizer import TokenizerStage
 from recbole_genrec.tokenizer.collision import resolve_collisions
 from recbole_genrec.tokenizer.semantic_ids import SemanticIDs
 from recbole_genrec.tokenizer.soft_rqvae import SoftRQVAE
+from tests.loss.conftest import DEFAULTS
 
 N_ITEMS = 41  # the padding item and 40 real ones
 DIM = 6  # of the item embeddings
@@ -33,6 +34,7 @@ TOKENIZER = {
     "tokenizer_uniformity_weight": 0.0001,
 }
 CONFIG = {
+    **DEFAULTS,  # of all losses
     **TOKENIZER,
     "USER_ID_FIELD": "user_id",
     "ITEM_ID_FIELD": "item_id",

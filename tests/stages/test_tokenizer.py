@@ -10,7 +10,7 @@ import pytest
 import sklearn.decomposition
 import torch
 
-from recbole_genrec.config.yaml_files import properties_dir, read_properties
+from recbole_genrec.config.layers import properties
 from recbole_genrec.errors import InputError
 from recbole_genrec.items.text_encoder import TfidfEncoder
 from recbole_genrec.stages import tokenizer as tokenizer_stage
@@ -48,9 +48,7 @@ def toy(tmp_path):
 
     def settings(**changes):
         name = changes.get("tokenizer", "RQKMeans")
-        values = read_properties(properties_dir() / "tokenizer" / "common.yaml")
-        values |= read_properties(properties_dir() / "tokenizer" / f"{name}.yaml")
-        values |= {
+        values = properties("items", "tokenizer/common", f"tokenizer/{name}") | {
             "data_path": str(tmp_path),
             "dataset": "toy",
             "field_separator": "\t",

@@ -1,0 +1,116 @@
+"""Which property files a run reads, and which settings stand in a file."""
+
+from __future__ import annotations
+
+from collections import ChainMap
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from recbole.model.abstract_recommender import AbstractRecommender
+
+from recbole_genrec.config.yaml_files import properties_dir, read_properties
+from recbole_genrec.errors import refuse
+from recbole_genrec.loss.registry import LOSSES
+from recbole_genrec.registry import module_folder, registered
+from recbole_genrec.tokenizer.registry import TOKENIZERS
+
+PACKAGES = ("recbole", "recbole_genrec")  # whose files lie in our folder of properties
+
+
+def properties(*names: str) -> dict[str, Any]:
+    """The settings in our property files of these names, such as `items` and `tokenizer/RQVAE`."""
+    root = properties_dir()
+    return {key: v for n in names for key, v in read_properties(root / f"{n}.yaml").items()}
+
+
+def item_keys() -> list[str]:
+    """The settings that decide what the embeddings of the items are."""
+    return list(properties("items"))
+
+
+def tokenizer_keys(tokenizer: str) -> list[str]:
+    """The settings that decide which codes given embeddings get, beside `seed`."""
+    files = [properties_dir() / "tokenizer" / "common.yaml", *tokenizer_files(tokenizer)]
+    return list(dict.fromkeys(key for file in files for key in read_properties(file)))
+
+
+def run_files(
+    model_class: type, dataset: str, given: Mapping[str, Any], stages: bool = True
+) -> list[Path]:
+    """The property files of a run, later ones winning.
+
+    Args:
+        model_class: the model.
+        dataset: name of the data set.
+        given: the user's settings, which may choose a tokenizer and a loss.
+        stages: whether items get embeddings and semantic IDs.
+    """
+    root = properties_dir()
+    common = root / "tokenizer" / "common.yaml"
+    own = [
+        *model_files(model_class),
+        root / "dataset" / f"{dataset}.yaml",
+        *model_files(model_class, f"-{dataset}"),
+    ]
+    chosen = ChainMap(dict(given), *map(read_properties, (*reversed(own), common)))
+    files = [root / "overall.yaml"]
+    if stages:
+        files += [root / "items.yaml", common, *tokenizer_files(str(chosen.get("tokenizer")))]
+    files += [*loss_files(str(chosen.get("loss"))), *own]
+    return [file for file in files if file.is_file()]
+
+
+def model_files(model_class: type, suffix: str = "") -> list[Path]:
+    """`<model><suffix>.yaml` of a model and the models it inherits from, which come first."""
+    files = (_model_file(base, suffix) for base in reversed(model_class.__mro__))
+    return [file for file in files if file is not None]
+
+
+def tokenizer_files(name: str) -> list[Path]:
+    """The file of a tokenizer, if it is known and has one."""
+    return _files("tokenizer", name, TOKENIZERS.get(name))
+
+
+def loss_files(name: str) -> list[Path]:
+    """The file of a loss, if it is known and has one."""
+    loss = LOSSES.get(name.lower())
+    return _files("loss", name.lower(), loss and loss.__module__)
+
+
+def is_ours(cls: type) -> bool:
+    """Whether a class is of this package or of RecBole."""
+    return cls.__module__.partition(".")[0] in PACKAGES
+
+
+def _files(kind: str, name: str, module: str | None) -> list[Path]:
+    if module is None or module.partition(".")[0] in PACKAGES:
+        return [properties_dir() / kind / f"{name}.yaml"]
+    try:
+        spec = find_spec(module)
+    except ImportError:  # of a package that it lies in
+        spec = None
+    if spec is None or spec.origin is None:
+        refuse(kind, "in a module that can be imported", f"{name} in {module}")
+    return _beside(Path(spec.origin).parent, name)
+
+
+def _model_file(cls: type, suffix: str) -> Path | None:
+    name = f"{cls.__name__}{suffix}.yaml"
+    if is_ours(cls):
+        return properties_dir() / "model" / name
+    if not issubclass(cls, AbstractRecommender):
+        return None
+    known = registered(cls)
+    if known is not None and known.properties is not None:
+        return known.properties.with_name(name) if suffix else known.properties
+    return next(iter(_beside(module_folder(cls), f"{cls.__name__}{suffix}")), None)
+
+
+def _beside(folder: Path | None, stem: str) -> list[Path]:
+    """`<stem>.yaml` in a folder of code, or in the folder `properties` in it."""
+    if folder is None:
+        return []
+    files = (folder / f"{stem}.yaml", folder / "properties" / f"{stem}.yaml")
+    return [file for file in files if file.is_file()][:1]
