@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from recbole_genrec.compare.runs import Model
+from recbole_genrec.compare.runs import ModelRuns
 from recbole_genrec.errors import InputError
 from recbole_genrec.evaluator.ranks import is_known_per_list
 from recbole_genrec.evaluator.significance import (
@@ -24,7 +24,9 @@ from recbole_genrec.evaluator.significance import (
 TESTS = ("permutation", "wilcoxon", "seeds")
 
 
-def choose_reference(models: Sequence[Model], name: str | None, metric: Mapping[str, Any]) -> Model:
+def choose_reference(
+    models: Sequence[ModelRuns], name: str | None, metric: Mapping[str, Any]
+) -> ModelRuns:
     """The model that the others are measured against.
 
     Args:
@@ -45,7 +47,7 @@ def choose_reference(models: Sequence[Model], name: str | None, metric: Mapping[
 
 
 def measure_against(
-    reference: Model, models: Sequence[Model], metrics: Mapping[str, Mapping], paired: bool
+    reference: ModelRuns, models: Sequence[ModelRuns], metrics: Mapping[str, Mapping], paired: bool
 ) -> list[dict[str, Any]]:
     """Each other model against the reference in each metric.
 
@@ -97,7 +99,7 @@ def seeds_needed(num_comparisons: int) -> int:
     return next(n for n in count(1) if enough_seeds(n, n, num_comparisons))
 
 
-def _test(model: Model, reference: Model, metric: str, paired: bool) -> dict[str, Any]:
+def _test(model: ModelRuns, reference: ModelRuns, metric: str, paired: bool) -> dict[str, Any]:
     mean, base = np.mean(model.values(metric)), np.mean(reference.values(metric))
     row = {
         "model": model.name,

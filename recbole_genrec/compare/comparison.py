@@ -20,7 +20,7 @@ from recbole_genrec.compare.against import (
     seeds_needed,
 )
 from recbole_genrec.compare.examples import pick_examples
-from recbole_genrec.compare.runs import Model, align_lists, read_models
+from recbole_genrec.compare.runs import ModelRuns, align_lists, read_models
 from recbole_genrec.errors import InputError
 from recbole_genrec.evaluator.lists import analyse, average, overlap
 from recbole_genrec.evaluator.ranks import is_known_per_list
@@ -110,7 +110,7 @@ def _common_metrics(results: Sequence[Mapping[str, Any]]) -> dict[str, dict[str,
     return metrics
 
 
-def _summary(model: Model, metrics: Mapping[str, Any], topk: Sequence[int]) -> dict[str, Any]:
+def _summary(model: ModelRuns, metrics: Mapping[str, Any], topk: Sequence[int]) -> dict[str, Any]:
     """The figures of one model: means and standard deviations over its seeds."""
     results = model.results
     return {
@@ -157,7 +157,7 @@ def _overlaps(lists: Mapping[str, Any], k: int) -> list[dict[str, Any]]:
 
 
 def _notes(
-    models: Sequence[Model], base: Model, metrics: Mapping[str, Any], paired: bool
+    models: Sequence[ModelRuns], base: ModelRuns, metrics: Mapping[str, Any], paired: bool
 ) -> list[str]:
     """What a reader has to know before believing the figures."""
     notes = []

@@ -23,7 +23,7 @@ NO_SETTINGS = {*ENVIRONMENT_KEYS, "seed"}  # in which runs of one model may diff
 
 
 @dataclass
-class Model:
+class ModelRuns:
     """The runs of one model with one configuration, one per seed.
 
     Attributes:
@@ -69,7 +69,9 @@ class Model:
         return sums / len(self.lists), np.bincount(user) / len(self.lists)
 
 
-def read_models(folders: Iterable[str | os.PathLike]) -> tuple[list[Model], list[dict[str, Any]]]:
+def read_models(
+    folders: Iterable[str | os.PathLike],
+) -> tuple[list[ModelRuns], list[dict[str, Any]]]:
     """The models of all finished runs in the order given, and what is to be said of other runs.
 
     Args:
@@ -98,7 +100,7 @@ def failure(result: dict[str, Any]) -> dict[str, Any]:
     return own | {"error": why_unfinished(result)}
 
 
-def align_lists(models: Sequence[Model]) -> bool:
+def align_lists(models: Sequence[ModelRuns]) -> bool:
     """Give the lists of all models one order and one numbering of items.
 
     Returns:
@@ -125,8 +127,8 @@ def _run_folders(folders: Iterable[str | os.PathLike]) -> list[Path]:
     return list(runs)
 
 
-def _group(finished: Sequence[tuple[dict, Recommendations | None]]) -> list[Model]:
-    """One Model per configuration; of several runs with the same seed the latest."""
+def _group(finished: Sequence[tuple[dict, Recommendations | None]]) -> list[ModelRuns]:
+    """One `ModelRuns` per configuration; of several runs with the same seed the latest."""
     groups: dict[str, dict[int, tuple]] = {}
     for result, lists in finished:
         runs = groups.setdefault(json.dumps(_settings(result), sort_keys=True), {})
@@ -137,7 +139,9 @@ def _group(finished: Sequence[tuple[dict, Recommendations | None]]) -> list[Mode
     for runs in groups.values():
         results, lists = zip(*(runs[seed] for seed in sorted(runs)), strict=True)
         complete = all(run is not None for run in lists)
-        models.append(Model(results[0]["model"], list(results), list(lists) if complete else []))
+        models.append(
+            ModelRuns(results[0]["model"], list(results), list(lists) if complete else [])
+        )
     _tell_apart(models)
     return models
 
@@ -146,7 +150,7 @@ def _settings(result: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in result["config"].items() if key not in NO_SETTINGS}
 
 
-def _tell_apart(models: Sequence[Model]) -> None:
+def _tell_apart(models: Sequence[ModelRuns]) -> None:
     """Add a setting in which all models of the same name differ to their names, else all such."""
     by_name = defaultdict(list)
     for model in models:

@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
+from recbole.data.dataloader import FullSortEvalDataLoader, NegSampleEvalDataLoader
 from recbole.data.interaction import Interaction
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -32,8 +33,8 @@ PATIENCE = timedelta(days=365)  # rank 0 may train a tokenizer or a teacher mean
 NO_SHARE = "_no_share"  # field of a batch that stands in for an empty one
 T = TypeVar("T")
 
-_together = False  # whether the others are there, and take part in what is done now
-_talk = None  # the group for all but gradients: on the processor, and patient
+_is_joined = False  # whether the other processes take part in what is done now
+_control_group: dist.ProcessGroup | None = None  # gloo; for all but gradients, with PATIENCE
 
 
 class LostProcess(RunError):
@@ -47,12 +48,12 @@ def launched() -> bool:
 
 def rank() -> int:
     """The number of this process among all, from 0."""
-    return dist.get_rank() if _together else 0
+    return dist.get_rank() if _is_joined else 0
 
 
 def world_size() -> int:
     """The number of processes on all machines."""
-    return dist.get_world_size() if _together else 1
+    return dist.get_world_size() if _is_joined else 1
 
 
 @contextmanager
@@ -68,21 +69,21 @@ def joined(device: torch.device) -> Iterator[None]:
     if not launched():
         yield
         return
-    global _together, _talk
+    global _is_joined, _control_group
     try:
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
-        _talk = dist.new_group(backend="gloo", timeout=PATIENCE)
+        _control_group = dist.new_group(backend="gloo", timeout=PATIENCE)
     except RuntimeError as error:
         place = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
         raise RunError(
             f"the {os.environ['WORLD_SIZE']} processes of the run could not meet at {place} "
             f"({str(error).splitlines()[0]})"
         ) from error
-    _together = True
+    _is_joined = True
     try:
         yield
     finally:
-        _together = False
+        _is_joined = False
     dist.destroy_process_group()  # not after an error, where it could wait for what never comes
 
 
@@ -92,45 +93,45 @@ def rank_0_first() -> Iterator[None]:
 
     Inside, nobody is together with anybody: a model that is trained here is trained by one process.
     """
-    global _together
-    if not _together:
+    global _is_joined
+    if not _is_joined:
         yield
         return
     is_first = rank() == 0
     if not is_first:
         _wait()
-    _together = False
+    _is_joined = False
     try:
         yield
     finally:
-        _together = True
+        _is_joined = True
     if is_first:
         _wait()
 
 
 def gather(value: T) -> list[T]:
     """The values of all ranks, in their order, on all ranks."""
-    if not _together:
+    if not _is_joined:
         return [value]
     values: list[Any] = [None] * world_size()
-    with _needing_all():
-        dist.all_gather_object(values, value, group=_talk)
+    with _naming_lost_process():
+        dist.all_gather_object(values, value, group=_control_group)
     return values
 
 
 def any_rank(flag: bool) -> bool:
     """Whether `flag` is set on any rank: the same answer on all."""
-    if not _together:
+    if not _is_joined:
         return flag
     flags = torch.tensor(int(flag))
-    with _needing_all():
-        dist.all_reduce(flags, group=_talk)
+    with _naming_lost_process():
+        dist.all_reduce(flags, group=_control_group)
     return bool(flags)
 
 
 def gather_rows(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """All rows of all ranks, in the order of the ranks; a rank without any lacks the name."""
-    if not _together:
+    if not _is_joined:
         return tensors
     parts = gather({name: tensor.cpu() for name, tensor in tensors.items()})
     names = {name: None for part in parts for name in part}  # in their order
@@ -143,7 +144,7 @@ def check_alike(model: nn.Module) -> None:
     Raises:
         RunError: when the models of some ranks have other weights or semantic IDs.
     """
-    if not _together:
+    if not _is_joined:
         return
     digest = hashlib.sha256()
     for name, tensor in model.state_dict().items():
@@ -165,7 +166,7 @@ def share_of_batches(loader: DataLoader) -> DataLoader:
     Where a batch has fewer samples than there are ranks, those that would have none get the first
     one, in a batch with the field `NO_SHARE`, so that they count as many steps as the others.
     """
-    if not _together:
+    if not _is_joined:
         return loader
     shared = copy(loader)
     shared.collate_fn = _ShareOfBatch(loader.collate_fn, rank(), world_size())
@@ -199,13 +200,13 @@ def average_gradients(
     Returns:
         the weighted means of the losses.
     """
-    if not _together:
+    if not _is_joined:
         return losses
     gradients = [each.grad for each in model.parameters() if each.grad is not None]
     parts = losses if isinstance(losses, tuple) else (losses,)
     values = [value.detach().reshape(-1) for value in (*gradients, *parts)]
     values = torch.cat([*values, values[-1].new_ones(1)]) * weight
-    with _needing_all():
+    with _naming_lost_process():
         dist.all_reduce(values)
     values /= values[-1].clone()
     sizes = [gradient.numel() for gradient in gradients]
@@ -217,12 +218,12 @@ def average_gradients(
 
 def agree_on_statistics(model: nn.Module) -> None:
     """Give all ranks what batch normalisation on rank 0 has seen, which is what is evaluated."""
-    if not _together:
+    if not _is_joined:
         return
     for module in model.modules():
         if isinstance(module, _BatchNorm):
             for statistic in module.buffers():
-                with _needing_all():
+                with _naming_lost_process():
                     dist.broadcast(statistic, 0)
 
 
@@ -235,15 +236,16 @@ def share_of_users(loader: DataLoader) -> DataLoader:
     The ranks follow each other in the order of the batches. Every rank draws the batches before its
     own too, so that sampled negatives are the same.
     """
-    if not _together:
+    if not _is_joined:
         return loader
-    shared_class = type(type(loader).__name__, (_Stretch, type(loader)), {})
-    shared = shared_class.__new__(shared_class)
-    vars(shared).update(vars(loader))
+    shared = copy(loader)
+    shared.__class__ = _SHARED[type(loader)]
     return shared
 
 
-class _Stretch:
+class _ShareOfUsers:
+    """The batches of this rank; mixed in before a loader of RecBole."""
+
     def __iter__(self):
         return islice(super().__iter__(), *self._bounds())
 
@@ -259,16 +261,30 @@ class _Stretch:
         return -(-batches * rank() // ranks), -(-batches * (rank() + 1) // ranks)
 
 
+class _SharedFullSortEvalDataLoader(_ShareOfUsers, FullSortEvalDataLoader):
+    pass
+
+
+class _SharedNegSampleEvalDataLoader(_ShareOfUsers, NegSampleEvalDataLoader):
+    pass
+
+
+_SHARED = {
+    FullSortEvalDataLoader: _SharedFullSortEvalDataLoader,
+    NegSampleEvalDataLoader: _SharedNegSampleEvalDataLoader,
+}
+
+
 # ---- waiting
 
 
 def _wait() -> None:
-    with _needing_all():
-        dist.barrier(group=_talk)
+    with _naming_lost_process():
+        dist.barrier(group=_control_group)
 
 
 @contextmanager
-def _needing_all() -> Iterator[None]:
+def _naming_lost_process() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:

@@ -127,11 +127,11 @@ def _sudden_end(rank: int, code: int) -> str:
 
 
 def _work(environment: dict[str, str], sender, function: Callable, arguments: tuple) -> None:
-    """What a process does: it says what came of it, and ends with the one that started it."""
+    """Run in a process of its own: send the result or the error, and end with the parent."""
     os.environ.update(environment)
     if hasattr(os, "setpgrp"):
-        os.setpgrp()  # Ctrl-C reaches the one that started it, who passes it on
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+        os.setpgrp()  # Ctrl-C reaches the parent, which passes it on
+    end_with_parent()
     nproc = int(environment["LOCAL_WORLD_SIZE"])
     torch.set_num_threads(max(1, torch.get_num_threads() // nproc))
     try:
@@ -145,6 +145,14 @@ def _work(environment: dict[str, str], sender, function: Callable, arguments: tu
         sys.exit(1)
 
 
-def _end_with_parent() -> None:
-    multiprocessing.parent_process().join()
-    os._exit(1)
+def end_with_parent() -> None:
+    """End this worker process as soon as the process that started it has ended, however it did."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        raise RuntimeError("this process is nobody's worker")
+
+    def wait_for_parent() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=wait_for_parent, daemon=True).start()

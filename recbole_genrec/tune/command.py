@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
-import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -15,7 +13,7 @@ import torch
 from recbole_genrec.errors import InputError
 from recbole_genrec.files import replacing
 from recbole_genrec.parallel.distributed import launched
-from recbole_genrec.parallel.launch import total_processes
+from recbole_genrec.parallel.launch import end_with_parent, total_processes
 from recbole_genrec.report.tables import render, to_csv
 from recbole_genrec.tune.report import trials_table, write_best
 from recbole_genrec.tune.study import close_running, open_points, opened_study, work
@@ -113,17 +111,12 @@ def _work_together(sweep: Sweep, workers: int) -> None:
 
 
 def _work_alone(sweep: Sweep, number: int, workers: int) -> None:
-    """What a worker process does; it shares the machine, and ends with the one that started it."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    """Work as one of several processes, with its share of the threads and GPUs."""
+    end_with_parent()
     torch.set_num_threads(max(1, torch.get_num_threads() // workers))
     gpus = str(sweep.config["gpu_id"]).split(",")
     with suppress(KeyboardInterrupt):  # the terminal tells all processes; one of them answers
         work(sweep, gpu_id=gpus[number % len(gpus)])
-
-
-def _end_with_parent() -> None:
-    multiprocessing.parent_process().join()
-    os._exit(1)
 
 
 def _conclude(study: optuna.Study, sweep: Sweep) -> dict[str, Any]:

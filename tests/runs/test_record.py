@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from recbole_genrec.compare.runs import Model
+from recbole_genrec.compare.runs import ModelRuns
 from recbole_genrec.errors import InputError
 from recbole_genrec.evaluator.ranks import rank_metrics
 from recbole_genrec.evaluator.recommendations import Recommendations
@@ -140,7 +140,7 @@ def test_lists_give_the_test_result_also_where_users_have_several_targets(model,
     assert len(set(lists.users)) < len(lists.users)
     assert len(result["test_result"]) == 8
     for metric, value in result["test_result"].items():
-        sums, numbers = Model(model, [result], [lists]).by_user(metric)
+        sums, numbers = ModelRuns(model, [result], [lists]).by_user(metric)
         assert len(sums) == len(set(lists.users))
         assert sums.sum() / numbers.sum() == pytest.approx(value, abs=1e-6)
 
