@@ -1,6 +1,8 @@
 """Train and evaluate a model as RecBole's run_recbole.py does: --model=M --dataset=D --key=value"""
 
-from recbole_genrec.cli import run
+import sys
+
+from recbole_genrec.cli import main
 
 if __name__ == "__main__":
-    run()
+    main(["run", *sys.argv[1:]])

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from importlib import import_module
 from typing import Any
 
 from recbole_genrec import __version__
@@ -12,89 +13,87 @@ from recbole_genrec.errors import InputError, RunError
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Entry point of the console command `recbole-genrec`."""
+    """Entry point of the console command `recbole-genrec`.
+
+    What the user can mend ends in one line instead of a traceback.
+    """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     parser = argparse.ArgumentParser(
         prog="recbole-genrec",
         description="Generative recommendation for RecBole.",
-        epilog="\n".join(f"  {name:10} {command.__doc__}" for name, command in COMMANDS.items()),
+        epilog="\n".join(f"  {name:10} {text}" for name, text in HELP.items()),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"recbole_genrec {__version__}")
     parser.add_argument("command", choices=COMMANDS, metavar="command")
-    COMMANDS[parser.parse_args(arguments[:1]).command](arguments[1:])
+    command = parser.parse_args(arguments[:1]).command
+    try:
+        import_module("recbole_genrec.compat")  # first, as it says how to get RecBole
+        COMMANDS[command](arguments[1:])
+    except (InputError, RunError) as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)  # as shells do
 
 
-def run(arguments: Sequence[str] | None = None) -> None:
-    """train and test a model, or compare several"""
-    parser = _parser("run", run.__doc__)
+def run(arguments: Sequence[str]) -> None:
+    """Train and test a model, or compare several."""
+    parser = _settings_parser("run")
     parser.add_argument("-m", "--model", help="model of this package or of RecBole")
     parser.add_argument("--model_list", type=_names, help="models to compare, with commas")
     parser.add_argument("--seed_list", type=_numbers, help="seeds of a comparison, with commas")
     parser.add_argument("--reference", help="model that others are measured against")
     known, settings = _parse_settings(parser, arguments)
     for option in ("seed_list", "reference"):
-        if known.model_list is None and getattr(known, option) is not None:
+        if known.model_list is None and vars(known)[option] is not None:
             parser.error(f"--{option} belongs to --model_list")
     if known.model_list is not None and known.model is not None:
         parser.error("expected --model or --model_list, found both")
+    if known.model_list is None:
+        from recbole_genrec.quick_start import run_recbole_genrec
 
-    def command() -> None:
-        if known.model_list is None:
-            from recbole_genrec.quick_start import run_recbole_genrec
+        run_recbole_genrec(known.model, known.dataset, known.config_files, settings)
+        return
+    from recbole_genrec.compare import compare_models
+    from recbole_genrec.report import publish
 
-            run_recbole_genrec(known.model, known.dataset, known.config_files, settings)
-        else:
-            from recbole_genrec.compare import compare_models
-            from recbole_genrec.report import publish
-
-            publish(
-                compare_models(
-                    known.model_list,
-                    known.dataset,
-                    known.seed_list,
-                    known.config_files,
-                    settings,
-                    known.reference,
-                )
-            )
-
-    _execute(command)
+    comparison = compare_models(
+        known.model_list,
+        known.dataset,
+        known.seed_list,
+        known.config_files,
+        settings,
+        known.reference,
+    )
+    publish(comparison)
 
 
-def compare(arguments: Sequence[str] | None = None) -> None:
-    """compare finished runs: tables, statistics and an HTML report"""
-    parser = argparse.ArgumentParser(prog="recbole-genrec compare", description=compare.__doc__)
+def compare_runs(arguments: Sequence[str]) -> None:
+    """Compare finished runs."""
+    parser = _parser("compare")
     parser.add_argument("results", nargs="+", help="folders of runs, or folders of such folders")
     parser.add_argument("--reference", help="model that the others are measured against")
     known = parser.parse_args(arguments)
+    from recbole_genrec.compare import compare
+    from recbole_genrec.report import publish
 
-    def command() -> None:
-        from recbole_genrec.compare import compare
-        from recbole_genrec.report import publish
-
-        publish(compare(known.results, known.reference))
-
-    _execute(command)
+    publish(compare(known.results, known.reference))
 
 
-def tokenize(arguments: Sequence[str] | None = None) -> None:
-    """build, report on and export semantic IDs: --dataset=D --tokenizer=T[,T2,...]"""
-    parser = _parser("tokenize", tokenize.__doc__)
+def tokenize_items(arguments: Sequence[str]) -> None:
+    """Build, report on and export semantic IDs."""
+    parser = _settings_parser("tokenize")
     parser.add_argument("--tokenizer", help="one tokenizer, or several with commas to compare")
     known, settings = _parse_settings(parser, arguments)
+    from recbole_genrec.commands.tokenize import tokenize
 
-    def command() -> None:
-        from recbole_genrec.commands.tokenize import tokenize
-
-        tokenize(known.dataset, known.tokenizer, known.config_files, settings)
-
-    _execute(command)
+    tokenize(known.dataset, known.tokenizer, known.config_files, settings)
 
 
-def tune(arguments: Sequence[str] | None = None) -> None:
-    """search for hyper-parameters: --model=M --dataset=D --params_file=F [--algo=bayes]"""
-    parser = _parser("tune", tune.__doc__)
+def tune_model(arguments: Sequence[str]) -> None:
+    """Search for hyper-parameters."""
+    parser = _settings_parser("tune")
     option = parser.add_argument
     option("-m", "--model", help="model of this package or of RecBole")
     option("--params_file", required=True, help="hyper-parameters in RecBole's form")
@@ -103,28 +102,24 @@ def tune(arguments: Sequence[str] | None = None) -> None:
     option("--workers", type=int, default=1, help="trials at the same time")
     option("--pruning", default="median", help="median, or none to finish every trial")
     known, settings = _parse_settings(parser, arguments)
+    from recbole_genrec.tune import tune
 
-    def command() -> None:
-        from recbole_genrec.tune import tune
-
-        tune(
-            known.model,
-            known.dataset,
-            known.params_file,
-            known.config_files,
-            settings,
-            known.algo,
-            known.max_evals,
-            known.workers,
-            known.pruning,
-        )
-
-    _execute(command)
+    tune(
+        known.model,
+        known.dataset,
+        known.params_file,
+        known.config_files,
+        settings,
+        known.algo,
+        known.max_evals,
+        known.workers,
+        known.pruning,
+    )
 
 
-def recommend(arguments: Sequence[str] | None = None) -> None:
-    """answer histories of items: --checkpoint=C [--input=histories.jsonl] [--top_k=10]"""
-    parser = argparse.ArgumentParser(prog="recbole-genrec recommend", description=recommend.__doc__)
+def recommend(arguments: Sequence[str]) -> None:
+    """Answer a file of histories."""
+    parser = _parser("recommend")
     option = parser.add_argument
     option("--checkpoint", required=True, help="a model that training has saved")
     option("--input", default="-", help="histories as JSON lines or CSV; standard input without")
@@ -135,59 +130,63 @@ def recommend(arguments: Sequence[str] | None = None) -> None:
     option("--unknown_items", default="error", help="'skip' drops what the model does not know")
     option("--new_items", help='JSON lines {"item": "token", "text": "..."} to add first')
     known = parser.parse_args(arguments)
+    from recbole_genrec.inference import answer_file
 
-    def command() -> None:
-        from recbole_genrec.inference import answer_file
-
-        answer_file(**vars(known))
-
-    _execute(command)
+    answer_file(**vars(known))
 
 
-def analyse(arguments: Sequence[str] | None = None) -> None:
-    """look into checkpoints of UniGRec: codebooks, identifiers and collisions, as JSON and PNG"""
-    parser = argparse.ArgumentParser(prog="recbole-genrec analyse", description=analyse.__doc__)
+def analyze(arguments: Sequence[str]) -> None:
+    """Write the analyses of checkpoints."""
+    parser = _parser("analyze")
     option = parser.add_argument
     option("checkpoints", nargs="+", help="models that training has saved, to be shown together")
     option("--output", default="analysis", help="folder for the numbers and pictures")
     option("--collisions", action="store_true", help="also train the tokenizers again, counting")
     known = parser.parse_args(arguments)
+    from recbole_genrec.analysis.identifiers import write_analysis
 
-    def command() -> None:
-        from recbole_genrec.analysis.identifiers import write_analysis
-
-        write_analysis(known.checkpoints, known.output, known.collisions)
-        print(f"written to {known.output}")
-
-    _execute(command)
+    write_analysis(known.checkpoints, known.output, known.collisions)
+    print(f"written to {known.output}")
 
 
-def prepare(arguments: Sequence[str] | None = None) -> None:
-    """turn raw interactions and item texts into a data set for --dataset"""
+def prepare(arguments: Sequence[str]) -> None:
+    """Turn raw files into a data set."""
+    from recbole_genrec.commands.prepare import prepare_command
 
-    def command() -> None:
-        from recbole_genrec.commands.prepare import prepare_command
-
-        prepare_command(arguments)
-
-    _execute(command)
+    prepare_command(arguments)
 
 
 COMMANDS = {
     "run": run,
-    "tune": tune,
-    "tokenize": tokenize,
+    "tune": tune_model,
+    "tokenize": tokenize_items,
     "recommend": recommend,
-    "compare": compare,
-    "analyse": analyse,
+    "compare": compare_runs,
+    "analyze": analyze,
+    "analyse": analyze,  # its name in 0.1
     "prepare": prepare,
 }
 
+HELP = {
+    "run": "train and test a model, or compare several",
+    "tune": "search for hyper-parameters: --model=M --dataset=D --params_file=F [--algo=bayes]",
+    "tokenize": "build, report on and export semantic IDs: --dataset=D --tokenizer=T[,T2,...]",
+    "recommend": "answer histories of items: --checkpoint=C [--input=histories.jsonl] [--top_k=10]",
+    "compare": "compare finished runs: tables, statistics and an HTML report",
+    "analyze": "look into checkpoints with codebooks: usage, identifiers, collisions; JSON and PNG",
+    "prepare": "turn raw interactions and item texts into a data set for --dataset",
+}
 
-def _parser(command: str, description: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog=f"recbole-genrec {command}",
-        description=description,
+
+def _parser(command: str, **settings: Any) -> argparse.ArgumentParser:
+    return argparse.ArgumentParser(
+        prog=f"recbole-genrec {command}", description=HELP[command], **settings
+    )
+
+
+def _settings_parser(command: str) -> argparse.ArgumentParser:
+    parser = _parser(
+        command,
         epilog="Every setting of the configuration can be given as --key=value.",
         allow_abbrev=False,
     )
@@ -201,7 +200,7 @@ def _parser(command: str, description: str) -> argparse.ArgumentParser:
 
 
 def _parse_settings(
-    parser: argparse.ArgumentParser, arguments: Sequence[str] | None
+    parser: argparse.ArgumentParser, arguments: Sequence[str]
 ) -> tuple[argparse.Namespace, dict[str, Any]]:
     """The parser's own arguments, and all others as settings: `--key=value`."""
     known, others = parser.parse_known_args(arguments)
@@ -227,16 +226,3 @@ def _numbers(text: str) -> list[int]:
     except ValueError:
         message = f"expected numbers with commas, found {text!r}"
         raise argparse.ArgumentTypeError(message) from None
-
-
-def _execute(command: Callable[[], None]) -> None:
-    """Run a command; what the user can mend ends in one line instead of a traceback."""
-    try:
-        from recbole_genrec import compat  # noqa: F401  (first, as it says how to get RecBole)
-
-        command()
-    except (InputError, RunError) as error:
-        sys.exit(f"error: {error}")
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        sys.exit(130)  # as shells do

@@ -94,10 +94,10 @@ def test_commands_that_train_on_real_data_have_settings_that_exist(monkeypatch):
     monkeypatch.setattr("recbole_genrec.quick_start.run_recbole_genrec", check)
     monkeypatch.setattr("recbole_genrec.compare.compare_models", check_all)
     monkeypatch.setattr("recbole_genrec.report.publish", lambda comparison: None)
-    analysed = []
+    analyzed = []
     monkeypatch.setattr(
         "recbole_genrec.analysis.identifiers.write_analysis",
-        lambda *arguments: analysed.append(arguments),
+        lambda *arguments: analyzed.append(arguments),
     )
     for command in commands(page("reproducing-the-papers")):
         program, script, *arguments = shlex.split(command)
@@ -105,8 +105,8 @@ def test_commands_that_train_on_real_data_have_settings_that_exist(monkeypatch):
             cli.main([script, *arguments])
         else:
             assert program == "python" and (REPOSITORY / script).is_file()
-            cli.run(arguments)
-    assert analysed == [(["saved/UniGRec-ml-100k-....pth"], "analysis", True)]
+            cli.main(["run", *arguments])
+    assert analyzed == [(["saved/UniGRec-ml-100k-....pth"], "analysis", True)]
     own = ["TIGER", "TIGERTokenWeighted", "UniGRec"]
     assert checked == [*own, "SASRec", *own]
 

@@ -25,7 +25,7 @@ def test_first_block_installs_and_trains_tiger_with_its_defaults(monkeypatch):
     assert program == "python" and (REPOSITORY / script).is_file()
     from recbole_genrec import cli
 
-    cli.run(arguments)
+    cli.main(["run", *arguments])
     assert calls == [("TIGER", "ml-100k", None, {})]
 
 

@@ -132,7 +132,7 @@ def pretraining_collisions(path: str | Path) -> list[dict[str, float]]:
     return tokenizer.curve
 
 
-def analyse_checkpoint(path: str | Path) -> dict[str, Any]:
+def analyze_checkpoint(path: str | Path) -> dict[str, Any]:
     """The analyses of one checkpoint of a model whose tokenizer has codebooks.
 
     Returns:
@@ -172,16 +172,16 @@ def write_analysis(
             `pretraining_collisions`) and `collisions.png`.
 
     Returns:
-        the analyses by name of the checkpoint, as in the JSON (see `analyse_checkpoint`).
+        the analyses by name of the checkpoint, as in the JSON (see `analyze_checkpoint`).
 
     Raises:
-        InputError: for a checkpoint that cannot be analysed, or two of the same name.
+        InputError: for a checkpoint that cannot be analyzed, or two of the same name.
     """
     names = [Path(path).stem for path in paths]
     if len(set(names)) < len(names):
         raise InputError(f"the checkpoints should have different names, found {names}")
     figure_class()  # before any long work
-    analyses = {name: analyse_checkpoint(path) for name, path in zip(names, paths, strict=True)}
+    analyses = {name: analyze_checkpoint(path) for name, path in zip(names, paths, strict=True)}
     folder = Path(folder)
     check_writable("output", folder)
     if collisions:

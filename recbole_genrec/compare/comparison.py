@@ -22,7 +22,7 @@ from recbole_genrec.compare.against import (
 from recbole_genrec.compare.examples import pick_examples
 from recbole_genrec.compare.runs import ModelRuns, align_lists, read_models
 from recbole_genrec.errors import InputError
-from recbole_genrec.evaluator.lists import analyse, average, overlap
+from recbole_genrec.evaluator.lists import analyze, average, overlap
 from recbole_genrec.evaluator.ranks import is_known_per_list
 from recbole_genrec.evaluator.significance import mean_interval
 from recbole_genrec.plain import to_json
@@ -136,7 +136,7 @@ def _summary(model: ModelRuns, metrics: Mapping[str, Any], topk: Sequence[int]) 
             {"epochs": result["learning_curve"], **{k: result[k] for k in ("seed", "best_epoch")}}
             for result in results
         ],
-        "analysis": average([analyse(run, topk) for run in model.lists])
+        "analysis": average([analyze(run, topk) for run in model.lists])
         if model.lists and topk
         else None,
         "tokenizer_report": results[0]["tokenizer_report"],

@@ -16,7 +16,7 @@ from recbole_genrec.evaluator.recommendations import Recommendations
 HISTORY_GROUPS = 4
 
 
-def analyse(recommendations: Recommendations, topk: Sequence[int]) -> dict[str, Any]:
+def analyze(recommendations: Recommendations, topk: Sequence[int]) -> dict[str, Any]:
     """All analyses of one run.
 
     Args:
@@ -138,7 +138,7 @@ def overlap(first: Recommendations, second: Recommendations, k: int) -> dict[str
 
 
 def average(analyses: Sequence[Any]) -> Any:
-    """Mean of several results of `analyse`, such as those of all seeds, number by number.
+    """Mean of several results of `analyze`, such as those of all seeds, number by number.
 
     `items_per_code` is that of the first: codes of different tokenizers have nothing in common.
     What one of them lacks, the mean lacks, and so it does lists of different lengths.

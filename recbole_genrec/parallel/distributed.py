@@ -20,7 +20,6 @@ from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
-from recbole.data.dataloader import FullSortEvalDataLoader, NegSampleEvalDataLoader
 from recbole.data.interaction import Interaction
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -230,7 +229,7 @@ def agree_on_statistics(model: nn.Module) -> None:
 # ---- evaluation
 
 
-def share_of_users(loader: DataLoader) -> DataLoader:
+def share_of_users(loader: DataLoader) -> DataLoader | _ShareOfUsers:
     """A stretch of the batches, the same ones that a lone process computes.
 
     The ranks follow each other in the order of the batches. Every rank draws the batches before its
@@ -238,16 +237,24 @@ def share_of_users(loader: DataLoader) -> DataLoader:
     """
     if not _is_joined:
         return loader
-    shared = copy(loader)
-    shared.__class__ = _SHARED[type(loader)]
-    return shared
+    return _ShareOfUsers(loader)
 
 
 class _ShareOfUsers:
-    """The batches of this rank; mixed in before a loader of RecBole."""
+    """A loader that gives the batches of this rank, and in all else is the one it holds."""
 
-    def __iter__(self):
-        return islice(super().__iter__(), *self._bounds())
+    def __init__(self, loader: DataLoader) -> None:
+        self._loader = loader
+
+    @property
+    def __class__(self) -> type:
+        return type(self._loader)  # RecBole asks `isinstance`, to know how to evaluate
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loader, name)
+
+    def __iter__(self) -> Iterator:
+        return islice(iter(self._loader), *self._bounds())
 
     def __len__(self) -> int:
         start, stop = self._bounds()
@@ -257,22 +264,8 @@ class _ShareOfUsers:
         return True  # also where other ranks have it all
 
     def _bounds(self) -> tuple[int, int]:
-        batches, ranks = super().__len__(), world_size()
+        batches, ranks = len(self._loader), world_size()
         return -(-batches * rank() // ranks), -(-batches * (rank() + 1) // ranks)
-
-
-class _SharedFullSortEvalDataLoader(_ShareOfUsers, FullSortEvalDataLoader):
-    pass
-
-
-class _SharedNegSampleEvalDataLoader(_ShareOfUsers, NegSampleEvalDataLoader):
-    pass
-
-
-_SHARED = {
-    FullSortEvalDataLoader: _SharedFullSortEvalDataLoader,
-    NegSampleEvalDataLoader: _SharedNegSampleEvalDataLoader,
-}
 
 
 # ---- waiting

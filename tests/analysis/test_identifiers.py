@@ -10,7 +10,7 @@ from sklearn.decomposition import PCA
 
 from recbole_genrec import cli
 from recbole_genrec.analysis.identifiers import (
-    analyse_checkpoint,
+    analyze_checkpoint,
     codebook_analysis,
     identifier_changes,
     principal_axes,
@@ -75,8 +75,8 @@ def test_numbers_and_pictures_of_checkpoints(tmp_path):
     model.on_epoch_end(0)
     paths = [checkpoint_of(model, tmp_path / f"{name}.pth") for name in ("before", "after")]
     folder = tmp_path / "analysis"
-    cli.main(["analyse", *map(str, paths), f"--output={folder}"])
-    analyses = {path.stem: analyse_checkpoint(path) for path in paths}
+    cli.main(["analyze", *map(str, paths), f"--output={folder}"])
+    analyses = {path.stem: analyze_checkpoint(path) for path in paths}
     assert json.loads((folder / "analysis.json").read_text(encoding="utf-8")) == analyses
     for name in ("codebooks.png", "identifiers.png"):
         assert (folder / name).read_bytes().startswith(PNG)
@@ -120,7 +120,7 @@ def test_the_levels_of_codebooks_are_in_the_order_of_numbers(tmp_path):
     stage = {"tokenizer": {"state": codebooks}, "codes": codes}
     path = tmp_path / "deep.pth"
     save_checkpoint({"config": {}, "state_dict": {}, "extra": {"tokenizer_stage": stage}}, path)
-    sizes = [len(level["points"]) for level in analyse_checkpoint(path)["codebooks"]]
+    sizes = [len(level["points"]) for level in analyze_checkpoint(path)["codebooks"]]
     assert sizes == list(range(2, 13))
 
 

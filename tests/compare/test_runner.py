@@ -146,10 +146,10 @@ def test_the_command_takes_a_reference(monkeypatch, capsys):
     monkeypatch.setattr("recbole_genrec.compare.compare_models", lambda *a: asked.append(a))
     monkeypatch.setattr("recbole_genrec.report.publish", lambda _: None)
     arguments = [f"--dataset={NAME}", "--seed_list=1", "--epochs=3", "--reference=EASE"]
-    cli.run(["--model_list=Pop,EASE", *arguments])
+    cli.main(["run", "--model_list=Pop,EASE", *arguments])
     assert asked == [(["Pop", "EASE"], NAME, [1], None, {"epochs": "3"}, "EASE")]
     with pytest.raises(SystemExit):
-        cli.run(["--model=Pop", f"--dataset={NAME}", "--reference=EASE"])
+        cli.main(["run", "--model=Pop", f"--dataset={NAME}", "--reference=EASE"])
     assert "--reference belongs to --model_list" in capsys.readouterr().err
 
 

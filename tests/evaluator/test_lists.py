@@ -7,7 +7,7 @@ import pytest
 
 from recbole_genrec.evaluator import metrics
 from recbole_genrec.evaluator.lists import (
-    analyse,
+    analyze,
     average,
     beyond_accuracy,
     history_length,
@@ -41,7 +41,7 @@ def test_coverage_and_gini_are_those_of_recbole():
 
 def test_empty_lists_are_no_reason_to_fail():
     r = made_up_recommendations()
-    found = analyse(replace(r, items=np.zeros_like(r.items)), [5])
+    found = analyze(replace(r, items=np.zeros_like(r.items)), [5])
     assert found["beyond_accuracy"] == {"coverage": 0, "gini": 0, "novelty": 0, "filled": 0}
     assert found["popularity"] is None
     assert found["head_tail"]["tail"]["recall@5"] == 0
@@ -63,7 +63,7 @@ def test_history_groups_by_hand():
 @pytest.mark.parametrize("levels", [0, 3])
 def test_groups_add_up_to_the_test_result(levels):
     r = made_up_recommendations(levels=levels)
-    found = analyse(r, [5, 10])
+    found = analyze(r, [5, 10])
     expected = rank_metrics(r.ranks, [5, 10])
     for groups in (found["history_length"], found["head_tail"].values()):
         for metric, value in expected.items():
@@ -128,7 +128,7 @@ def test_align_finds_the_same_lists_behind_other_numbers_and_orders():
     assert first.item_tokens[first.targets].tolist() == [
         r.item_tokens[target] for _, target in sorted(zip(r.users, r.targets, strict=True))
     ]
-    assert analyse(second, [10]) == analyse(first, [10])
+    assert analyze(second, [10]) == analyze(first, [10])
 
 
 def test_align_refuses_other_test_cases():
