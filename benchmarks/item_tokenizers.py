@@ -65,8 +65,9 @@ def our_epochs(rows: torch.Tensor, bf16: bool):
     generator = torch.Generator().manual_seed(0)
     model._start_codebooks(rows, generator)
     optimizer = torch.optim.AdamW(model.parameters(), 1e-3, fused=True)
+    scheduler = model._scheduler(optimizer, steps=1)  # constant
     while True:
-        yield model._train_epoch(rows, optimizer, 0, generator)
+        yield model._train_epoch(rows, optimizer, scheduler, 0, generator)
 
 
 def rqvae(rounds: int) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.optim.lr_scheduler import LRScheduler
 
 from recbole_genrec.files import replacing
 
@@ -32,7 +33,7 @@ class Progress:
 
     Args:
         file: where it is kept; None keeps nothing.
-        tokenizer, optimizer, generator: what training changes.
+        tokenizer, optimizer, scheduler, generator: what training changes.
 
     Attributes:
         numbers: facts about the epochs so far, which are saved with the rest.
@@ -43,10 +44,11 @@ class Progress:
         file: Path | None,
         tokenizer: nn.Module,
         optimizer: torch.optim.Optimizer,
+        scheduler: LRScheduler,
         generator: torch.Generator,
     ) -> None:
         self.file, self.generator = file, generator
-        self.parts = {"tokenizer": tokenizer, "optimizer": optimizer}
+        self.parts = {"tokenizer": tokenizer, "optimizer": optimizer, "scheduler": scheduler}
         self.numbers = Numbers()
         self._saved = monotonic()
 

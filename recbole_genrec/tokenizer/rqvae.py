@@ -9,16 +9,16 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 from tqdm import tqdm
 
-from recbole_genrec.errors import InputError
+from recbole_genrec.errors import InputError, check_number
 from recbole_genrec.tokenizer.base import to_tensor
 from recbole_genrec.tokenizer.kmeans import kmeans, nearest
 from recbole_genrec.tokenizer.progress import Numbers, Progress
 from recbole_genrec.tokenizer.residual import ResidualTokenizer
 
 INIT_ROWS = 16384  # items whose latents the codebooks are initialised on
-REVIVE_EVERY = 10  # epochs between two looks for dead codewords
 CONVERGED = 1e-3  # relative fall of the loss that counts as progress
 
 
@@ -26,7 +26,8 @@ class RQVAE(ResidualTokenizer):
     """Residual-quantised autoencoder with hard codes (Eq. 2-7).
 
     `fit` keeps the items on the device of the tokenizer, starts the codebooks from k-means on the
-    latent vectors, and every few epochs moves codewords that no item uses to random residuals.
+    latent vectors and, if `tokenizer_revive_every` says so, moves codewords that no item uses to
+    random residuals now and then.
     """
 
     def __init__(self, config: Mapping, dim: int):
@@ -44,6 +45,14 @@ class RQVAE(ResidualTokenizer):
         self.batch_size = config["tokenizer_batch_size"]
         self.learning_rate = config["tokenizer_learning_rate"]
         self.weight_decay = config["tokenizer_weight_decay"]
+        self.lr_scheduler = config["tokenizer_lr_scheduler"]
+        self.warmup_ratio = config["tokenizer_warmup_ratio"]
+        self.clip_grad_norm = config["tokenizer_clip_grad_norm"]
+        self.revive_every = config["tokenizer_revive_every"]
+        check_number("tokenizer_warmup_ratio", self.warmup_ratio, low=0, high=1)
+        if self.clip_grad_norm is not None:
+            check_number("tokenizer_clip_grad_norm", self.clip_grad_norm, low=0, open=True)
+        check_number("tokenizer_revive_every", self.revive_every, low=0)
         self.stopping_step = config["tokenizer_stopping_step"]
         self.bf16 = config["tokenizer_bf16"]
         self.reduction = config["tokenizer_loss_reduction"]
@@ -101,7 +110,8 @@ class RQVAE(ResidualTokenizer):
         optimizer = torch.optim.AdamW(
             self.parameters(), self.learning_rate, weight_decay=self.weight_decay, fused=True
         )
-        progress = Progress(self.progress_file, self, optimizer, generator)
+        scheduler = self._scheduler(optimizer, self.epochs * -(-len(rows) // self.batch_size))
+        progress = Progress(self.progress_file, self, optimizer, scheduler, generator)
         if not progress.restore():
             self._start_codebooks(rows, generator)
         so_far = progress.numbers
@@ -113,7 +123,7 @@ class RQVAE(ResidualTokenizer):
             disable=None,
         ) as bar:
             while so_far.epochs < self.epochs and not self._has_converged(so_far):
-                self._one_more_epoch(so_far, rows, optimizer, generator)
+                self._one_more_epoch(so_far, rows, optimizer, scheduler, generator)
                 bar.set_postfix(loss=f"{so_far.loss:.5f}", revived=so_far.revived, refresh=False)
                 bar.update()
                 progress.save()
@@ -132,18 +142,32 @@ class RQVAE(ResidualTokenizer):
         so_far: Numbers,
         rows: Tensor,
         optimizer: torch.optim.Optimizer,
+        scheduler: LRScheduler,
         generator: torch.Generator,
     ) -> None:
         epoch = so_far.epochs
-        if epoch and epoch % REVIVE_EVERY == 0:
+        if epoch and self.revive_every and epoch % self.revive_every == 0:
             so_far.revived += self._revive(rows, generator)
-        so_far.loss = self._train_epoch(rows, optimizer, epoch, generator)
+        so_far.loss = self._train_epoch(rows, optimizer, scheduler, epoch, generator)
         if epoch == 0 or so_far.best - so_far.loss > CONVERGED * abs(so_far.best):
             so_far.best, so_far.best_epoch = so_far.loss, epoch
         so_far.epochs += 1
 
+    def _scheduler(self, optimizer: torch.optim.Optimizer, steps: int) -> LRScheduler:
+        """The learning rate over all steps, counted from the first one."""
+        if self.lr_scheduler == "constant":
+            return LambdaLR(optimizer, lambda step: 1.0)
+        from transformers import get_scheduler
+
+        return get_scheduler(self.lr_scheduler, optimizer, int(self.warmup_ratio * steps), steps)
+
     def _train_epoch(
-        self, rows: Tensor, optimizer: torch.optim.Optimizer, epoch: int, generator: torch.Generator
+        self,
+        rows: Tensor,
+        optimizer: torch.optim.Optimizer,
+        scheduler: LRScheduler,
+        epoch: int,
+        generator: torch.Generator,
     ) -> float:
         order = torch.randperm(len(rows), generator=generator).to(rows.device)
         batches = order.split(self.batch_size)
@@ -154,7 +178,10 @@ class RQVAE(ResidualTokenizer):
                 loss = self.loss(rows[batch], progress)
             optimizer.zero_grad()
             loss.backward()
+            if self.clip_grad_norm is not None:
+                nn.utils.clip_grad_norm_(self.parameters(), self.clip_grad_norm)
             optimizer.step()
+            scheduler.step()
             total += loss.detach() * len(batch)
         mean = (total / len(rows)).item()  # the only synchronisation of the epoch
         if mean != mean:
@@ -171,7 +198,7 @@ class RQVAE(ResidualTokenizer):
         residual = self.to_latent(rows[sample])
         for codebook in self.codebooks:
             codebook.copy_(kmeans(residual, len(codebook), 10, generator)[0])
-            residual = residual - codebook[nearest(residual, codebook)]
+            residual = residual - self._taken_off(residual, codebook)
 
     @torch.no_grad()
     def _revive(self, rows: Tensor, generator: torch.Generator) -> int:
@@ -184,10 +211,14 @@ class RQVAE(ResidualTokenizer):
             count = int(dead.sum())
             items = torch.randperm(len(rows), generator=generator)[:count].to(rows.device)
             latent_before = latent
-            latent = latent - codebook[codes]
+            latent = latent - self._taken_off(latent, codebook)
             codebook[dead] = latent_before[items]
             revived += count
         return revived
+
+    def _taken_off(self, residual: Tensor, codebook: Tensor) -> Tensor:
+        """What a level takes off residuals [n, latent] (Eq. 4)."""
+        return codebook[nearest(residual, codebook)]
 
 
 def mlp(widths: Sequence[int]) -> nn.Sequential:

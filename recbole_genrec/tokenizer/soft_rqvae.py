@@ -84,6 +84,12 @@ class SoftRQVAE(RQVAE):
         # how near to hard codes the soft ones ended, per level
         self.summary["top_probability"] = [round(p.amax(1).mean().item(), 3) for p in levels]
 
+    def _taken_off(self, residual: Tensor, codebook: Tensor) -> Tensor:
+        """The probability-weighted codewords, as in training."""
+        chunks = residual.split(CHUNK)
+        logits = (-relative_distances(chunk, codebook) / self.temperature for chunk in chunks)
+        return torch.cat([level.softmax(1) @ codebook for level in logits])
+
     def _encode(self, embeddings: Tensor) -> Tensor:
         return torch.stack([level.argmax(1) for level in self.assignments(embeddings)], 1)
 

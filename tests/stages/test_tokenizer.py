@@ -226,11 +226,11 @@ class TestCache:
         monkeypatch.setattr("recbole_genrec.tokenizer.progress.SAVE_SECONDS", 0)
         epochs, train_epoch = [], RQVAE._train_epoch
 
-        def killed(self, rows, optimizer, epoch, generator):
+        def killed(self, rows, optimizer, scheduler, epoch, generator):
             epochs.append(epoch)
             if epochs == [0, 1, 2, 3]:
                 raise KeyboardInterrupt
-            return train_epoch(self, rows, optimizer, epoch, generator)
+            return train_epoch(self, rows, optimizer, scheduler, epoch, generator)
 
         monkeypatch.setattr(RQVAE, "_train_epoch", killed)
         with pytest.raises(KeyboardInterrupt):

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from recbole_genrec.errors import InputError
 from recbole_genrec.tokenizer import create_tokenizer
 from recbole_genrec.tokenizer.rqvae import RQVAE
 
@@ -90,6 +91,60 @@ def test_dead_codewords_come_back(rqvae, embeddings: Tensor) -> None:
     assert {0, 1, 2} <= set(rqvae.encode(embeddings)[:, 0].tolist())
 
 
+def test_codewords_are_revived_only_if_asked(settings, embeddings: Tensor) -> None:
+    def revived(**changes) -> int:
+        tokenizer = create_tokenizer(settings("RQVAE", tokenizer_epochs=7, **changes), 24)
+        start = tokenizer._start_codebooks
+
+        def start_with_dead_ones(rows, generator):
+            start(rows, generator)
+            with torch.no_grad():
+                tokenizer.codebooks[0][:3] = 1e3
+
+        tokenizer._start_codebooks = start_with_dead_ones
+        return tokenizer.fit(embeddings).summary["revived_codewords"]
+
+    assert revived(tokenizer_revive_every=0) == 0
+    assert revived(tokenizer_revive_every=3) >= 3
+    assert revived(tokenizer_revive_every=7) == 0  # before the eighth epoch
+
+
+def test_the_learning_rate_rises_and_falls_linearly_to_zero(settings) -> None:
+    config = settings("RQVAE", tokenizer_lr_scheduler="linear", tokenizer_warmup_ratio=0.2)
+    tokenizer = create_tokenizer(config, 24)
+    optimizer = torch.optim.SGD(tokenizer.parameters(), 0.1)
+    scheduler = tokenizer._scheduler(optimizer, 10)
+    rates = []
+    for _ in range(11):
+        rates += scheduler.get_last_lr()
+        optimizer.step()
+        scheduler.step()
+    assert rates == pytest.approx([0, 0.05, *(0.1 * left / 8 for left in range(8, -1, -1))])
+
+
+def test_gradients_are_clipped_only_if_asked(settings, embeddings: Tensor) -> None:
+    def last_norm(largest: float | None) -> float:
+        config = settings("RQVAE", tokenizer_epochs=1, tokenizer_clip_grad_norm=largest)
+        tokenizer = create_tokenizer(config, 24).fit(embeddings)
+        return torch.nn.utils.get_total_norm([p.grad for p in tokenizer.parameters()]).item()
+
+    assert last_norm(None) > 0.01
+    assert last_norm(0.01) == pytest.approx(0.01, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("tokenizer_clip_grad_norm", 0),
+        ("tokenizer_warmup_ratio", 1.5),
+        ("tokenizer_revive_every", -1),
+    ],
+)
+def test_settings_of_the_training_out_of_range_are_refused(settings, key, value) -> None:
+    with pytest.raises(InputError, match=f"{key} should be a number .* found .{value}"):
+        create_tokenizer(settings("RQVAE", **{key: value}), 24)
+
+
 def test_stops_on_convergence_only_if_asked(settings, embeddings: Tensor) -> None:
     # with a learning rate of nothing the loss falls once at most
     frozen = {"tokenizer_learning_rate": 0.0, "tokenizer_epochs": 30}
@@ -130,11 +185,11 @@ def test_an_interrupted_training_goes_on_to_the_same_codebooks(
     monkeypatch.setattr("recbole_genrec.tokenizer.progress.SAVE_SECONDS", 0)
     epochs, train_epoch = [], RQVAE._train_epoch
 
-    def interrupted(self, rows, optimizer, epoch, generator):
+    def interrupted(self, rows, optimizer, scheduler, epoch, generator):
         epochs.append(epoch)
         if epochs.count(12) == 1 and epoch == 12:
             raise KeyboardInterrupt
-        return train_epoch(self, rows, optimizer, epoch, generator)
+        return train_epoch(self, rows, optimizer, scheduler, epoch, generator)
 
     monkeypatch.setattr(RQVAE, "_train_epoch", interrupted)
     with pytest.raises(KeyboardInterrupt):

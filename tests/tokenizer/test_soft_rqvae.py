@@ -8,6 +8,7 @@ from torch import Tensor
 
 from recbole_genrec.errors import InputError
 from recbole_genrec.tokenizer import create_tokenizer
+from recbole_genrec.tokenizer.kmeans import kmeans
 from recbole_genrec.tokenizer.residual import residual_codes
 from recbole_genrec.tokenizer.soft_rqvae import SoftRQVAE, annealed, uniformity
 
@@ -148,6 +149,17 @@ def test_one_level_gradient_against_finite_differences(soft, embeddings: Tensor)
         shift[position] = step
         up, down = third_level(base + shift)[:, 0].sum(), third_level(base - shift)[:, 0].sum()
         assert float(gradient[position]) == pytest.approx((up - down).item() / (2 * step), rel=1e-4)
+
+
+def test_codebooks_start_on_the_residuals_of_the_soft_codewords(soft, embeddings: Tensor) -> None:
+    soft._start_codebooks(embeddings, torch.Generator().manual_seed(3))
+    generator = torch.Generator().manual_seed(3)
+    rows = soft.to_latent(embeddings[torch.randperm(400, generator=generator)]).detach()
+    for codebook in soft.codebooks:
+        expected, _ = kmeans(rows, len(codebook), 10, generator)
+        torch.testing.assert_close(codebook.detach(), expected)
+        scores = (-torch.cdist(rows, expected).square() / 0.7).softmax(1)
+        rows = rows - scores @ expected
 
 
 def test_training_ends_at_the_lowest_temperature(settings, embeddings: Tensor) -> None:
