@@ -1,6 +1,6 @@
-"""Charts as inline SVG: plain markup without scripts, readable in print and by the colour-blind.
+"""Charts as inline SVG: plain markup without scripts, readable in print and by the color-blind.
 
-Series are told apart by colour (Okabe and Ito's palette), marker and dashes at once.
+Series are told apart by color (Okabe and Ito's palette), marker and dashes at once.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 DASHES = ("", "7 3", "2 3", "9 3 2 3")
 MARKERS = (  # around (0, 0)
     "M-4,0a4,4 0 1,0 8,0a4,4 0 1,0 -8,0Z",
@@ -29,15 +29,15 @@ LEFT, RIGHT, TOP, BOTTOM = 62, 12, 14, 46
 class Style:
     """How a series looks; `of` gives the one of the model at a place of the comparison."""
 
-    colour: str
+    color: str
     marker: str
     dash: str
 
     @classmethod
     def of(cls, index: int) -> Style:
-        colour = COLOURS[index % len(COLOURS)]
+        color = COLORS[index % len(COLORS)]
         marker = MARKERS[index % len(MARKERS)]
-        return cls(colour, marker, DASHES[index // len(COLOURS) % len(DASHES)])
+        return cls(color, marker, DASHES[index // len(COLORS) % len(DASHES)])
 
 
 TRUTH = Style(GREY, MARKERS[0], "3 3")
@@ -99,9 +99,9 @@ def bar_chart(
             title = escape(f"{name}, {names[group]}: {value:.4f}")
             parts.append(
                 f'<rect x="{left + 1:.1f}" y="{top:.1f}" width="{right - left - 2:.1f}" '
-                f'height="{plot.y(0) - top:.1f}" fill="{style.colour}">'
+                f'height="{plot.y(0) - top:.1f}" fill="{style.color}">'
                 f"<title>{title}</title></rect>"
-                f'<path d="{style.marker}" fill="{style.colour}" '
+                f'<path d="{style.marker}" fill="{style.color}" '
                 f'transform="translate({(left + right) / 2:.1f} {top - 7:.1f})"/>'
             )
     return _svg(f"{y_label} of {', '.join(names)}", parts)
@@ -133,8 +133,8 @@ def legend_mark(style: Style) -> str:
     """The line and marker of a series, for the legend."""
     return (
         '<svg class="key" viewBox="0 0 34 12" aria-hidden="true">'
-        f'<path d="M0,6H34" class="line" stroke="{style.colour}" stroke-dasharray="{style.dash}"/>'
-        f'<path d="{style.marker}" fill="{style.colour}" transform="translate(17 6)"/></svg>'
+        f'<path d="M0,6H34" class="line" stroke="{style.color}" stroke-dasharray="{style.dash}"/>'
+        f'<path d="{style.marker}" fill="{style.color}" transform="translate(17 6)"/></svg>'
     )
 
 
@@ -200,7 +200,7 @@ def _line(line: Series, plot: _Plot) -> str:
     places = [(plot.x(x), plot.y(y)) for x, y in line.points]
     path = "M" + "L".join(f"{x:.1f},{y:.1f}" for x, y in places)
     parts = [
-        f'<path class="line" d="{path}" stroke="{style.colour}" stroke-dasharray="{style.dash}"/>'
+        f'<path class="line" d="{path}" stroke="{style.color}" stroke-dasharray="{style.dash}"/>'
     ]
     few = max(1, len(places) // 12)  # markers on a long curve would hide it
     for number, ((x, y), (value_x, value_y)) in enumerate(zip(places, line.points, strict=True)):
@@ -210,7 +210,7 @@ def _line(line: Series, plot: _Plot) -> str:
             scale = " scale(1.6)" if best else ""
             ring = ' class="best"' if best else ""
             parts.append(
-                f'<path d="{style.marker}" fill="{style.colour}"{ring} '
+                f'<path d="{style.marker}" fill="{style.color}"{ring} '
                 f'transform="translate({x:.1f} {y:.1f}){scale}"><title>{title}</title></path>'
             )
     return f"<g>{''.join(parts)}</g>"

@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from recbole_genrec.report import charts
 from recbole_genrec.report.tables import Cell, Table
+from recbole_genrec.tokenizer.quality.format import format_figure, known_columns
 
 MOST_CODES = 4096  # codes of a level that are drawn one by one
 
@@ -37,23 +38,15 @@ def codebooks(models: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return books
 
 
-LEVEL_COLUMNS = (  # key of a level in the quality report, heading, format
-    ("codes", "Codes", ",d"),
-    ("used", "Used", ",d"),
-    ("entropy", "Entropy", ".3f"),
-    ("filtered", "Items filtered", ".1%"),
-    ("purity_gain", "Purity gain", ".3f"),
-    ("dispersion_drop", "Fall of dispersion", ".4f"),
-    ("cosine", "Cosine within prefix", ".3f"),
-)
-
-
 def _tokenizer_quality(report: Mapping[str, Any]) -> dict[str, Any]:
     if not report:
         return {"text": "", "verdict": [], "table": None}
-    columns = [c for c in LEVEL_COLUMNS if c[0] in report["levels"][0]]
+    columns = known_columns(report)
     rows = [
-        [Cell(str(number), number), *(_figure_cell(level[key], form) for key, _, form in columns)]
+        [
+            Cell(str(number), number),
+            *(Cell(format_figure(level[key], form), level[key]) for key, _, form in columns),
+        ]
         for number, level in enumerate(report["levels"], 1)
     ]
     text = (
@@ -63,9 +56,5 @@ def _tokenizer_quality(report: Mapping[str, Any]) -> dict[str, Any]:
     )
     if "tokenizer" in report:
         text = f"{report['tokenizer']['name']}, {text}"
-    headings = ["Level", *(heading for _, heading, _ in columns)]
+    headings = ["Level", *(heading.capitalize() for _, heading, _ in columns)]
     return {"text": text, "verdict": report["verdict"], "table": Table("Levels", headings, rows)}
-
-
-def _figure_cell(value: float | None, form: str) -> Cell:
-    return Cell("–" if value is None else format(value, form), value)

@@ -78,8 +78,8 @@ def test_codebook_picture_has_one_mark_per_code():
 
 def test_styles_of_fourteen_models_differ():
     styles = [Style.of(number) for number in range(14)]
-    assert len({(s.colour, s.dash) for s in styles}) == 14
-    assert len({s.colour for s in styles[:7]}) == 7
+    assert len({(s.color, s.dash) for s in styles}) == 14
+    assert len({s.color for s in styles[:7]}) == 7
 
 
 @pytest.mark.parametrize("high", [1e-7, 0.0004, 0.07, 1, 3, 12345])

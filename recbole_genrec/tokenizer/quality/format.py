@@ -1,15 +1,30 @@
 """Quality reports as text for the terminal."""
 
 from collections.abc import Mapping
+from textwrap import indent
+from typing import Any
 
-COLUMNS = (  # key of a level, heading, format
-    ("codes", "codes", "d"),
-    ("used", "used", "d"),
+from tabulate import tabulate
+
+LEVEL_COLUMNS = (  # key of a level, heading, format
+    ("codes", "codes", ",d"),
+    ("used", "used", ",d"),
     ("entropy", "entropy", ".3f"),
-    ("filtered", "filtered", ".2%"),
-    ("dispersion_drop", "dispersion drop", ".4f"),
-    ("cosine", "cosine", ".3f"),
+    ("filtered", "items filtered", ".2%"),
+    ("purity_gain", "purity gain", ".3f"),
+    ("dispersion_drop", "fall of dispersion", ".4f"),
+    ("cosine", "cosine within prefix", ".3f"),
 )
+
+
+def known_columns(report: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """Those of LEVEL_COLUMNS that the report has: without embeddings there is no cosine."""
+    return [column for column in LEVEL_COLUMNS if column[0] in report["levels"][0]]
+
+
+def format_figure(value: float | None, form: str) -> str:
+    """A figure in its format; a dash where there is none."""
+    return "–" if value is None else format(value, form)
 
 
 def format_report(report: dict) -> str:
@@ -27,12 +42,12 @@ def format_report(report: dict) -> str:
     if "reconstruction_error" in report:
         error = report["reconstruction_error"]
         lines.append(f"  reconstruction error: {error:.4f} of the variance")
-    columns = [column for column in COLUMNS if column[0] in report["levels"][0]]
+    columns = known_columns(report)
     rows = [
-        [str(number), *(_cell(level[key], form) for key, _, form in columns)]
+        [str(number), *(format_figure(level[key], form) for key, _, form in columns)]
         for number, level in enumerate(report["levels"], 1)
     ]
-    lines += _table(["level", *(heading for _, heading, _ in columns)], rows)
+    lines.append(_table(["level", *(heading for _, heading, _ in columns)], rows))
     if "random_cosine" in report:
         lines.append(
             f"  cosine: of two items that share the prefix up to this level; "
@@ -58,7 +73,9 @@ def format_comparison(reports: Mapping[str, dict]) -> str:
     for name, report in reports.items():
         levels = report["levels"]
         usage = min(level["used"] / level["codes"] for level in levels)
-        cosines = ", ".join(_cell(level["cosine"], ".2f") for level in levels if "cosine" in level)
+        cosines = ", ".join(
+            format_figure(level["cosine"], ".2f") for level in levels if "cosine" in level
+        )
         rows.append(
             [
                 name,
@@ -67,24 +84,17 @@ def format_comparison(reports: Mapping[str, dict]) -> str:
                 f"{report['collision_rate']:.2%}",
                 str(report["largest_bucket"]),
                 f"{usage:.1%}",
-                _cell(report.get("reconstruction_error"), ".4f"),
+                format_figure(report.get("reconstruction_error"), ".4f"),
                 cosines,
             ]
         )
-    return "\n".join(_table(headings, rows))
+    return _table(headings, rows)
 
 
-def _table(headings: list[str], rows: list[list[str]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
-    return [
-        "  "
-        + "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in [headings, *rows]
-    ]
-
-
-def _cell(value: float | None, form: str) -> str:
-    return "-" if value is None else format(value, form)
+def _table(headings: list[str], rows: list[list[str]]) -> str:
+    align = ["right"] * len(headings)
+    text = tabulate(rows, headings, tablefmt="plain", colalign=align, disable_numparse=True)
+    return indent(text, "  ")
 
 
 def _plain(value: object) -> str:

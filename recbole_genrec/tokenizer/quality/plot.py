@@ -5,13 +5,7 @@ import os
 
 from recbole_genrec.errors import InputError
 from recbole_genrec.files import replacing
-
-PANELS = (  # key of a level, title
-    ("entropy", "Entropy (1 = uniform)"),
-    ("filtered", "Items filtered"),
-    ("dispersion_drop", "Fall of dispersion"),
-    ("cosine", "Cosine of items sharing the prefix"),
-)
+from recbole_genrec.tokenizer.quality.format import known_columns
 
 
 def plot_report(report: dict, path: str | os.PathLike) -> None:
@@ -23,7 +17,7 @@ def plot_report(report: dict, path: str | os.PathLike) -> None:
         raise InputError("plotting needs matplotlib: pip install matplotlib") from error
     levels = report["levels"]
     numbers = list(range(1, len(levels) + 1))
-    panels = [(key, title) for key, title in PANELS if key in levels[0]]
+    panels = [(key, heading) for key, heading, _ in known_columns(report)[2:]]  # codes used: one
     figure = Figure(figsize=(11, 3 * math.ceil((len(panels) + 1) / 3)), layout="constrained")
     FigureCanvasAgg(figure)
     grid = figure.subplots(math.ceil((len(panels) + 1) / 3), 3, squeeze=False).flatten()
@@ -32,9 +26,9 @@ def plot_report(report: dict, path: str | os.PathLike) -> None:
     usage.bar(numbers, [level["used"] for level in levels], color="tab:blue", label="used")
     usage.set(title="Codes used", xlabel="level", xticks=numbers)
     usage.legend(loc="lower right")
-    for axes, (key, title) in zip(others, panels, strict=True):
+    for axes, (key, heading) in zip(others, panels, strict=True):
         axes.bar(numbers, [level[key] or 0.0 for level in levels], color="tab:blue")
-        axes.set(title=title, xlabel="level", xticks=numbers)
+        axes.set(title=heading.capitalize(), xlabel="level", xticks=numbers)
         if key == "cosine":
             axes.axhline(report["random_cosine"], color="grey", linestyle="--", label="any two")
             axes.legend(loc="lower right")

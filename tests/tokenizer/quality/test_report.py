@@ -143,7 +143,7 @@ def test_report_is_plain_data_and_text_and_picture(settings, embeddings: Tensor,
     )
     assert json.loads(json.dumps(report)) == report
     text = format_report(report)
-    for expected in ("400 items", "distinct IDs", "RQKMeans", "dispersion drop", "Verdict: "):
+    for expected in ("400 items", "distinct IDs", "RQKMeans", "fall of dispersion", "Verdict: "):
         assert expected in text
     assert all(len(line) <= 110 for line in text.splitlines())
     plot_report(report, tmp_path / "quality.png")
