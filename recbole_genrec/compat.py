@@ -43,17 +43,6 @@ def _update(self: scipy.sparse.dok_matrix, entries: dict[tuple[int, int], float]
     self._dict.update(entries)  # entry by entry through the public interface takes seconds
 
 
-def tell_saved_loaders_apart() -> None:
-    """Let RecBole read saved data loaders again only where these settings are the same.
-
-    It compares the settings in a list of its own, which lacks some that change the samples.
-    """
-    from recbole.utils.argument_list import dataset_arguments
-
-    missing = {"history_attention", "numerical_features", "discretization"}
-    dataset_arguments.extend(missing - set(dataset_arguments))
-
-
 def silence_tensorboard() -> None:
     """Have this process write nothing to TensorBoard: it is not rank 0, which speaks for all.
 

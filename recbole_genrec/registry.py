@@ -9,7 +9,8 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache, partial
 from importlib.metadata import EntryPoint, entry_points
 from logging import getLogger
@@ -23,7 +24,7 @@ from recbole.config import Config
 from recbole.model.abstract_recommender import AbstractRecommender
 
 from recbole_genrec.compat import RECBOLE_PROPERTIES
-from recbole_genrec.errors import InputError, nearest, refuse
+from recbole_genrec.errors import InputError, MissingPackage, nearest, refuse
 
 MODELS = {
     "Pop": "recbole_genrec.model.pop:Pop",  # RecBole's, repaired
@@ -146,7 +147,8 @@ def _known_model(name: str) -> type | None:
         return registration.model
     package = _recbole_modules().get(name.lower())
     if package is not None:
-        found = importlib.import_module(f"{package}.{name.lower()}")
+        with _needed_packages(name):
+            found = importlib.import_module(f"{package}.{name.lower()}")
         # Importing SINE turns it on for the whole process, and training takes twice as long.
         torch.autograd.set_detect_anomaly(False)
         if isinstance(vars(found).get(name), type):
@@ -162,13 +164,28 @@ def build_model(config: Config, dataset) -> torch.nn.Module:
     """
     model_class = get_model(config["model"])
     try:
-        return model_class(config, dataset).to(config["device"])
+        with _needed_packages(config["model"]):
+            return model_class(config, dataset).to(config["device"])
     except (ValueError, KeyError, AttributeError, NotImplementedError) as error:
         if isinstance(error, InputError) or not model_class.__module__.startswith("recbole."):
             raise
         raise InputError(
             f"RecBole's {config['model']} cannot be built with these settings and data: "
             f"{type(error).__name__} {error}"
+        ) from error
+
+
+@contextmanager
+def _needed_packages(model: str) -> Iterator[None]:
+    """A package that a model cannot do without, and that is not here, in one line."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if isinstance(error, InputError) or error.name is None:
+            raise
+        package = error.name.partition(".")[0]
+        raise MissingPackage(
+            f"the model {model} needs the package {package}, found none (pip install {package})"
         ) from error
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from recbole.config import Config
@@ -30,6 +31,16 @@ def check_data_settings(config: Config) -> None:
         raise InputError(f"rm_dup_inter should be first or last, found [{config['rm_dup_inter']}]")
     _check_threshold(config["threshold"])
     _check_negatives(config)
+
+
+def dataset_files(config: Config) -> list[Path]:
+    """The files of the data set that a run may read and that are there, by its settings."""
+    parts = config["benchmark_filename"]
+    interactions = [f"{part}.inter" for part in parts] if parts else ["inter"]
+    additional = config["additional_feat_suffix"] or []
+    suffixes = [*interactions, "user", "item", "kg", "link", *additional]
+    paths = [Path(config["data_path"]) / f"{config['dataset']}.{suffix}" for suffix in suffixes]
+    return [path for path in paths if path.is_file()]
 
 
 @contextmanager

@@ -1,8 +1,6 @@
 """The data sets of all models; histories are index ranges into the interactions, never copies."""
 
-import pickle
 from collections import Counter
-from logging import getLogger
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +13,13 @@ from recbole.data.dataset import (
     SequentialDataset,
 )
 from recbole.data.interaction import Interaction
-from recbole.utils import FeatureSource, FeatureType, ModelType, set_color
+from recbole.utils import FeatureSource, FeatureType, ModelType
 from torch import Tensor
 
 from recbole_genrec.config.data_settings import check_data_settings, named_refusals
 from recbole_genrec.data.repair.columns import rows
 from recbole_genrec.data.repair.tensors import RepairedDataset
+from recbole_genrec.data.saved import read_dataset
 from recbole_genrec.errors import InputError
 
 HISTORY_END = "_history_end"  # column of inter_feat: where the target stands in the event table
@@ -244,18 +243,12 @@ DATASETS_BY_TYPE = {
     ModelType.KNOWLEDGE: KnowledgeDataset,
 }
 
-# What a loaded data set depends on beside the settings that RecBole lists as those of the data set.
-LOADING_SETTINGS = (
-    *("seed", "repeatable", "eval_args", "encoding", "numerical_features", "discretization"),
-    *("kg_reverse_r", "entity_kg_num_interval", "relation_kg_num_interval"),
-)
-
 
 def create_dataset(config: Config) -> RepairedDataset:
     """Load, filter and number the data set of `config`, or read the result back if it was saved.
 
-    As in RecBole, `save_dataset: True` saves it in `checkpoint_dir`, and it is read from there or
-    from `dataset_save_path` when its settings are still the same.
+    As in RecBole, `save_dataset: True` saves it in `checkpoint_dir`; it is read from
+    `dataset_save_path` alone, if the settings and files that it was made of are still the same.
 
     Raises:
         InputError: for a setting or a file that cannot work.
@@ -263,16 +256,9 @@ def create_dataset(config: Config) -> RepairedDataset:
     check_data_settings(config)
     by_type = DATASETS_BY_TYPE.get(config["MODEL_TYPE"], RepairedDataset)
     dataset_class = DATASETS.get(config["model"], by_type)
-    default = Path(config["checkpoint_dir"]) / f"{config['dataset']}-{dataset_class.__name__}.pth"
-    file = Path(config["dataset_save_path"] or default)
-    if file.is_file():
-        dataset = pickle.loads(file.read_bytes())
-        settings = [*config.parameters["Dataset"], *LOADING_SETTINGS]
-        if type(dataset) is dataset_class and all(
-            config[key] == dataset.config[key] for key in settings
-        ):
-            getLogger().info(set_color("Load filtered dataset from", "pink") + f": [{file}]")
-            dataset.config = config
+    if config["dataset_save_path"]:
+        dataset = read_dataset(Path(config["dataset_save_path"]), dataset_class, config)
+        if dataset is not None:
             return dataset
     with named_refusals():
         dataset = dataset_class(config)

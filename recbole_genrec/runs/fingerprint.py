@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from recbole_genrec.cache import hash_file
+from recbole_genrec.config.data_settings import dataset_files
 
 # Settings that say where and how loudly a run goes, not what comes out of it.
 ENVIRONMENT_KEYS = {
@@ -19,6 +20,7 @@ ENVIRONMENT_KEYS = {
     *("local_rank", "single_spec", "wandb_project", "config_files", "results_dir"),
     *("resume", "checkpoint_step"),
 }
+FILE_KEYS = ("_file", "_path", "_checkpoint")  # how the names of settings end that name a file
 
 
 def run_fingerprint(config) -> str:
@@ -39,12 +41,11 @@ def changed_settings(before: Mapping[str, Any], config) -> str:
 
 def data_files(config) -> dict[str, str]:
     """SHA-256 of the files that a run reads: name of a file of the data set, or setting -> hash."""
-    found = sorted(Path(config["data_path"]).glob(f"{config['dataset']}.*"))
-    files = {path.name: path for path in found}
+    files = {path.name: path for path in dataset_files(config)}
     files |= {
         key: Path(os.path.expanduser(value))
         for key, value in config.as_dict().items()
-        if isinstance(value, str) and key not in ENVIRONMENT_KEYS
+        if isinstance(value, str) and key.endswith(FILE_KEYS) and key not in ENVIRONMENT_KEYS
     }
     return {name: hash_file(path) for name, path in files.items() if _is_file(path)}
 

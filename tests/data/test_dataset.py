@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from recbole_genrec.data.dataset import HISTORY_END, GenRecDataset, create_dataset
+from recbole_genrec.data.dataset import HISTORY_END, GenRecDataset
 from tests.small import RecBoleSequentialDataset, toy_config, write_table, write_toy
 
 
@@ -185,20 +185,3 @@ def test_item_tokens_are_raw_tokens_by_internal_id(tmp_path):
     assert all(type(token) is str for token in dataset.item_tokens)
     ids = [dataset.token2id("item_id", token) for token in dataset.item_tokens[1:]]
     assert ids == list(range(1, dataset.item_num))
-
-
-def test_saved_dataset_is_read_back_unless_its_settings_changed(tmp_path, monkeypatch):
-    data_path = write_toy(tmp_path)
-    first = create_dataset(sequential(data_path, save_dataset=True))
-    monkeypatch.setattr(GenRecDataset, "_load_data", lambda *_: pytest.fail("loaded from scratch"))
-    again = create_dataset(sequential(data_path, epochs=5))
-    assert again.inter_feat.equals(first.inter_feat)
-    assert again.config["epochs"] == 5
-    shares = {"split": {"RS": [0.5, 0.25, 0.25]}, "group_by": "user", "order": "TO"}
-    for change in (
-        {"item_inter_num_interval": "[2,inf)"},
-        {"eval_args": shares},
-        {"encoding": "latin-1"},
-    ):
-        with pytest.raises(pytest.fail.Exception):
-            create_dataset(sequential(data_path, **change))

@@ -4,41 +4,12 @@ import pytest
 import torch
 
 from recbole_genrec.data.dataset import create_dataset
-from recbole_genrec.data.loaders import data_preparation
 from recbole_genrec.errors import InputError
 from tests.small import prepare, toy_config, write_toy
 
 
 def batches(run):
     return [batch["item_id_list"] for batch in run.train]
-
-
-def test_a_run_that_saves_its_loaders_shuffles_as_one_that_reads_them(tmp_path, monkeypatch):
-    data_path = write_toy(tmp_path)
-    plain = batches(prepare(toy_config("SASRec", data_path)))
-    saving = batches(prepare(toy_config("SASRec", data_path, save_dataloaders=True)))
-    reading = batches(prepare(toy_config("SASRec", data_path, epochs=2)))
-    for one, two, three in zip(plain, saving, reading, strict=True):
-        assert torch.equal(one, two) and torch.equal(one, three)
-
-
-def test_loaders_of_other_samples_are_not_read(tmp_path):
-    data_path = write_toy(tmp_path)
-    whole = prepare(toy_config("TIGER", data_path, save_dataloaders=True))
-    causal = prepare(toy_config("TIGER", data_path, history_attention="causal"))
-    assert len(causal.train.dataset) < len(whole.train.dataset)
-
-
-def test_the_tokenizer_stage_reaches_all_parts_but_no_file(tmp_path):
-    data_path = write_toy(tmp_path)
-    for stage in ("first", "second"):  # the second time the loaders are read from the file
-        config = toy_config("SASRec", data_path, save_dataloaders=True)
-        dataset = create_dataset(config)
-        dataset.tokenizer_stage = stage
-        loaders = data_preparation(config, dataset)
-        assert [loader.dataset.tokenizer_stage for loader in loaders] == [stage] * 3
-        assert dataset.tokenizer_stage == stage
-    assert b"first" not in next((tmp_path / "saved").glob("*dataloader*")).read_bytes()
 
 
 def test_nothing_to_train_on_is_said(tmp_path):

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from recbole_genrec.compare.runs import ModelRuns
+from recbole_genrec.config import Config
 from recbole_genrec.errors import InputError
 from recbole_genrec.evaluator.ranks import rank_metrics
 from recbole_genrec.evaluator.recommendations import Recommendations
@@ -178,6 +179,25 @@ def test_files_of_one_name_count_each_and_home_is_found(tmp_path, monkeypatch):
         key: hashlib.sha256(key.encode()).hexdigest() for key in settings
     }
     assert set(found) == {path.name for path in (data_path / NAME).iterdir()}
+
+
+def test_files_that_no_run_reads_are_no_part_of_it(tmp_path, monkeypatch):
+    """Neither what lies beside the data nor a file that is called like the value of a setting."""
+    data_path = write_toy(tmp_path, missing=False)
+    monkeypatch.chdir(tmp_path)
+    for stray in ("cosine", "adam", f"{NAME}/{NAME}.inter.bak", f"{NAME}/{NAME}.inter.swp"):
+        (tmp_path / stray).write_text("stray")
+    config = config_of("TIGER", data_path, lr_scheduler="cosine")
+    assert set(data_files(config)) == {f"{NAME}.inter", f"{NAME}.item", f"{NAME}.user"}
+
+
+def test_the_files_of_a_data_set_with_brackets_in_its_name_are_found(tmp_path):
+    folder = write_toy(tmp_path, missing=False) / NAME
+    for path in folder.iterdir():
+        path.rename(path.with_name(path.name.replace(NAME, "toy[1]")))
+    folder.rename(tmp_path / "toy[1]")
+    config = Config("BPR", "toy[1]", config_dict={"data_path": str(tmp_path)})
+    assert set(data_files(config)) == {"toy[1].inter", "toy[1].item", "toy[1].user"}
 
 
 @pytest.mark.parametrize("error", [RuntimeError("CUDA out of memory"), KeyboardInterrupt()])

@@ -4,20 +4,19 @@ The methods that are overridden here have the meaning and the results that they 
 the libraries that it was written for.
 """
 
-import pickle
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 from recbole.data.interaction import Interaction
-from recbole.utils import FeatureType, set_color
+from recbole.utils import FeatureType
 
 from recbole_genrec.data.repair.columns import discretize, flat, like, pad, rows
 from recbole_genrec.data.repair.filtering import FilteredDataset
 from recbole_genrec.data.repair.loading import SEQUENCES
+from recbole_genrec.data.saved import save_dataset
 from recbole_genrec.errors import InputError
-from recbole_genrec.files import replacing
 
 
 class RepairedDataset(FilteredDataset):
@@ -199,9 +198,8 @@ class RepairedDataset(FilteredDataset):
         return [self.copy(rows(self.inter_feat, index)) for index in indices]
 
     def save(self) -> None:
-        """Pickle the filtered data set into `checkpoint_dir`."""
+        """Write the filtered data set into `checkpoint_dir`."""
         name = f"{self.config['dataset']}-{type(self).__name__}.pth"
         file = Path(self.config["checkpoint_dir"]) / name
-        self.logger.info(set_color("Saving filtered dataset into ", "pink") + f"[{file}]")
-        with replacing(file) as temporary:
-            temporary.write_bytes(pickle.dumps(self))
+        save_dataset(self, file)
+        self.logger.info(f"Saved the data set; to use it again, add --dataset_save_path={file}")
