@@ -13,6 +13,7 @@ from recbole_genrec import compat  # noqa: F401  (first, as it says how to get R
 from recbole.utils import get_environment, init_seed, set_color
 
 from recbole_genrec.config import Config
+from recbole_genrec.config.data_settings import replaced_history_length
 from recbole_genrec.data.dataset import create_dataset
 from recbole_genrec.data.loaders import data_preparation
 from recbole_genrec.errors import InputError, RunError
@@ -72,6 +73,9 @@ def run_recbole_genrec(
     with joined(config["device"]):
         start_log(config)
         getLogger().info(config)
+        replaced = replaced_history_length(config)
+        if replaced is not None:
+            getLogger().info(replaced)
         with recorded_run(config) as run:
             return _train_and_test(config, run, saved)
 

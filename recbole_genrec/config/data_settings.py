@@ -7,6 +7,8 @@ from typing import Any
 
 from recbole.config import Config
 
+from recbole_genrec.config.layers import model_files
+from recbole_genrec.config.yaml_files import read_properties
 from recbole_genrec.errors import InputError
 
 
@@ -41,6 +43,19 @@ def dataset_files(config: Config) -> list[Path]:
     suffixes = [*interactions, "user", "item", "kg", "link", *additional]
     paths = [Path(config["data_path"]) / f"{config['dataset']}.{suffix}" for suffix in suffixes]
     return [path for path in paths if path.is_file()]
+
+
+def replaced_history_length(config: Config) -> str | None:
+    """What the log says where the length of histories of a data set replaces that of a model."""
+    key = "MAX_ITEM_LIST_LENGTH"
+    own = [read_properties(file).get(key) for file in model_files(config.model_class)]
+    own = [length for length in own if length is not None][-1:]
+    if not own or own == [config[key]] or key in config.external_config_dict:
+        return None
+    return (
+        f"Histories hold {config[key]} items, as those of all models on {config['dataset']} do, in "
+        f"place of the {own[0]} of {config['model']}: set {key} to change it"
+    )
 
 
 @contextmanager

@@ -6,8 +6,16 @@ from recbole_genrec.config import Config
 from recbole_genrec.config.yaml_files import properties_dir, read_yaml
 
 ROOT = properties_dir()
+
+
+def without_length(recipe: dict) -> dict:
+    """The recipe without the length of histories of the paper, which all have."""
+    assert recipe.pop("MAX_ITEM_LIST_LENGTH") == 20
+    return recipe
+
+
 RECIPES = {
-    file.stem.removeprefix("unigrec_"): read_yaml(file)
+    file.stem.removeprefix("unigrec_"): without_length(read_yaml(file))
     for file in (ROOT / "recipe").glob("unigrec_*.yaml")
 }
 UNIGREC = read_yaml(ROOT / "tokenizer" / "SoftRQVAE.yaml") | read_yaml(
