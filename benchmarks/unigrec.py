@@ -101,8 +101,7 @@ class Training:
 
     def __init__(self, model: TIGER, batches: list[Interaction], epoch: int = 0):
         self.model, self.batches, self.epoch = model, itertools.cycle(batches), epoch
-        groups = getattr(model, "parameter_groups", model.parameters)()
-        self.optimizer = torch.optim.AdamW(groups, lr=1e-4, fused=True)
+        self.optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
 
     def step(self) -> None:
         self.model.train().epoch = self.epoch

@@ -5,7 +5,7 @@ from typing import Any
 
 from recbole_genrec.errors import MissingPackage
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 __all__ = ["Recommender", "run_recbole_genrec"]
 
 with suppress(MissingPackage):  # without RecBole there is nothing to patch; its users will say so

@@ -29,7 +29,7 @@ from recbole_genrec.runs.log import start_log
 from recbole_genrec.runs.record import RunRecorder, recorded_run
 from recbole_genrec.stages.collaborative import check_teacher, run_teacher_stage
 from recbole_genrec.stages.tokenizer import run_tokenizer_stage
-from recbole_genrec.trainer.checkpointing import AUTO, check_resumable
+from recbole_genrec.trainer.checkpointer import AUTO, check_resumable
 from recbole_genrec.trainer.registry import get_trainer
 
 
@@ -88,8 +88,7 @@ def _takes_several_processes(config: Config) -> bool:
     """
     if not launched() and total_processes(config) == 1:
         return False
-    trainer_class = get_trainer(config["MODEL_TYPE"], config["model"])
-    if getattr(trainer_class, "shares_batches", False):
+    if get_trainer(config["MODEL_TYPE"], config["model"]).shares_batches:
         return True
     message = f"nproc: {config['model']} has its own way of training, by one process"
     if launched() or total_processes(config) > config["nproc"]:
@@ -147,16 +146,14 @@ def _train_and_test(config: Config, run: RunRecorder, saved: bool) -> dict[str, 
 def _fit(trainer, train_data, valid_data, saved: bool) -> tuple:
     """`trainer.fit`, from where an earlier attempt was stopped if that is asked for."""
     config = trainer.config
-    if hasattr(trainer, "resume") and config["resume"] is not None:
+    if config["resume"] is not None:
         trainer.resume(config["resume"])
-    elif config["resume"] not in (None, AUTO):
-        raise InputError(f"resume: {config['model']} is trained at once, without checkpoints")
     try:
         return trainer.fit(
             train_data, valid_data, saved=saved, show_progress=config["show_progress"]
         )
     except (KeyboardInterrupt, InputError, RunError):
-        last = getattr(trainer, "last_model_file", None)
+        last = trainer.last_model_file
         if last is not None and Path(last).is_file():
             getLogger().warning(f"Training was stopped. To go on, add --resume={last}")
         raise

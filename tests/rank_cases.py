@@ -22,7 +22,7 @@ from recbole_genrec.parallel.distributed import (
     world_size,
 )
 from recbole_genrec.stages import tokenizer as tokenizer_stage
-from recbole_genrec.trainer import GenRecTrainer
+from recbole_genrec.trainer import GenRecTrainer, TrainerCallback
 from tests.conftest import REPOSITORY
 from tests.killed_runs import PROCESSES
 from tests.resume_cases import SETTINGS
@@ -55,14 +55,14 @@ def run(folder: Path, model: str, settings: dict[str, Any], ending: tuple | None
     warnings = _collected_warnings()
     tokenizer_stage.find_spec = lambda name: None  # no picture: slow
     quick_start.get_environment = Mock()  # measures the load for a second
-    empty, train_step, fit = [], GenRecTrainer._train_step, quick_start._fit
+    empty, fit = [], quick_start._fit
     outcome: dict[str, Any] = {}
 
-    def noted_step(trainer: GenRecTrainer, batches, loss_func):
-        empty.append(any(NO_SHARE in batch for batch in batches))
-        if ending and ending[2] == trainer.step and rank() == world_size() - 1:
-            os.kill(ending[1] or os.getpid(), ending[0])
-        return train_step(trainer, batches, loss_func)
+    class Watching(TrainerCallback):
+        def on_step_start(self, trainer: GenRecTrainer, batches) -> None:
+            empty.append(any(NO_SHARE in batch for batch in batches))
+            if ending and ending[2] == trainer.step and rank() == world_size() - 1:
+                os.kill(ending[1] or os.getpid(), ending[0])
 
     def noted_fit(trainer: GenRecTrainer, *data):
         result = fit(trainer, *data)
@@ -74,7 +74,7 @@ def run(folder: Path, model: str, settings: dict[str, Any], ending: tuple | None
         outcome["last"] = os.path.abspath(trainer.last_model_file)
         return result
 
-    GenRecTrainer._train_step, quick_start._fit = noted_step, noted_fit
+    GenRecTrainer.callbacks, quick_start._fit = [Watching()], noted_fit
     result = quick_start.run_recbole_genrec(model, NAME, config_dict=case(model, **settings))
     return {**result, **outcome}
 

@@ -136,14 +136,14 @@ def collect_recommendations(trainer, train_data, test_data) -> Recommendations |
 
     Args:
         trainer: its `recommended_items` [rows, K] follow the rows of the loader; None when the
-            evaluation ranked samples instead of all items.
+            evaluation ranked samples instead of all items, and for decision trees.
         train_data: RecBole's loader of the training part, where popularity is counted.
         test_data: RecBole's full-ranking loader.
 
     Returns:
         the lists, or None if the trainer has none for every row.
     """
-    lists = getattr(trainer, "recommended_items", None)  # trainers of decision trees rank nothing
+    lists = trainer.recommended_items
     if lists is None:
         return None
     dataset = test_data.dataset

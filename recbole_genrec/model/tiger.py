@@ -8,6 +8,7 @@ Reference:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -20,11 +21,12 @@ from torch import Tensor
 from recbole_genrec.decoding.trie import ItemTrie
 from recbole_genrec.errors import InputError
 from recbole_genrec.loss import LossContext, build_loss, loss_without_data
+from recbole_genrec.model.hooks import ModelHooks
 from recbole_genrec.model.t5.t5 import T5, shift_right
 from recbole_genrec.tokenizer.semantic_ids import SemanticIDs
 
 
-class TIGER(SequentialRecommender):
+class TIGER(ModelHooks, SequentialRecommender):
     r"""A T5 that reads the semantic IDs of a history and generates that of the next item.
 
     The history of a user is the sequence of the tokens of all its items, oldest first, and
@@ -74,7 +76,7 @@ class TIGER(SequentialRecommender):
             tokens_per_item=self.tokens_per_item,
         )
         self.loss = build_loss(config, self._loss_context())
-        self.objective_weights: dict[int, dict[str, float]] = {}  # per epoch, of losses that mix
+        self._objective_weights: dict[int, dict[str, float]] = {}  # per epoch, of losses that mix
         self._trie: ItemTrie | None = None
         self.register_load_state_dict_post_hook(TIGER._follow_item_tokens)
 
@@ -224,17 +226,20 @@ class TIGER(SequentialRecommender):
         """Note the shares of the objectives where the loss mixes several."""
         weights = self.loss.objective_weights()
         if weights:
-            self.objective_weights[epoch] = weights
+            self._objective_weights[epoch] = weights
             shares = ", ".join(f"{name} {share:.4f}" for name, share in weights.items())
             self.logger.info(f"Objectives after epoch {epoch}: {shares}")
+
+    def objective_weights(self) -> Mapping[int, Mapping[str, float]]:
+        return self._objective_weights
 
     def extra_checkpoint(self) -> dict[str, Any]:
         """What the checkpoint needs beside the weights to answer for raw item tokens."""
         return {
             "tokenizer_stage": self.tokenizer_stage.state(),
-            "objective_weights": self.objective_weights,
+            "objective_weights": self._objective_weights,
         }
 
     def load_extra(self, extra: dict[str, Any]) -> None:
         """Take over what `extra_checkpoint` has noted of training."""
-        self.objective_weights = dict(extra["objective_weights"])
+        self._objective_weights = dict(extra["objective_weights"])

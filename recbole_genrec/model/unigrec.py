@@ -10,15 +10,18 @@ Reference:
 from __future__ import annotations
 
 from copy import deepcopy
+from functools import partial
 from logging import getLogger
 from typing import Any, NamedTuple
 
 import torch
 from recbole.data.interaction import Interaction
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from recbole_genrec.model.collaborative_distillation import CollaborativeDistillation
+from recbole_genrec.model.hooks import RECOMMENDER
+from recbole_genrec.model.phases import LearningRate, Phase
 from recbole_genrec.model.soft_identifiers import (
     change_rate,
     follow_codes,
@@ -30,6 +33,7 @@ from recbole_genrec.model.unigrec_checks import check_unigrec
 from recbole_genrec.tokenizer.prefixes import collision_rate
 
 CHUNK = 16384  # items whose assignment probabilities are held at a time
+TOKENIZER, DISTILLATION = "tokenizer", "distillation"  # the parts beside RECOMMENDER
 
 
 class SoftItems(NamedTuple):
@@ -80,13 +84,6 @@ class UniGRec(TIGER):
         self.register_buffer("pretrained_codes", stage.semantic_ids.codes.clone())
         self.seed = config["seed"]
 
-        self.learning_rates = {
-            "recommender": config["learning_rate"],
-            "tokenizer": config["joint_tokenizer_learning_rate"],
-            "distillation": config["distillation_learning_rate"],
-        }
-        if not self.learning_rates["tokenizer"]:
-            self.freeze_tokenizer()
         self.reconstruction_weight = config["reconstruction_weight"]
         self.distillation_warmup_epochs = config["distillation_warmup_epochs"]
         self.distillation = None
@@ -171,26 +168,41 @@ class UniGRec(TIGER):
             losses += self.distillation(means, states[:, 0], targets, self.tokenizer)
         return tuple(losses)
 
-    def parameter_groups(self) -> list[dict[str, Any]]:
-        """What is trained at which learning rate, for the optimiser."""
-        parts = {
-            "recommender": [self.t5, self.loss],
-            "tokenizer": [self.tokenizer],
-            "distillation": [] if self.distillation is None else [self.distillation],
+    def parts(self) -> dict[str, list[nn.Parameter]]:
+        distillation = [] if self.distillation is None else self.distillation.parameters()
+        return {
+            RECOMMENDER: [*self.t5.parameters(), *self.loss.parameters()],
+            TOKENIZER: list(self.tokenizer.parameters()),
+            DISTILLATION: list(distillation),
         }
-        groups = []
-        for part, modules in parts.items():
-            parameters = [p for module in modules for p in module.parameters() if p.requires_grad]
-            if parameters:
-                groups.append({"params": parameters, "lr": self.learning_rates[part]})
-        return groups
+
+    def phases(self, config) -> list[Phase]:
+        """Joint training, and fine-tuning with a frozen tokenizer as in the released code."""
+        rate = partial(
+            LearningRate,
+            schedule=config["lr_scheduler"],
+            warmup_ratio=config["warmup_ratio"] or 0.0,
+        )
+        joint = {
+            RECOMMENDER: rate(config["learning_rate"]),
+            TOKENIZER: rate(config["joint_tokenizer_learning_rate"]),
+            DISTILLATION: rate(config["distillation_learning_rate"]),
+        }
+        fine = {
+            RECOMMENDER: LearningRate(config["finetune_learning_rate"]),
+            DISTILLATION: LearningRate(config["distillation_learning_rate"]),
+        }
+        if not config["joint_tokenizer_learning_rate"]:
+            del joint[TOKENIZER]
+        phases = [Phase("joint training", config["epochs"], config["stopping_step"], [joint])]
+        if config["finetune_epochs"]:
+            epochs, stopping_step = config["finetune_epochs"], config["finetune_stopping_step"]
+            phases.append(Phase("fine-tuning", epochs, stopping_step, [fine], from_best=True))
+        return phases
 
     @property
     def tokenizer_is_trained(self) -> bool:
         return any(parameter.requires_grad for parameter in self.tokenizer.parameters())
-
-    def freeze_tokenizer(self) -> None:
-        self.tokenizer.requires_grad_(False)
 
     def on_epoch_start(self, epoch: int) -> None:
         self.epoch = epoch

@@ -4,11 +4,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from recbole.model.abstract_recommender import AbstractRecommender
 
+from recbole_genrec import __version__
 from recbole_genrec.errors import InputError, RunError
 from recbole_genrec.files import replacing
+from recbole_genrec.model.hooks import hooks_of
 from recbole_genrec.plain import from_tensors, to_tensors
 from recbole_genrec.runs.fingerprint import data_files
+
+FORMAT = 2  # of checkpoints; those of version 0.1 had no number
 
 
 def save_checkpoint(state: dict[str, Any], path: str | Path) -> None:
@@ -19,7 +24,7 @@ def save_checkpoint(state: dict[str, Any], path: str | Path) -> None:
     """
     try:
         with replacing(path) as temporary, open(temporary, "wb") as file:
-            torch.save(to_tensors(state), file)
+            torch.save(to_tensors({"format": FORMAT, "version": __version__, **state}), file)
     except (OSError, RuntimeError) as error:
         cause = error if isinstance(error, OSError) else error.__context__
         if not isinstance(cause, OSError):  # torch fails at a full disk in its own way
@@ -36,7 +41,8 @@ def load_checkpoint(
     """Read what `save_checkpoint` has written; with `mmap` tensors only when they are used.
 
     Raises:
-        InputError: naming the file, when it is missing, damaged or no checkpoint of this package.
+        InputError: naming the file, when it is missing, damaged, no checkpoint of this package, or
+            one of another version that wrote them differently.
     """
     try:
         state = torch.load(path, map_location=map_location, weights_only=True, mmap=mmap)
@@ -48,6 +54,12 @@ def load_checkpoint(
         ) from error
     if not isinstance(state, dict) or not {"config", "state_dict"} <= state.keys():
         raise InputError(f"[{path}] is no checkpoint of recbole_genrec")
+    if state.get("format") != FORMAT:
+        version = state.get("version", "0.1.0")
+        raise InputError(
+            f"[{path}] was written by recbole_genrec {version}, whose checkpoints this version "
+            f"({__version__}) does not read: train again, or install recbole_genrec=={version}"
+        )
     return from_tensors(state)
 
 
@@ -75,6 +87,22 @@ def check_same_data(checkpoint: dict[str, Any], config: Any, path: str | Path) -
         )
 
 
+def model_state(model: torch.nn.Module) -> dict[str, Any]:
+    """Weights of a model, and all that `load_weights` needs beside them."""
+    others = model.other_parameter() if isinstance(model, AbstractRecommender) else None
+    state = {
+        "state_dict": model.state_dict(),
+        # modules are in the state_dict already
+        "other_parameter": {
+            name: value
+            for name, value in (others or {}).items()
+            if not isinstance(value, torch.nn.Module)
+        },
+    }
+    extra = hooks_of(model).extra_checkpoint()
+    return state if extra is None else {**state, "extra": extra}
+
+
 def load_weights(model: torch.nn.Module, checkpoint: dict[str, Any], path: str | Path) -> None:
     """Put the weights of a checkpoint into a model.
 
@@ -89,10 +117,10 @@ def load_weights(model: torch.nn.Module, checkpoint: dict[str, Any], path: str |
         raise InputError(
             f"[{path}] does not fit the model or its data: {misfits[0]}{more}"
         ) from error
-    if hasattr(model, "load_other_parameter"):
+    if isinstance(model, AbstractRecommender):
         model.load_other_parameter(checkpoint.get("other_parameter"))
-    if "extra" in checkpoint and hasattr(model, "load_extra"):
-        model.load_extra(checkpoint["extra"])
+    if "extra" in checkpoint:
+        hooks_of(model).load_extra(checkpoint["extra"])
 
 
 def _misfits(model: torch.nn.Module, weights: dict[str, torch.Tensor]) -> list[str]:

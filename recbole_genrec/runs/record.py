@@ -26,6 +26,7 @@ from recbole_genrec.parallel.distributed import rank
 from recbole_genrec.plain import to_json
 from recbole_genrec.runs.environment import hardware, peak_memory, reset_peak_memory, versions
 from recbole_genrec.runs.fingerprint import data_files, run_fingerprint
+from recbole_genrec.runs.outcome import FitResult
 
 RESULT = "result.json"
 RECOMMENDATIONS = "recommendations.npz"
@@ -98,33 +99,26 @@ class RunRecorder:
         self._write()
 
     def record_fit(self, trainer) -> None:
-        """Note what training has done; called right after `trainer.fit`.
-
-        Reads `train_loss_dict`, `valid_results` (of each validated epoch), `best_epoch`, `step` and
-        `earlier_seconds`, which trainers without epochs lack.
-        """
-        earlier = getattr(trainer, "earlier_seconds", 0.0)
-        self._started -= earlier
-        self._lap_started -= earlier
+        """Note the `outcome` of a trainer; called right after `trainer.fit`."""
+        outcome: FitResult = trainer.outcome()
+        self._started -= outcome.earlier_seconds
+        self._lap_started -= outcome.earlier_seconds
         self._lap("training")
-        losses = getattr(trainer, "train_loss_dict", {})
-        valid = getattr(trainer, "valid_results", {})
-        best = getattr(trainer, "best_epoch", None)
-        shares = getattr(trainer.model, "objective_weights", {})
         self.result |= {
-            "epochs_trained": len(losses),
-            "steps": getattr(trainer, "step", 0),
-            "best_epoch": best,
+            "epochs_trained": len(outcome.train_losses),
+            "steps": outcome.steps,
+            "best_epoch": outcome.best_epoch,
             "valid_metric": self._config["valid_metric"].lower(),
-            "valid_result": valid.get(best),
+            "valid_result": outcome.valid_results.get(outcome.best_epoch),
             "learning_curve": [
                 {
                     "epoch": epoch,
+                    "phase": outcome.phases[epoch],
                     "train_loss": loss,
-                    "valid": valid.get(epoch),
-                    "objective_weights": shares.get(epoch),
+                    "valid": outcome.valid_results.get(epoch),
+                    "objective_weights": outcome.objective_weights.get(epoch),
                 }
-                for epoch, loss in losses.items()
+                for epoch, loss in outcome.train_losses.items()
             ],
         }
         self._write()

@@ -6,6 +6,7 @@ from pathlib import Path
 from recbole.trainer import PretrainTrainer, Trainer
 
 from recbole_genrec.trainer.trainer import GenRecTrainer
+from recbole_genrec.trainer.trees import TreeTrainer
 
 
 class GenRecPretrainTrainer:
@@ -34,8 +35,8 @@ def repaired_trainer(trainer_class: type) -> type:
     """
     if trainer_class is Trainer:
         return GenRecTrainer
-    if not issubclass(trainer_class, Trainer):  # decision trees: a loop of their own
-        return trainer_class
+    if not issubclass(trainer_class, Trainer):
+        return type(trainer_class.__name__, (TreeTrainer, trainer_class), {})
     bases = (trainer_class, GenRecTrainer)
     if issubclass(trainer_class, PretrainTrainer):
         bases = (GenRecPretrainTrainer, *bases)

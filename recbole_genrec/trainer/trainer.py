@@ -1,88 +1,175 @@
 """RecBole's Trainer on current libraries: one training and evaluation loop for all models."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from __future__ import annotations
 
-import numpy as np
+from collections.abc import Sequence
+from operator import methodcaller
+from pathlib import Path
+from typing import Any
+
 import torch
-from recbole.data.dataloader import FullSortEvalDataLoader
-from recbole.data.interaction import Interaction
-from recbole.utils import get_gpu_usage, set_color
-from torch import Tensor
-from torch.nn.utils.clip_grad import clip_grad_norm_
+from recbole.utils import ModelType, set_color
 from torch.optim import AdamW
-from tqdm import tqdm
 
-from recbole_genrec.errors import InputError
-from recbole_genrec.evaluator.collector import GenRecCollector, RankedItems
-from recbole_genrec.evaluator.metrics import GenRecEvaluator
-from recbole_genrec.parallel.distributed import (
-    NO_SHARE,
-    agree_on_statistics,
-    any_rank,
-    average_gradients,
-    share_of_users,
-)
-from recbole_genrec.runs.checkpoint import check_same_run, load_checkpoint, load_weights
+from recbole_genrec.errors import refuse
+from recbole_genrec.model.hooks import hooks_of
+from recbole_genrec.parallel import distributed
+from recbole_genrec.runs.checkpoint import load_checkpoint, load_weights
+from recbole_genrec.runs.outcome import FitResult
+from recbole_genrec.trainer.batches import remaining_steps, steps_per_epoch
+from recbole_genrec.trainer.callbacks import TrainerCallback
+from recbole_genrec.trainer.checkpointer import Checkpointer
+from recbole_genrec.trainer.epoch_losses import EpochLosses
+from recbole_genrec.trainer.evaluation import EvaluatingTrainer
 from recbole_genrec.trainer.faults import explained_memory, finishing_batches
-from recbole_genrec.trainer.random_states import random_states, set_random_states
-from recbole_genrec.trainer.resumable import ResumableTrainer
-from recbole_genrec.trainer.speed import Speed
+from recbole_genrec.trainer.outcome import fit_result
+from recbole_genrec.trainer.phases import PhaseRun, first_epoch, parts_of
+from recbole_genrec.trainer.random_states import data_generators, random_states, set_random_states
+from recbole_genrec.trainer.snapshot import go_on, snapshot
+from recbole_genrec.trainer.speed import Speed, progress_bar
+from recbole_genrec.trainer.state import TrainingState, kept
+from recbole_genrec.trainer.step import OptimizerStep
 
 
-class GenRecTrainer(ResumableTrainer):
-    """Trains and evaluates any model.
+class GenRecTrainer(EvaluatingTrainer):
+    """Trains any model, phase by phase, and evaluates it.
 
-    With RecBole's settings the losses and metrics are RecBole's, seed for seed. Beyond that:
-    `lr_scheduler` and `warmup_ratio` (a schedule per optimiser step), `gradient_accumulation_steps`
-    with the gradients of one batch as large as all of a step (of losses that are means over
-    targets), fused AdamW, `enable_amp` in
-    bfloat16, gradient clipping also with `enable_scaler`, no wait for the GPU at every step, and
-    checkpoints of tensors and plain values from which training goes on exactly
-    (`ResumableTrainer`).
-    Of several processes each computes its share of every batch, and of the users in evaluation; the
-    gradients and the metrics are those of the whole.
+    With RecBole's settings the losses and metrics are RecBole's, seed for seed. Of several
+    processes each computes its share of every batch; the gradients are those of the whole.
 
-    A model may offer, beside what RecBole asks of it:
-        `parameter_groups()`: groups for the optimiser, in place of `parameters()`;
-        `extra_checkpoint()`, `load_extra(dict)`: plain values and tensors for the checkpoint;
-        `on_epoch_start(epoch)`, `on_epoch_end(epoch)`: called around each training epoch, the first
-        also when training goes on within an epoch;
-        `num_targets(interaction)`: of how many targets the loss is the mean, if not one per sample;
-        `takes_host_batches`: whether it gets training batches on the host, whatever its device;
-        `compile_layers()`: called at the start if `compile` is set;
-        `on_step_end()`: called after each optimiser step;
-        `num_tokens(interaction)`: how many semantic-ID codes are processed, for the progress bar;
-        `recommend(interaction, k)`: item ids and scores `[batch, k]`, best first, by which it is
-        then evaluated without scoring all items.
+    Beside the best checkpoint `fit` leaves a last one: at the start of every epoch, at the end of
+    every phase, every `checkpoint_step` optimizer steps, after Ctrl-C and when a validation fails.
+    On a CPU, training that goes on from either ends with the same bits as training that was not
+    stopped. Trainers with several passes over the data in an epoch go on from its start only.
+
+    Attributes:
+        callbacks: are told what the trainer does, see `TrainerCallback`.
+        state: where training stands.
+        checkpointer: where that is kept.
+        phases: what is to be done, one after the other; `phase_run` is the one under way.
     """
 
     shares_batches = True  # whether several processes may train together
+    callbacks: Sequence[TrainerCallback] = ()
 
-    def __init__(self, config, model):
+    step = kept("step")
+    cur_step = kept("cur_step")
+    best_valid_score = kept("best_valid_score")
+    best_valid_result = kept("best_valid_result")
+    train_loss_dict = kept("train_loss_dict")
+    valid_results = kept("valid_results")
+
+    def __init__(self, config, model) -> None:
+        self.hooks = hooks_of(model)
+        self.state = TrainingState(config)
+        self.checkpointer = Checkpointer(config)
+        self.phases = self.hooks.phases(config)
+        self.parts = parts_of(self.hooks)
+        self.phase_run = PhaseRun(self.phases[0], 0, self.parts)
+        self.optimizer_step = OptimizerStep(config, model)
+        best = self.saved_model_file
         super().__init__(config, model)
-        if config["gradient_accumulation_steps"] > 1 and not self._has_one_pass:
-            raise InputError(
-                f"gradient_accumulation_steps should be 1 for {config['model']}, which has its own "
-                f"way of training, found [{config['gradient_accumulation_steps']}]"
-            )
-        if config["compile"] and hasattr(model, "compile_layers"):
-            model.compile_layers()
+        self.saved_model_file = best  # RecBole names it after the time
+        self._follow_phase()
+        self._batches_per_step = config["gradient_accumulation_steps"]
+        if self._batches_per_step > 1 and not self._has_one_pass:
+            allowed = f"1 for {config['model']}, which has its own way of training"
+            refuse("gradient_accumulation_steps", allowed, self._batches_per_step)
+        if config["compile"]:
+            self.hooks.compile_layers()
         torch.autograd.set_detect_anomaly(False)  # on since somebody imported RecBole's models
-        self.eval_collector = GenRecCollector(config)
-        self.evaluator = GenRecEvaluator(config)
-        self.recommended_items: torch.Tensor | None = None  # of the last full-ranking evaluation
+        self._keeps_last = False
+
+    @property
+    def saved_model_file(self) -> str:
+        """Where the best checkpoint lies."""
+        return str(self.checkpointer.best)
+
+    @saved_model_file.setter
+    def saved_model_file(self, file: str) -> None:
+        self.checkpointer.best = Path(file)
+
+    @property
+    def last_model_file(self) -> str:
+        """Where the last checkpoint lies, beside the best one."""
+        return str(self.checkpointer.last)
+
+    @property
+    def _has_one_pass(self) -> bool:
+        """Whether an epoch is one pass over the data, so that a place in it can be found again."""
+        return type(self)._train_epoch is GenRecTrainer._train_epoch
+
+    def _notify(self, event: str, *arguments: Any) -> None:
+        for callback in self.callbacks:
+            methodcaller(event, self, *arguments)(callback)
+
+    # ---- phases
+
+    def fit(self, train_data, valid_data=None, verbose=True, saved=True, *args, **options):
+        """As in RecBole, through all phases that are left.
+
+        Raises:
+            InputError: when a loss is NaN.
+            RunError: when a checkpoint cannot be written, or there is not enough memory.
+        """
+        # models without epochs have nothing to go on with, and may be as large as their data
+        self._keeps_last = saved and self.config["MODEL_TYPE"] != ModelType.TRADITIONAL
+        try:
+            with explained_memory(self.config):
+                for number in range(self.state.phase, len(self.phases)):
+                    self._begin_phase(number, saved)
+                    result = super().fit(train_data, valid_data, verbose, saved, *args, **options)
+                    if self._keeps_last and self.state.epoch >= 0:  # something was trained
+                        self._save_checkpoint(self.state.epoch, False, self.last_model_file)
+        finally:
+            self.phase_run.end()
+        return result
+
+    def _begin_phase(self, number: int, saved: bool) -> None:
+        phase = self.phases[number]
+        if number > self.state.phase:
+            if phase.from_best and saved:
+                file = self.saved_model_file
+                load_weights(self.model, load_checkpoint(file, self.device), file)
+            elif phase.from_best:
+                self.logger.warning(f"No epoch was saved: {phase.name} starts from the last one")
+            self.enter_phase(number)
+            self.start_epoch = self.phase_run.first_epoch
+        self.state.epoch = -1
+        if self.start_epoch < self.epochs:
+            self.logger.info(
+                f"Phase {number + 1} of {len(self.phases)}, {phase.name}: epochs "
+                f"{self.start_epoch} to {self.epochs - 1}, {self.phase_run}"
+            )
+            self._notify("on_phase_start")
+
+    def enter_phase(self, number: int) -> None:
+        """Start a later phase, or go over to it to go on within."""
+        self.phase_run.end()
+        self.state.begin_phase(number)
+        self.phase_run = PhaseRun(self.phases[number], first_epoch(self.phases, number), self.parts)
+        self._follow_phase()
+        self.optimizer = self._build_optimizer()
+
+    def _follow_phase(self) -> None:
+        phase = self.phase_run.phase
+        self.epochs = self.phase_run.first_epoch + phase.epochs
+        self.stopping_step = phase.stopping_step
+        self.eval_step = min(self.config["eval_step"], phase.epochs)
 
     def _build_optimizer(self, **kwargs):
-        if "params" not in kwargs and hasattr(self.model, "parameter_groups"):
-            kwargs["params"] = self.model.parameter_groups()
+        kwargs.setdefault("params", self.phase_run.parameter_groups())
         optimizer = super()._build_optimizer(**kwargs)
         if isinstance(optimizer, AdamW):
             for group in optimizer.param_groups:
                 group["fused"] = True
         return optimizer
 
-    # ---- training
+    def outcome(self) -> FitResult:
+        """What `fit` has done."""
+        return fit_result(self)
+
+    # ---- an epoch
 
     def _train_epoch(self, train_data, epoch_idx, loss_func=None, show_progress=False):
         """Train for one epoch; returns the sum of the losses of its batches as RecBole does.
@@ -92,180 +179,121 @@ class GenRecTrainer(ResumableTrainer):
             KeyboardInterrupt: after Ctrl-C, once a batch is finished and saved.
         """
         self.model.train()
-        self._set_up_lr_scheduler(self._steps_per_epoch(train_data))
         losses = self._begin_epoch(train_data, epoch_idx)
+        self._notify("on_epoch_start")
         before = random_states(self.device)
-        self._call_model("on_epoch_start", epoch_idx)
+        self.hooks.on_epoch_start(epoch_idx)
         if losses.steps:  # the epoch goes on, and drew its numbers for the hook long ago
             set_random_states(before, self.device)
         if not losses.complete:
             with finishing_batches() as stopping:
                 loss_func = loss_func or self.model.calculate_loss
                 self._train_batches(train_data, losses, loss_func, show_progress, stopping)
-                agree_on_statistics(self.model)
-                self._call_model("on_epoch_end", epoch_idx)
+                distributed.agree_on_statistics(self.model)
+                self.hooks.on_epoch_end(epoch_idx)
                 losses.complete = True
-                if any_rank(stopping()):
+                if distributed.any_rank(stopping()):
                     self._after_batch(stopping=True)
         return losses.total()
 
+    def _begin_epoch(self, train_data, epoch: int) -> EpochLosses:
+        """Save where training stands, or restore it; returns the losses of the epoch so far."""
+        if epoch == self.state.epoch:  # another pass in the same epoch
+            return EpochLosses(epoch, self.device)
+        steps = steps_per_epoch(train_data, self._batches_per_step)
+        self.state.begin_epoch(epoch, steps, data_generators(train_data))
+        self.phase_run.begin_epoch(epoch, self.epochs, steps, self.optimizer)
+        self.phase_run.set_learning_rates(self.optimizer, self.state.part_steps)
+        if not self.state.losses.steps:
+            self._save_last()
+        return self.state.losses
+
     def _train_batches(self, train_data, losses, loss_func, show_progress, stopping) -> None:
-        steps = self._remaining_steps(train_data, losses.steps)
+        steps = remaining_steps(train_data, self._batches_per_step, losses.steps, self.device)
         if show_progress:
-            steps = tqdm(
-                steps,
-                total=self._steps_per_epoch(train_data),
-                initial=losses.steps,
-                ncols=100,
-                desc=set_color(f"Train {self._epoch_idx:>5}", "pink"),
-            )
-        speed = Speed(self.model)
+            total = steps_per_epoch(train_data, self._batches_per_step)
+            steps = progress_bar(steps, self.state.epoch, losses.steps, total)
+        speed = Speed(self.hooks, self.device)
         for batches in steps:
             speed.add(batches)
-            losses.add(self._train_step(batches, loss_func))
+            self._notify("on_step_start", batches)
+            losses.add(self.optimizer_step(self.optimizer, batches, loss_func))
+            self.step += 1
+            self.phase_run.count_step(self.optimizer, self.state.part_steps)
+            self.hooks.on_step_end()
+            self._notify("on_step_end")
             if show_progress and not losses.pending:
-                self._show_speed(steps, speed)
-            self._after_batch(any_rank(stopping()))
+                steps.set_postfix_str(set_color(speed.text(), "yellow"), refresh=False)
+            self._after_batch(distributed.any_rank(stopping()))
 
-    @property
-    def _has_one_pass(self) -> bool:
-        return type(self)._train_epoch is GenRecTrainer._train_epoch
+    def _after_batch(self, stopping: bool) -> None:
+        """Save where training stands if it is time to, or if it stops here.
 
-    def _train_step(self, batches: list[Interaction], loss_func):
-        """One optimiser step on all targets of the batches, which are still on the host.
-
-        Returns:
-            the loss, or the tuple of its parts: means over the targets as of one large batch.
+        Raises:
+            KeyboardInterrupt: if it stops here.
         """
-        self.optimizer.zero_grad()
-        weights = [self._weight(batch) for batch in batches]
-        total = sum(weights)
-        if len(batches) == 1:
-            losses = self._backward(batches[0], loss_func)
-        else:  # only ranks without any share of the batches have a total of 0
-            shares = [weight / max(total, 1) for weight in weights]
-            each = [
-                self._backward(batch, loss_func, share)
-                for batch, share in zip(batches, shares, strict=True)
-            ]
-            losses = _weighted_sum(each, shares)
-        losses = average_gradients(self.model, losses, total)
-        if self.clip_grad_norm:
-            self.scaler.unscale_(self.optimizer)
-            clip_grad_norm_(self.model.parameters(), **self.clip_grad_norm)
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
-        if self.lr_scheduler is not None:
-            self.lr_scheduler.step()
-        self.step += 1
-        if hasattr(self.model, "on_step_end"):
-            self.model.on_step_end()
-        return losses
+        every = self.config["checkpoint_step"]
+        if self._has_one_pass and (stopping or (every and self.step % every == 0)):
+            self._save_last()
+        if stopping:
+            raise KeyboardInterrupt
 
-    def _backward(self, batch: Interaction, loss_func, share: float | Tensor | None = None):
-        """Add up the gradients of a batch, or of its share in a step; returns its losses."""
-        if not getattr(self.model, "takes_host_batches", False):
-            batch = batch.to(self.device)
-        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.enable_amp):
-            losses = loss_func(batch)
-        loss = sum(losses) if isinstance(losses, tuple) else losses
-        self.scaler.scale(loss if share is None else loss * share).backward()
-        if isinstance(losses, tuple):
-            return tuple(part.detach() for part in losses)
-        return losses.detach()
-
-    def _weight(self, interaction: Interaction) -> int | Tensor:
-        """By how much the loss, a mean over targets, weighs among those of all ranks."""
-        if NO_SHARE in interaction:
-            return 0
-        if hasattr(self.model, "num_targets"):
-            return self.model.num_targets(interaction)
-        return len(interaction)
-
-    def _set_up_lr_scheduler(self, steps_per_epoch: int) -> None:
-        name = self.config["lr_scheduler"]
-        if name is None or self.lr_scheduler is not None:
-            return
-        from transformers import get_scheduler
-
-        total = steps_per_epoch * self.epochs
-        warmup = round((self.config["warmup_ratio"] or 0.0) * total)
-        self.lr_scheduler = get_scheduler(name, self.optimizer, warmup, total)
-        if self._lr_scheduler_state is not None:
-            self.lr_scheduler.load_state_dict(self._lr_scheduler_state)
-            learning_rates = self.lr_scheduler.get_last_lr()
-            for group, rate in zip(self.optimizer.param_groups, learning_rates, strict=True):
-                group["lr"] = rate
-
-    def _show_speed(self, progress: tqdm, speed: Speed) -> None:
-        text = speed.text()
-        if self.gpu_available:
-            text += f", GPU RAM: {get_gpu_usage(self.device)}"
-        progress.set_postfix_str(set_color(text, "yellow"), refresh=False)
+    def _valid_epoch(self, valid_data, show_progress=False):
+        before = distributed.gather(random_states(self.device))
+        try:
+            self._notify("on_valid_start")
+            score, result = super()._valid_epoch(valid_data, show_progress)
+        except BaseException:  # so that the epoch need not be trained again
+            if self._has_one_pass:
+                self._save_last(before)
+            raise
+        self.valid_results[self.state.epoch] = result
+        return score, result
 
     def _add_train_loss_to_tensorboard(self, epoch_idx, losses, tag="Loss/Train"):
         super()._add_train_loss_to_tensorboard(epoch_idx, losses, tag)
-        shares = getattr(self.model, "objective_weights", {}).get(epoch_idx, {})
-        for name, share in shares.items():
+        for name, share in self.hooks.objective_weights().get(epoch_idx, {}).items():
             self.tensorboard.add_scalar(f"Objective/{name}", share, self.step)
 
-    def _call_model(self, hook: str, epoch_idx: int) -> None:
-        if hasattr(self.model, hook):
-            getattr(self.model, hook)(epoch_idx)
+    # ---- checkpoints
 
-    # ---- evaluation
+    def _save_checkpoint(self, epoch, verbose=True, saved_model_file=None, random=None) -> None:
+        """Save everything, on rank 0.
 
-    @torch.no_grad()
-    def evaluate(self, eval_data, load_best_model=True, model_file=None, show_progress=False):
-        """Evaluate on `eval_data`, as a rule with the best model that training has saved.
+        Args:
+            epoch: the last that is finished, with its validation.
+            random: the random states of all ranks; all meet to gather them if not given.
+        """
+        if epoch < 0 and self.start_epoch > 0:  # resumed at the end: what is there stays
+            return
+        random = random or distributed.gather(random_states(self.device))
+        if distributed.rank() != 0:
+            return
+        file = Path(saved_model_file or self.saved_model_file)
+        self._notify("on_save", file)
+        self.checkpointer.save(snapshot(self, epoch, random), file)
+        if verbose:
+            self.logger.info(set_color("Saving current", "blue") + f": {file}")
 
-        Returns:
-            metric name -> value, plain floats; None when there are no samples.
+    def _save_last(self, random: list[dict[str, Any]] | None = None) -> None:
+        if self._keeps_last:
+            self._save_checkpoint(self.state.epoch - 1, False, self.last_model_file, random)
+
+    def resume(self, where: str) -> None:
+        """Go on with the next `fit` from a checkpoint, or with `auto` from that of an earlier
+        attempt, if there is one.
 
         Raises:
-            InputError: when `model_file` is no checkpoint of this model and data set.
-            RunError: when there is not enough memory.
+            InputError: when there is no checkpoint of this run.
         """
-        if not eval_data:
-            return None
-        if load_best_model:
-            file = model_file or self.saved_model_file
-            checkpoint = load_checkpoint(file, self.device)
-            check_same_run(checkpoint, self.config, file)
-            load_weights(self.model, checkpoint, file)
-            self.logger.info(f"Loading model structure and parameters from {file}")
-        self.eval_collector.begin()
-        with explained_memory(self.config), _repeatable_negatives(self.config["seed"]):
-            result = super().evaluate(
-                share_of_users(eval_data), load_best_model=False, show_progress=show_progress
-            )
-        lists = self.eval_collector.take_lists()
-        full = isinstance(eval_data, FullSortEvalDataLoader)
-        self.recommended_items = lists if full else None
-        digits = self.config["metric_decimal_place"]
-        return {metric: round(float(value), digits) for metric, value in result.items()}
+        found = self.checkpointer.find(where)
+        if found is not None:
+            go_on(self, *found)
 
-    def _full_sort_batch_eval(self, batched_data):
-        interaction, history_index, positive_u, positive_i = batched_data
-        if not hasattr(self.model, "recommend") or history_index is not None:
-            return super()._full_sort_batch_eval(batched_data)
-        ranked = self.model.recommend(interaction.to(self.device), max(self.config["topk"]))
-        return interaction, RankedItems(*ranked), positive_u, positive_i
+    def resume_checkpoint(self, resume_file) -> None:
+        """Go on from this checkpoint with the next `fit`, and save beside it.
 
-
-def _weighted_sum(each: list, weights: list):
-    """Of losses, or of tuples of their parts."""
-    if isinstance(each[0], tuple):
-        return tuple(_weighted_sum(list(parts), weights) for parts in zip(*each, strict=True))
-    return sum(loss * weight for loss, weight in zip(each, weights, strict=True))
-
-
-@contextmanager
-def _repeatable_negatives(seed: int) -> Iterator[None]:
-    """Let every evaluation draw the same negatives (`mode: uni100`), and leave training its own."""
-    state = np.random.get_state()
-    np.random.seed(seed)
-    try:
-        yield
-    finally:
-        np.random.set_state(state)
+        Raises:
+            InputError: when it is no checkpoint of this model and data set.
+        """
+        go_on(self, self.checkpointer.load(resume_file), Path(resume_file))

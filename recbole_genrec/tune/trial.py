@@ -54,7 +54,7 @@ def run_trial(config: Config, trial: optuna.Trial) -> float:
             pruned = error
         run.record_fit(trainer)
     trial.set_user_attr("epoch", run.result["best_epoch"])
-    _remove(getattr(trainer, "last_model_file", None))  # nobody goes on with a trial that is over
+    _remove(trainer.last_model_file)  # nobody goes on with a trial that is over
     if pruned is not None:
         _remove(trainer.saved_model_file)
         raise pruned

@@ -15,6 +15,7 @@ from recbole_genrec.config import Config
 from recbole_genrec.errors import InputError
 from recbole_genrec.runs.record import load_result, recorded_run
 from recbole_genrec.trainer.trainer import GenRecTrainer
+from tests.callbacks import At, Epochs, fail
 from tests.crash import crash, sleep
 from tests.small import LOAD_ALL, NAME, write_toy
 
@@ -102,23 +103,14 @@ def test_an_interrupted_run_goes_on_from_its_checkpoint(started, toy, monkeypatc
     toy |= {"epochs": 3}
     whole = {**toy, "checkpoint_dir": "whole", "results_dir": "whole"}
     (expected,) = compare_models(["BPR"], NAME, [1], config_dict=whole)["models"]
-    train_epoch, epochs = GenRecTrainer._train_epoch, []
-
-    def interrupted(trainer, train_data, epoch_idx, *arguments, **options):
-        epochs.append(epoch_idx)
-        if len(epochs) == 1:
-            time.sleep(0.5)
-        loss = train_epoch(trainer, train_data, epoch_idx, *arguments, **options)
-        if len(epochs) == 2:
-            raise KeyboardInterrupt
-        return loss
-
-    monkeypatch.setattr(GenRecTrainer, "_train_epoch", interrupted)
-    monkeypatch.setattr(GenRecTrainer, "_has_one_pass", True)
+    epochs = Epochs()
+    slow = At("on_epoch_start", 1, lambda: time.sleep(0.5))
+    killed = At("on_valid_start", 2, fail(KeyboardInterrupt))
+    monkeypatch.setattr(GenRecTrainer, "callbacks", [epochs, slow, killed])
     with pytest.raises(KeyboardInterrupt):
         compare_models(["BPR"], NAME, [1], config_dict=toy)
     (found,) = compare_models(["BPR"], NAME, [1], config_dict=toy)["models"]
-    assert epochs == [0, 1, 1, 2]
+    assert epochs.seen == [0, 1, 1, 2]
     assert found["test"] == expected["test"]
     assert found["minutes"]["mean"] >= 0.5 / 60  # those of the first attempt count
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from recbole_genrec.model.phases import LearningRate
 from recbole_genrec.model.t5.t5 import shift_right
 from recbole_genrec.model.tiger import TIGER
 from recbole_genrec.model.unigrec import UniGRec, history_means
@@ -109,15 +110,11 @@ class TIGERWithoutDedicated(TIGER):
 @pytest.mark.parametrize("loss", ["cross_entropy", "token_weighted", "cft"])
 def test_with_one_hot_assignments_it_is_tiger_on_the_same_identifiers(loss, attention):
     stage = tokenizer_stage(temperature=1e-9)
-    settings = {
-        **CONFIG,
-        "loss": loss,
-        "history_attention": attention,
-        "joint_tokenizer_learning_rate": 0,
-    }
+    settings = {**CONFIG, "loss": loss, "history_attention": attention}
     torch.manual_seed(3)
     tiger = TIGERWithoutDedicated(settings, data_set(stage)).eval()
     model = unigrec_of(stage, settings)
+    model.tokenizer.requires_grad_(False)
     model.t5.load_state_dict(tiger.t5.state_dict())
     interaction = histories()
 
@@ -182,24 +179,42 @@ def test_the_recommender_side_vanishes_where_there_is_one_target_to_find():
 
 
 def test_a_frozen_tokenizer_gets_no_gradient_and_keeps_its_identifiers():
-    model = unigrec(joint_tokenizer_learning_rate=0).train()
+    model = unigrec().train()
+    model.tokenizer.requires_grad_(False)
     losses = model.calculate_loss(histories())
     sum(losses).backward()
     assert len(losses) == 1  # nothing to reconstruct
     assert all(parameter.grad is None for parameter in model.tokenizer.parameters())
-    assert len(model.parameter_groups()) == 2
     model.on_epoch_end(0)
     assert model.identifier_history == []
 
 
-def test_every_parameter_is_trained_at_the_rate_of_its_part():
+def test_every_parameter_is_in_one_part():
     model = unigrec(loss="token_weighted")
-    groups = model.parameter_groups()
-    assert [group["lr"] for group in groups] == [0.01, 0.001, 0.02]
-    grouped = [parameter for group in groups for parameter in group["params"]]
-    assert len(grouped) == len({id(parameter) for parameter in grouped})
-    assert {id(p) for p in grouped} == {id(p) for p in model.parameters()}
-    assert id(model.loss.log_lambda) in {id(p) for p in groups[0]["params"]}
+    parts = model.parts()
+    found = [id(parameter) for parameters in parts.values() for parameter in parameters]
+    assert sorted(found) == sorted(id(parameter) for parameter in model.parameters())
+    assert id(model.loss.log_lambda) in {id(parameter) for parameter in parts["recommender"]}
+
+
+def test_joint_training_has_a_rate_for_each_part_and_fine_tuning_none_for_the_tokenizer():
+    fine_tuning = {"epochs": 3, "learning_rate": 0.5, "stopping_step": 4}
+    config = {**CONFIG, **{f"finetune_{key}": value for key, value in fine_tuning.items()}}
+    config |= {"epochs": 7, "stopping_step": 2, "lr_scheduler": None, "warmup_ratio": None}
+    joint, fine = unigrec().phases(config)
+    (rates,) = joint.learning_rates
+    assert {part: rate.peak for part, rate in rates.items()} == {
+        "recommender": 0.01,
+        "tokenizer": 0.001,
+        "distillation": 0.02,
+    }
+    assert (joint.epochs, joint.stopping_step, joint.from_best) == (7, 2, False)
+    assert fine[1:3] == (3, 4) and fine.from_best
+    (rates,) = fine.learning_rates
+    assert rates == {"recommender": LearningRate(0.5), "distillation": LearningRate(0.02)}
+    frozen = {**config, "joint_tokenizer_learning_rate": 0, "finetune_epochs": 0}
+    (joint,) = unigrec().phases(frozen)
+    assert set(joint.learning_rates[0]) == {"recommender", "distillation"}
 
 
 def test_means_of_what_each_target_sees():

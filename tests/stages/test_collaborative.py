@@ -11,6 +11,7 @@ from recbole_genrec.runs.checkpoint import load_checkpoint
 from recbole_genrec.stages import collaborative as teacher
 from recbole_genrec.stages.collaborative import run_teacher_stage, train_teacher
 from recbole_genrec.trainer.trainer import GenRecTrainer
+from tests.callbacks import At, Epochs, fail
 from tests.small import new_trainer, prepare, toy_config, write_toy
 
 SMALL = {
@@ -40,15 +41,9 @@ def toy(tmp_path, monkeypatch):
 @pytest.fixture
 def trainings(monkeypatch):
     """The epochs that were trained, as they happen."""
-    epochs = []
-    train_epoch = GenRecTrainer._train_epoch
-
-    def counted(self, data, epoch, *args, **kwargs):
-        epochs.append(epoch)
-        return train_epoch(self, data, epoch, *args, **kwargs)
-
-    monkeypatch.setattr(GenRecTrainer, "_train_epoch", counted)
-    return epochs
+    epochs = Epochs()
+    monkeypatch.setattr(GenRecTrainer, "callbacks", [epochs])
+    return epochs.seen
 
 
 def test_no_weight_needs_no_teacher(toy, trainings):
@@ -107,15 +102,9 @@ def test_other_interactions_need_another_teacher(toy, trainings, tmp_path):
 
 
 def test_a_killed_training_goes_on_where_it_stopped(toy, trainings, monkeypatch):
-    valid_epoch = GenRecTrainer._valid_epoch
-
-    def killed_in_the_second_epoch(self, *args, **kwargs):
-        if trainings[-1] == 1:
-            raise KeyboardInterrupt
-        return valid_epoch(self, *args, **kwargs)
-
+    killed = At("on_valid_start", 2, fail(KeyboardInterrupt))
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(GenRecTrainer, "_valid_epoch", killed_in_the_second_epoch)
+        patch.setattr(GenRecTrainer, "callbacks", [*GenRecTrainer.callbacks, killed])
         run_teacher_stage(*toy())
     run_teacher_stage(*toy())
     assert trainings == [0, 1, 1]

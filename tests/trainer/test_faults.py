@@ -16,7 +16,8 @@ from recbole_genrec.files import check_writable
 from recbole_genrec.quick_start import run_recbole_genrec
 from recbole_genrec.runs.checkpoint import load_checkpoint, save_checkpoint
 from recbole_genrec.trainer import GenRecTrainer
-from recbole_genrec.trainer.checkpointing import check_resumable
+from recbole_genrec.trainer.checkpointer import check_resumable
+from tests.callbacks import At, fail
 from tests.resume_cases import SETTINGS
 from tests.small import NAME, new_trainer, prepare, toy_config, write_toy
 
@@ -32,20 +33,6 @@ def _work_in(tmp_path, monkeypatch):
 def run(tmp_path):
     """Data of a model that trains for three epochs of several batches."""
     return prepare(toy_config(MODEL, write_toy(tmp_path), **SETTINGS[MODEL], epochs=3))
-
-
-def fail_at(monkeypatch, call, error, method="_train_step"):
-    """Let the `call`-th call of the trainer's method raise `error` in its place."""
-    calls = []
-    original = getattr(GenRecTrainer, method)
-
-    def failing(self, *args, **kwargs):
-        calls.append(None)
-        if len(calls) == call:
-            raise error
-        return original(self, *args, **kwargs)
-
-    monkeypatch.setattr(GenRecTrainer, method, failing)
 
 
 # ---- disk
@@ -176,15 +163,22 @@ def test_a_good_checkpoint_beside_a_damaged_last_one_will_do(tmp_path):
         MemoryError(),
     ],
 )
-@pytest.mark.parametrize("method", ["_train_step", "_full_sort_batch_eval"])
-def test_out_of_memory_names_the_settings_that_lower_it(run, monkeypatch, error, method):
-    fail_at(monkeypatch, 1, error, method)
+@pytest.mark.parametrize("event", ["on_step_start", "on_valid_start"])
+def test_out_of_memory_names_the_settings_that_lower_it(run, error, event):
     trainer = new_trainer(run)
+    trainer.callbacks = [At(event, 1, fail(error))]
     with pytest.raises(
         RunError, match=r"train_batch_size \[32\].*eval_batch_size \[4096\]"
     ) as found:
         trainer.fit(run.train, run.valid)
     assert str(found.value).count("out of memory on") == 1
+
+
+def test_lack_of_memory_in_the_test_is_explained_as_well(run):
+    trainer = new_trainer(run)
+    trainer.model.full_sort_predict = lambda _: torch.empty(1 << 60)
+    with pytest.raises(RunError, match="out of memory on cpu: .* eval_batch_size"):
+        trainer.evaluate(run.test, load_best_model=False)
 
 
 def test_real_lack_of_memory_is_recognised(run):
@@ -197,17 +191,18 @@ def test_real_lack_of_memory_is_recognised(run):
         trainer.fit(run.train, run.valid)
 
 
-def test_other_errors_stay_as_they_are(run, monkeypatch):
-    fail_at(monkeypatch, 1, RuntimeError("shapes do not match"))
+def test_other_errors_stay_as_they_are(run):
+    trainer = new_trainer(run)
+    trainer.callbacks = [At("on_step_start", 1, fail(RuntimeError("shapes do not match")))]
     with pytest.raises(RuntimeError, match="^shapes do not match$") as caught:
-        new_trainer(run).fit(run.train)
+        trainer.fit(run.train)
     assert type(caught.value) is RuntimeError
 
 
-def test_an_epoch_is_not_lost_when_its_validation_fails(run, monkeypatch):
+def test_an_epoch_is_not_lost_when_its_validation_fails(run):
     trainer = new_trainer(run)
-    with monkeypatch.context() as patch, pytest.raises(RunError):
-        fail_at(patch, 1, MemoryError(), "_full_sort_batch_eval")
+    trainer.model.full_sort_predict = lambda _: torch.empty(1 << 60)
+    with pytest.raises(RunError):
         trainer.fit(run.train, run.valid)
     again = new_trainer(run)
     again.resume("auto")
@@ -239,45 +234,43 @@ def test_nan_keeps_the_last_good_checkpoint(run, monkeypatch):
 
 def test_weights_that_the_last_step_has_spoilt_are_not_saved(run):
     trainer = new_trainer(run)
-    trainer._save_checkpoint(0)
-    with torch.no_grad():
-        trainer.model.item_embedding.weight[3] = math.nan
+
+    def spoil():
+        with torch.no_grad():
+            trainer.model.item_embedding.weight[3] = math.nan
+
+    trainer.callbacks = [At("on_step_end", 2 * len(run.train), spoil)]
     with pytest.raises(InputError, match=r"\[item_embedding.weight\] NaN"):
-        trainer._save_checkpoint(1)
+        trainer.fit(run.train)
     assert load_checkpoint(trainer.saved_model_file)["epoch"] == 0
+    assert load_checkpoint(trainer.last_model_file)["epoch"] == 0
 
 
 # ---- Ctrl-C
 
 
-def test_ctrl_c_finishes_the_batch_and_saves(run, monkeypatch):
+def press_ctrl_c():
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_ctrl_c_finishes_the_batch_and_saves(run):
     trainer = new_trainer(run)
-    train_step, steps = trainer._train_step, []
-
-    def interrupted(*args):
-        steps.append(None)
-        if len(steps) == 3:
-            os.kill(os.getpid(), signal.SIGINT)
-        return train_step(*args)
-
-    monkeypatch.setattr(trainer, "_train_step", interrupted)
+    trainer.callbacks = [At("on_step_start", 3, press_ctrl_c)]
     with pytest.raises(KeyboardInterrupt):
         trainer.fit(run.train, run.valid)
-    again = new_trainer(run)
-    again.resume("auto")
-    assert again.step == 3 and again._position["losses"]["steps"] == 3
+    checkpoint = load_checkpoint(trainer.last_model_file)
+    assert checkpoint["step"] == 3 and checkpoint["position"]["losses"]["steps"] == 3
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_a_second_ctrl_c_does_not_wait(run, monkeypatch):
-    trainer = new_trainer(run)
-
-    def stuck(*_):
-        os.kill(os.getpid(), signal.SIGINT)
-        os.kill(os.getpid(), signal.SIGINT)
+def test_a_second_ctrl_c_does_not_wait(run):
+    def twice():
+        press_ctrl_c()
+        press_ctrl_c()
         pytest.fail("went on")
 
-    monkeypatch.setattr(trainer, "_train_step", stuck)
+    trainer = new_trainer(run)
+    trainer.callbacks = [At("on_step_start", 1, twice)]
     with pytest.raises(KeyboardInterrupt):
         trainer.fit(run.train, run.valid)
     assert load_checkpoint(trainer.last_model_file)["step"] == 0
@@ -289,7 +282,7 @@ def test_a_second_ctrl_c_does_not_wait(run, monkeypatch):
 )
 def test_the_command_line_ends_in_one_line(error, code, tmp_path, monkeypatch, caplog):
     """The log says how to go on."""
-    fail_at(monkeypatch, 2, error)
+    monkeypatch.setattr(GenRecTrainer, "callbacks", [At("on_step_start", 2, fail(error))])
     data = write_toy(tmp_path)
     with pytest.raises(SystemExit) as ended:
         cli.main(["run", f"--model={MODEL}", f"--dataset={NAME}", f"--data_path={data}"])

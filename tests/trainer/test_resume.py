@@ -15,15 +15,12 @@ from recbole_genrec.runs.checkpoint import load_checkpoint, save_checkpoint
 from recbole_genrec.stages import tokenizer as tokenizer_stage
 from recbole_genrec.stages.collaborative import run_teacher_stage
 from recbole_genrec.trainer import GenRecTrainer
+from tests.callbacks import At, Killed, fail
 from tests.killed_runs import run_in_process
 from tests.resume_cases import SETTINGS
 from tests.small import new_trainer, prepare, toy_config, write_toy
 
 EPOCHS = 3
-
-
-class Killed(BaseException):
-    """The end of a process, in so far as nobody expects it."""
 
 
 @pytest.fixture(autouse=True)
@@ -59,19 +56,10 @@ def attempt(model, data_path, name, **settings):
     return trainer, run
 
 
-def stopped(monkeypatch, method, call, trainer, run, error=Killed):
-    """Train until `method` of the trainer is called for the `call`-th time."""
-    calls = []
-    original = getattr(GenRecTrainer, method)
-
-    def counted(self, *args, **kwargs):
-        calls.append(None)
-        if self is trainer and len(calls) == call:
-            raise error
-        return original(self, *args, **kwargs)
-
-    with monkeypatch.context() as patch, pytest.raises(error):
-        patch.setattr(GenRecTrainer, method, counted)
+def stopped(event, call, trainer, run, error=Killed):
+    """Train until the trainer tells of an event for the `call`-th time."""
+    trainer.callbacks = [At(event, call, fail(error))]
+    with pytest.raises(error):
         trainer.fit(run.train, run.valid)
 
 
@@ -110,24 +98,24 @@ def assert_same(found, expected, place=""):
 
 
 PLACES = {
-    "SASRec": [("_train_step", 12), ("_valid_epoch", 2)],
-    "BPR": [("_train_step", 12)],
-    "BERT4Rec": [("_train_step", 12)],
-    "RecVAE": [("_train_step", 9)],
-    "TIGER": [("_train_step", 3), ("_save_checkpoint", 6)],
-    "TIGERTokenWeighted": [("_train_step", 12)],
-    "UniGRec": [("_train_step", 8), ("_train_step", 25), ("_valid_epoch", 4)],
+    "SASRec": [("on_step_start", 12), ("on_valid_start", 2)],
+    "BPR": [("on_step_start", 12)],
+    "BERT4Rec": [("on_step_start", 12)],
+    "RecVAE": [("on_step_start", 9)],
+    "TIGER": [("on_step_start", 3), ("on_save", 6)],
+    "TIGERTokenWeighted": [("on_step_start", 12)],
+    "UniGRec": [("on_step_start", 8), ("on_step_start", 25), ("on_valid_start", 4)],
 }
 
 
 @pytest.mark.parametrize(("model", "places"), PLACES.items(), ids=list(PLACES))
-def test_stopped_training_ends_as_if_it_had_not_been(model, places, data_path, monkeypatch):
+def test_stopped_training_ends_as_if_it_had_not_been(model, places, data_path):
     whole, run = attempt(model, data_path, "whole")
     expected = outcome(whole, run, whole.fit(run.train, run.valid))
     assert len(expected["losses"]) >= EPOCHS
-    for number, (method, call) in enumerate(places):
+    for number, (event, call) in enumerate(places):
         trainer, run = attempt(model, data_path, f"stopped{number}", checkpoint_step=3)
-        stopped(monkeypatch, method, call, trainer, run)
+        stopped(event, call, trainer, run)
         again, run = attempt(model, data_path, f"stopped{number}", checkpoint_step=3)
         torch.rand(number + 1), np.random.rand(), random.random()  # noise of a new process
         again.resume("auto")
@@ -167,13 +155,11 @@ def test_killed_processes_end_as_one_that_was_not_killed(model, tmp_path):
 
 
 @pytest.mark.parametrize("damage", ["truncated", "foreign", "of another model", "weights only"])
-def test_the_best_checkpoint_stands_in_for_a_damaged_last_one(
-    damage, data_path, monkeypatch, caplog
-):
+def test_the_best_checkpoint_stands_in_for_a_damaged_last_one(damage, data_path, caplog):
     whole, run = attempt("SASRec", data_path, "whole")
     expected = outcome(whole, run, whole.fit(run.train, run.valid))
     trainer, run = attempt("SASRec", data_path, "damaged")
-    stopped(monkeypatch, "_train_step", 12, trainer, run)
+    stopped("on_step_start", 12, trainer, run)
     last = Path(trainer.last_model_file)
     if damage == "truncated":
         last.write_bytes(last.read_bytes()[:-1000])
@@ -215,10 +201,10 @@ def test_a_last_checkpoint_without_its_best_one_is_refused(data_path):
         trainer.resume(trainer.last_model_file)
 
 
-def test_other_settings_are_named_and_the_epoch_begins_anew(data_path, monkeypatch, caplog):
+def test_other_settings_are_named_and_the_epoch_begins_anew(data_path, caplog):
     """After running out of memory one goes on with smaller batches."""
     trainer, run = attempt("SASRec", data_path, "first", checkpoint_step=2)
-    stopped(monkeypatch, "_train_step", 9, trainer, run)
+    stopped("on_step_start", 9, trainer, run)
     again, run = attempt("SASRec", data_path, "second", train_batch_size=8)
     again.resume(trainer.last_model_file)
     assert "other settings: train_batch_size: [32] -> [8]" in caplog.text
@@ -229,9 +215,7 @@ def test_other_settings_are_named_and_the_epoch_begins_anew(data_path, monkeypat
 
 
 def test_training_that_has_stopped_early_is_not_trained_further(data_path, monkeypatch):
-    monkeypatch.setattr(
-        GenRecTrainer, "_valid_epoch", lambda self, *_, **__: (-self._epoch_idx, {"ndcg@5": 0.0})
-    )
+    monkeypatch.setattr(GenRecTrainer, "evaluate", lambda self, *_, **__: {"ndcg@5": -self.step})
     trainer, run = attempt("SASRec", data_path, "early", epochs=9, stopping_step=1)
     trainer.fit(run.train, run.valid)
     assert list(trainer.train_loss_dict) == [0, 1, 2]

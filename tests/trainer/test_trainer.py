@@ -9,11 +9,16 @@ import recbole.trainer
 import torch
 from recbole.data.utils import data_preparation as recbole_data_preparation
 from recbole.evaluator import Collector
+from recbole.model.abstract_recommender import SequentialRecommender
 from recbole.model.sequential_recommender import SASRec
 from recbole.utils import init_seed
 from transformers import get_scheduler
 
 from recbole_genrec.evaluator.collector import GenRecCollector
+from recbole_genrec.model.hooks import ModelHooks
+from recbole_genrec.model.tiger import TIGER
+from recbole_genrec.runs.checkpoint import load_checkpoint
+from recbole_genrec.trainer.epoch_losses import EpochLosses
 from tests.small import RecBoleSequentialDataset, new_trainer, prepare, toy_config
 from tests.trainer.popularity import SMALL, Popularity, popularity_run, popularity_trainer
 
@@ -64,9 +69,13 @@ def test_results_are_plain_floats(data_path):
 
 
 def test_the_list_of_a_model_is_evaluated_without_dense_scores(data_path):
-    class Recommending(Popularity):
+    class Recommending(TIGER):
+        def __init__(self, config, dataset):
+            SequentialRecommender.__init__(self, config, dataset)
+            self.weight = torch.nn.Parameter(torch.linspace(0.0, 1.0, self.n_items))
+
         def recommend(self, interaction, k):
-            top = super().full_sort_predict(interaction).topk(k)
+            top = self.weight.repeat(len(interaction), 1).topk(k)
             return top.indices, top.values
 
         def full_sort_predict(self, interaction):
@@ -136,8 +145,17 @@ def test_losses_with_parts_are_summed_by_part(data_path):
 
     run = popularity_run(data_path, train_batch_size=16)
     trainer = popularity_trainer(run, TwoParts)
-    sums = trainer._train_epoch(run.train, 0)
-    assert sums[1] == len(run.train) and sums[0] > 0
+    trainer.fit(run.train)
+    checkpoint = load_checkpoint(trainer.last_model_file)
+    (total,) = trainer.outcome().train_losses.values()
+    assert total > len(run.train) == checkpoint["step"]
+
+
+def test_parts_of_the_loss_are_summed_on_their_own():
+    losses = EpochLosses(0, torch.device("cpu"))
+    for part in (1.0, 2.5):
+        losses.add((torch.tensor(part), torch.tensor(0.5)))
+    assert losses.total() == (3.5, 1.0)
 
 
 def test_the_learning_rate_follows_the_schedule_step_by_step(data_path):
@@ -169,7 +187,7 @@ def test_gradients_are_clipped_after_they_are_unscaled(data_path):
     run = popularity_run(data_path, **settings, enable_scaler=True)
     trainer = popularity_trainer(run)
     before = trainer.model.weight.detach().clone()
-    trainer._train_step([next(iter(run.train))], trainer.model.calculate_loss)
+    trainer.optimizer_step(trainer.optimizer, [next(iter(run.train))], trainer.model.calculate_loss)
     assert (trainer.model.weight - before).norm().item() == pytest.approx(1e-3, rel=1e-3)
 
 
@@ -197,7 +215,7 @@ def test_progress_shows_samples_per_second(data_path, capsys):
 
 
 def test_progress_shows_tokens_per_second_where_there_are_any(data_path, capsys):
-    class WithTokens(Popularity):
+    class WithTokens(ModelHooks, Popularity):
         def num_tokens(self, interaction):
             return 3 * len(interaction)
 
@@ -209,7 +227,7 @@ def test_progress_shows_tokens_per_second_where_there_are_any(data_path, capsys)
 
 @pytest.mark.parametrize("asked", [True, False])
 def test_layers_are_compiled_if_asked_for(asked, data_path):
-    class Layered(Popularity):
+    class Layered(ModelHooks, Popularity):
         def compile_layers(self):
             self.calls.append("compile")
 

@@ -16,7 +16,8 @@ from recbole_genrec.quick_start import run_recbole_genrec
 from recbole_genrec.runs.checkpoint import load_checkpoint
 from recbole_genrec.stages import tokenizer as tokenizer_stage
 from recbole_genrec.stages.collaborative import run_teacher_stage
-from recbole_genrec.trainer.trainer import GenRecTrainer
+from recbole_genrec.trainer import GenRecTrainer, TrainerCallback
+from tests.callbacks import At, fail
 from tests.small import NAME, new_trainer, toy_config, write_toy
 
 SMALL = {
@@ -68,21 +69,24 @@ def prepared(toy, **settings):
     return run
 
 
+class Watching(TrainerCallback):
+    """Notes (epoch, whether the tokenizer is trained, learning rates) where an epoch begins."""
+
+    def __init__(self):
+        self.seen = []
+
+    def on_epoch_start(self, trainer):
+        if isinstance(trainer.model, UniGRec):  # the teacher is trained as well
+            rates = {group["part"]: group["lr"] for group in trainer.optimizer.param_groups}
+            self.seen.append((trainer.state.epoch, trainer.model.tokenizer_is_trained, rates))
+
+
 @pytest.fixture
 def epochs(monkeypatch):
-    """(epoch, whether the tokenizer is trained, learning rates) of every training epoch."""
-    seen = []
-    train_epoch = GenRecTrainer._train_epoch
-
-    def noted(self, data, epoch, *args, **kwargs):
-        loss = train_epoch(self, data, epoch, *args, **kwargs)
-        if hasattr(self.model, "tokenizer"):
-            rates = [group["lr"] for group in self.optimizer.param_groups]
-            seen.append((epoch, self.model.tokenizer_is_trained, rates))
-        return loss
-
-    monkeypatch.setattr(GenRecTrainer, "_train_epoch", noted)
-    return seen
+    """What a `Watching` callback of all trainers notes."""
+    watching = Watching()
+    monkeypatch.setattr(GenRecTrainer, "callbacks", [watching])
+    return watching.seen
 
 
 def test_one_command_goes_through_all_stages(toy, epochs, caplog):
@@ -96,9 +100,9 @@ def test_one_command_goes_through_all_stages(toy, epochs, caplog):
         "Semantic IDs written to",
         "Teacher SASRec: training",
         "Teacher SASRec written to",
-        "Joint training of tokenizer and recommender",
+        "Phase 1 of 2, joint training: epochs 0 to 2, learning rates recommender 0.005 (constant_",
         "Hard identifiers after epoch 0",
-        "Fine-tuning of the recommender with a frozen tokenizer",
+        "Phase 2 of 2, fine-tuning: epochs 3 to 4, learning rates recommender 0.0004, distillation",
     )
     places = [[start in m for m in messages].index(True) for start in order]
     assert places == sorted(places)
@@ -111,7 +115,9 @@ def test_joint_training_moves_the_tokenizer_and_fine_tuning_does_not(toy, epochs
     run.trainer.fit(run.train, run.valid)
     assert [trained for _, trained, _ in epochs] == [True] * 3 + [False] * 2
     assert all(len(rates) == 3 for _, _, rates in epochs[:3])
-    assert all(rates == [run.config["finetune_learning_rate"], 0.005] for _, _, rates in epochs[3:])
+    fine = {"recommender": run.config["finetune_learning_rate"], "distillation": 0.005}
+    assert all(rates == fine for _, _, rates in epochs[3:])
+    assert model.tokenizer_is_trained  # nothing stays frozen
     for name, weight in model.tokenizer.named_parameters():
         assert not torch.equal(weight, before[name]), name
     scores = [run.trainer.valid_results[epoch]["ndcg@5"] for epoch in range(3)]
@@ -126,12 +132,9 @@ def test_without_fine_tuning_there_are_two_stages(toy, epochs):
 
 
 def test_fine_tuning_waits_by_its_own_count_for_a_better_epoch(toy, epochs, monkeypatch):
-    def falling(trainer, *_, **__):
-        return -1.0 * trainer._epoch_idx, {"ndcg@5": -1.0 * trainer._epoch_idx}
-
-    monkeypatch.setattr(GenRecTrainer, "_valid_epoch", falling)
     settings = {"epochs": 9, "finetune_epochs": 9, "distillation_warmup_epochs": 18}
     run = prepared(toy, **settings, stopping_step=1, finetune_stopping_step=2)
+    monkeypatch.setattr(GenRecTrainer, "evaluate", scored(-1.0))
     run.trainer.fit(run.train, run.valid)
     assert [epoch for epoch, *_ in epochs] == [0, 1, 2, 9, 10, 11]
 
@@ -156,26 +159,22 @@ def test_the_best_checkpoint_is_whole(toy):
     assert [answer["log_probability"] for answer in answers] == pytest.approx(scores[0].tolist())
 
 
+def scored(sign):
+    """An `evaluate` by whose score each epoch is better, or worse, than the one before."""
+    return lambda trainer, *_, **__: {"ndcg@5": sign * (trainer.state.epoch + 1)}
+
+
 @pytest.mark.parametrize(("killed_in", "left"), [(1, [1, 2, 3, 4]), (4, [4])])
 def test_training_resumes_in_the_stage_that_was_interrupted(
     toy, epochs, monkeypatch, killed_in, left
 ):
-    def rising(trainer, *_, **__):
-        """A score by which every epoch is better than the one before and is saved."""
-        return trainer._epoch_idx + 1.0, {"ndcg@5": trainer._epoch_idx + 1.0}
-
-    def killed(model, epoch):
-        if epoch == killed_in:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(GenRecTrainer, "_valid_epoch", rising)
     first = prepared(toy)
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(UniGRec, "on_epoch_start", killed)
+    monkeypatch.setattr(GenRecTrainer, "evaluate", scored(1.0))  # every epoch is saved as the best
+    first.trainer.callbacks = [At("on_epoch_start", killed_in + 1, fail(KeyboardInterrupt))]
+    with pytest.raises(KeyboardInterrupt):
         first.trainer.fit(first.train, first.valid)
     before = load_checkpoint(first.trainer.saved_model_file)["extra"]["identifier_history"]
 
-    del epochs[:]
     second = prepared(toy)
     second.trainer.resume_checkpoint(first.trainer.saved_model_file)
     second.trainer.fit(second.train, second.valid)

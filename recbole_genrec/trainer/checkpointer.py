@@ -1,0 +1,113 @@
+"""The checkpoint files of a run: the best epoch, and where training stands."""
+
+from __future__ import annotations
+
+from logging import getLogger
+from pathlib import Path
+from typing import Any
+
+from recbole_genrec.errors import InputError
+from recbole_genrec.files import remove_unfinished
+from recbole_genrec.runs.checkpoint import check_same_run, load_checkpoint, save_checkpoint
+from recbole_genrec.runs.fingerprint import changed_settings, data_files, run_fingerprint
+
+AUTO = "auto"
+LAST = "-last"  # by which the name of the last checkpoint differs from that of the best one
+
+
+class Checkpointer:
+    """Writes and reads `<name>.pth`, the best checkpoint, and `<name>-last.pth`, the last one.
+
+    Both hold the same: all that training needs to go on.
+
+    Attributes:
+        best: the best checkpoint, by default named after the settings in `checkpoint_dir`.
+    """
+
+    def __init__(self, config: Any) -> None:
+        self._config = config
+        self._data_files = data_files(config)
+        name = f"{config['model']}-{config['dataset']}-{run_fingerprint(config)}.pth"
+        self.best = Path(config["checkpoint_dir"]) / name
+
+    @property
+    def last(self) -> Path:
+        """The last checkpoint, beside the best one."""
+        return self.best.with_name(f"{self.best.stem}{LAST}{self.best.suffix}")
+
+    def save(self, content: dict[str, Any], file: str | Path) -> None:
+        """Write a checkpoint of this run, whole or not at all.
+
+        Raises:
+            RunError: when it cannot be written.
+        """
+        run = {"config": self._config.as_dict(), "data_files": self._data_files}
+        save_checkpoint({**run, **content}, file)
+
+    def find(self, where: str) -> tuple[dict[str, Any], Path] | None:
+        """The checkpoint to go on from, and its file.
+
+        Where the last checkpoint is damaged or foreign, the best one beside it is used.
+
+        Args:
+            where: a checkpoint, or `auto` for what an earlier attempt of the same run has left.
+
+        Returns:
+            None with `auto`, when there is nothing.
+
+        Raises:
+            InputError: when there is no checkpoint of this run.
+        """
+        file = self.last if where == AUTO else Path(where)
+        remove_unfinished(file.parent)
+        if where == AUTO and not file.exists():
+            getLogger().info(f"No checkpoint [{file}] of an earlier attempt: training starts anew")
+            return None
+        best = best_model_file(file)
+        try:
+            return self.load(file), file
+        except InputError as error:
+            if file == best or not best.exists() or not file.exists():
+                raise
+            getLogger().warning(f"{error}; the best checkpoint so far is used instead")
+        return self.load(best), best
+
+    def load(self, file: str | Path) -> dict[str, Any]:
+        """Read a checkpoint to go on from, on the CPU; what its settings have changed is logged.
+
+        Raises:
+            InputError: when it is none of this model and data set, or not all of one.
+        """
+        checkpoint = load_checkpoint(file)  # random states must stay on the CPU
+        check_same_run(checkpoint, self._config, file)
+        if "position" not in checkpoint:
+            raise InputError(f"[{file}] holds weights only, and no training to go on with")
+        best = best_model_file(file)
+        if checkpoint["valid_results"] and not best.exists():
+            raise InputError(f"[{file}] needs the best checkpoint beside it, [{best.name}]")
+        changes = changed_settings(checkpoint["config"], self._config)
+        if changes:
+            getLogger().warning(f"[{file}] was saved under other settings: {changes}")
+        return checkpoint
+
+
+def check_resumable(file: str | Path, config: Any) -> None:
+    """Find out before the data are read whether training can go on from `file`.
+
+    Raises:
+        InputError: when neither it nor the best one beside it is a checkpoint of this model and
+            data set.
+    """
+    try:
+        check_same_run(load_checkpoint(file, mmap=True), config, file)
+    except InputError as error:
+        best = best_model_file(file)
+        if best == Path(file) or not best.exists():
+            raise InputError(f"resume: {error}") from error
+        check_resumable(best, config)
+
+
+def best_model_file(file: str | Path) -> Path:
+    """The best checkpoint that belongs to a last one, or to itself."""
+    file = Path(file)
+    return file.with_name(file.stem.removesuffix(LAST) + file.suffix)

@@ -1,0 +1,85 @@
+"""What a checkpoint holds of a trainer, and how a trainer goes on from one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from torch.optim import Optimizer
+
+from recbole_genrec.errors import InputError, refuse
+from recbole_genrec.plain import moved
+from recbole_genrec.runs.checkpoint import load_weights, model_state
+from recbole_genrec.trainer.checkpointer import best_model_file
+from recbole_genrec.trainer.faults import check_weights
+
+if TYPE_CHECKING:
+    from recbole_genrec.trainer.trainer import GenRecTrainer
+
+
+def snapshot(trainer: GenRecTrainer, finished: int, random: list[dict[str, Any]]) -> dict[str, Any]:
+    """Where training stands, weights and optimizers.
+
+    Args:
+        finished: the last epoch that is finished, with its validation.
+        random: the random states of all ranks.
+
+    Raises:
+        InputError: when a weight has become NaN.
+    """
+    check_weights(trainer.model)
+    return {
+        **trainer.state.state_dict(finished, random),
+        **model_state(trainer.model),
+        "optimizers": {name: each.state_dict() for name, each in _optimizers(trainer).items()},
+        "scaler": trainer.optimizer_step.scaler.state_dict(),
+    }
+
+
+def go_on(trainer: GenRecTrainer, checkpoint: dict[str, Any], file: Path) -> None:
+    """Put a trainer where training stood, to go on there with the next `fit`, and save beside.
+
+    Raises:
+        InputError: naming the file, when it does not fit the model or its phases.
+    """
+    phase = checkpoint["phase"]
+    if phase >= len(trainer.phases):
+        refuse(f"[{file}]", f"of one of the {len(trainer.phases)} phases", f"phase {phase + 1}")
+    if phase > 0:
+        trainer.enter_phase(phase)
+    others = moved(checkpoint["other_parameter"], trainer.device)
+    load_weights(trainer.model, {**checkpoint, "other_parameter": others}, file)
+    _load_optimizers(trainer, checkpoint, file)
+    trainer.state.load_state_dict(checkpoint)
+    trainer.checkpointer.best = best_model_file(file)
+    trainer.start_epoch = checkpoint["epoch"] + 1
+    if trainer.cur_step > trainer.stopping_step:  # stopped early
+        trainer.start_epoch = trainer.epochs
+    done = checkpoint["position"]["losses"]["steps"]
+    trainer.logger.info(
+        f"Checkpoint [{file}] loaded: training goes on in epoch {trainer.start_epoch}"
+        + (f" after {done} batches" if done else "")
+    )
+
+
+def _load_optimizers(trainer: GenRecTrainer, checkpoint: dict[str, Any], file: Path) -> None:
+    optimizers = _optimizers(trainer)
+    try:
+        for name, state in checkpoint["optimizers"].items():
+            optimizers[name].load_state_dict(state)
+    except (KeyError, ValueError) as error:
+        raise InputError(f"[{file}] does not fit the optimizer: {error}") from error
+    if checkpoint["scaler"]:
+        trainer.optimizer_step.scaler.load_state_dict(checkpoint["scaler"])
+
+
+def _optimizers(trainer: GenRecTrainer) -> dict[str, Optimizer]:
+    """All optimizers by the attribute that holds them; some of RecBole's trainers take turns.
+
+    `optimizer` itself may be one of the others at the moment, and is then left out.
+    """
+    found = {name: each for name, each in vars(trainer).items() if isinstance(each, Optimizer)}
+    main = found.pop("optimizer")
+    if not any(each is main for each in found.values()):
+        found["optimizer"] = main
+    return found

@@ -1,0 +1,35 @@
+"""Trainers of decision trees, which are trained at once by a library of their own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from recbole_genrec.errors import refuse
+from recbole_genrec.runs.outcome import FitResult
+from recbole_genrec.trainer.checkpointer import AUTO
+
+
+class TreeTrainer:
+    """What a run asks of its trainer beside RecBole's interface; mixed in before RecBole's class.
+
+    There are no epochs to go on from, no batches to share and no lists.
+    """
+
+    shares_batches = False
+    recommended_items = None
+    last_model_file = None
+    config: Any
+
+    def resume(self, where: str) -> None:
+        """Train from the start with the next `fit`, which is all that `auto` can ask for.
+
+        Raises:
+            InputError: when a checkpoint is named.
+        """
+        if where != AUTO:
+            model = self.config["model"]
+            refuse("resume", f"~ or auto for {model}, which is trained at once", where)
+
+    def outcome(self) -> FitResult:
+        """What `fit` has done; nothing is known of its course."""
+        return FitResult()
