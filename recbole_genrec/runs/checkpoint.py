@@ -79,7 +79,7 @@ def check_same_run(checkpoint: dict[str, Any], config: Any, path: str | Path) ->
 def check_same_data(checkpoint: dict[str, Any], config: Any, path: str | Path) -> None:
     """Raise an InputError if a file that the checkpoint was trained on is another one now."""
     before, now = checkpoint.get("data_files", {}), data_files(config)
-    changed = [name for name in before if before[name] != now.get(name, before[name])]
+    changed = [name for name in sorted(before) if before[name] != now.get(name, before[name])]
     if changed:
         raise InputError(
             f"[{path}] was trained on other data: {', '.join(changed)} "
