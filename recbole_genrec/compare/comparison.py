@@ -31,13 +31,19 @@ FORMAT = 1
 PROTOCOL = ("eval_args", "repeatable", "user_inter_num_interval", "item_inter_num_interval")
 
 
-def compare(folders: Iterable[str | os.PathLike], reference: str | None = None) -> dict[str, Any]:
+def compare(
+    folders: Iterable[str | os.PathLike],
+    reference: str | None = None,
+    names: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
     """Compare finished runs on one data set.
 
     Args:
         folders: of runs, or folders of such folders.
         reference: name of the model that the others are measured against; by default the best model
             without semantic IDs, or the first one where all models are of one kind.
+        names: folder of a run -> what to call its model, which otherwise is told from its namesakes
+            by the settings in which they differ.
 
     Returns:
         plain values: `dataset`, `protocol`, `paired` (whether all had the same test cases),
@@ -50,6 +56,8 @@ def compare(folders: Iterable[str | os.PathLike], reference: str | None = None) 
             or metric in common.
     """
     models, failed = read_models(folders)
+    for model in models if names else ():
+        model.name, model.unnamed = names[model.results[0]["folder"]], ()
     results = [result for model in models for result in model.results]
     _check_protocol(results)
     metrics = _common_metrics(results)

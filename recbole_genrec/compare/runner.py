@@ -62,20 +62,39 @@ def compare_models(
         for seed in seeds  # seed by seed: after an interruption there is a whole table to look at
         for model in model_list
     ]
-    configs = [_checked_config(run) for run in runs]  # mistakes are found before the first run
-    names = [config["model"] for config in configs[: len(model_list)]]
+    names = [Config(*run)["model"] for run in runs[: len(model_list)]]
     if reference is not None and reference not in names:
         raise InputError(f"reference: expected one of {', '.join(names)}, found {reference}")
-    folders, failed = [], []
-    for number, (run, config) in enumerate(zip(runs, configs, strict=True), 1):
-        title = f"[{number}/{len(runs)}] {config['model']}, seed {config['seed']}"
-        outcome = _finish(run, config, title)
-        (failed if isinstance(outcome, dict) else folders).append(outcome)
-    if not folders:
-        said = "; ".join(f"{run['model']}, seed {run['seed']}: {run['error']}" for run in failed)
-        raise InputError(f"no run ended well: {said}")
-    comparison = compare(folders, reference)
-    return {**comparison, "failed": failed}
+    outcomes = finish_runs(runs)
+    comparison = compare([o for o in outcomes if isinstance(o, Path)], reference)
+    return {**comparison, "failed": [o for o in outcomes if not isinstance(o, Path)]}
+
+
+def finish_runs(
+    runs: Sequence[Run], names: Sequence[str] | None = None
+) -> list[Path | dict[str, Any]]:
+    """The folder of each run when it is finished, or what is to be said of its failure.
+
+    A finished run is used again, and one that was interrupted goes on.
+
+    Args:
+        runs: the arguments of `run_recbole_genrec` for each.
+        names: what to call them on the terminal, by default their models.
+
+    Raises:
+        InputError: for settings of any run that cannot work, before the first run; if no run ends
+            well.
+    """
+    configs = [_checked_config(run) for run in runs]  # mistakes are found before the first run
+    outcomes = []
+    for number, (run, config) in enumerate(zip(runs, configs, strict=True)):
+        name = names[number] if names else config["model"]
+        title = f"[{number + 1}/{len(runs)}] {name}, seed {config['seed']}"
+        outcomes.append(_finish(run, config, title))
+    if not any(isinstance(outcome, Path) for outcome in outcomes):
+        said = (f"{run['model']}, seed {run['seed']}: {run['error']}" for run in outcomes)
+        raise InputError(f"no run ended well: {'; '.join(said)}")
+    return outcomes
 
 
 def _finish(run: Run, config: Config, title: str) -> Path | dict[str, Any]:

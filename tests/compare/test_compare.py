@@ -126,6 +126,10 @@ def test_namesakes_are_told_apart_by_their_settings(tmp_path):
     folders.append(write_run(tmp_path / "other", "TIGER_IDs", 1, lists, {"beam_size": 50}))
     names = [model["name"] for model in compare(folders)["models"]]
     assert names == ["TIGER_IDs (beam_size=None)", "TIGER_IDs (beam_size=50)"]
+    given = dict(zip(map(str, folders), ("narrow", "wide"), strict=True))
+    comparison = compare(folders, "wide", given)
+    assert [model["name"] for model in comparison["models"]] == ["narrow", "wide"]
+    assert comparison["reference"] == "wide" and not any("differ" in n for n in comparison["notes"])
 
 
 def test_one_setting_names_models_that_differ_in_several(tmp_path):
