@@ -18,6 +18,8 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from recbole_genrec.files import written
+
 MANIFEST = "manifest.json"
 FORMAT = 2  # of everything below a cache folder; older ones are rebuilt
 
@@ -59,7 +61,8 @@ class CacheFolder:
         try:
             if self._is_sound():
                 return False
-            self._build(build)
+            with written(self.path):
+                self._build(build)
             return True
         finally:
             lock.release()

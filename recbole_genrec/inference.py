@@ -22,7 +22,7 @@ from recbole_genrec.decoding.trie import ItemTrie
 from recbole_genrec.errors import InputError
 from recbole_genrec.files import check_writable, replacing
 from recbole_genrec.registry import get_model
-from recbole_genrec.runs.checkpoint import load_checkpoint
+from recbole_genrec.runs.checkpoint import check_finite, load_checkpoint
 from recbole_genrec.stages.catalogue import Catalogue
 from recbole_genrec.stages.tokenizer import TokenizerStage
 
@@ -57,6 +57,7 @@ class Recommender:
             InputError: if the file is not a checkpoint of a model with semantic IDs.
         """
         checkpoint = load_checkpoint(path)
+        check_finite(checkpoint, path)
         config = checkpoint["config"]
         model_class = get_model(config["model"])
         if not getattr(model_class, "needs_semantic_ids", False):

@@ -105,7 +105,9 @@ def _check_files(config: Config) -> None:
     """
     check_writable("checkpoint_dir", config["checkpoint_dir"])
     check_writable("results_dir", config["results_dir"])
-    check_writable("the current folder, with log and log_tensorboard,", Path.cwd())
+    for name in ("log", "log_tensorboard"):
+        folder = Path.cwd() / name
+        check_writable(f"the folder for {name}", folder if folder.exists() else Path.cwd())
     resume = config["resume"]
     if resume in (None, AUTO):
         return

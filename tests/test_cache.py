@@ -1,14 +1,16 @@
 """The cache folder: built once, checked always, safe with several processes and interruptions."""
 
+import errno
 import json
 import logging
+import os
 import subprocess
 import sys
 
 import pytest
 
 from recbole_genrec.cache import MANIFEST, CacheFolder, hash_texts
-from recbole_genrec.errors import InputError
+from recbole_genrec.errors import InputError, RunError
 
 FILES = {"first.bin": b"x" * 5000, "second.bin": b"y"}
 
@@ -151,3 +153,11 @@ def test_processes_that_build_at_once(tmp_path):
 def test_hash_of_texts_sees_where_one_ends():
     assert hash_texts(["ab", "c"]) != hash_texts(["a", "bc"])
     assert hash_texts(["ab", "c"]) == hash_texts(iter(["ab", "c"]))
+
+
+def test_a_full_disk_is_one_line(tmp_path):
+    def build(folder):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "vectors.npy")
+
+    with pytest.raises(RunError, match=r"stage-.* could not be written: No space left on device"):
+        CacheFolder(tmp_path, "stage", {}).ensure(build)

@@ -2,12 +2,15 @@
 
 import os
 import socket
+import stat
 import subprocess
 import sys
+import threading
 
 import pytest
 
 from recbole_genrec import files
+from recbole_genrec.errors import RunError
 from recbole_genrec.files import remove_unfinished, replacing, replacing_all
 
 
@@ -67,3 +70,71 @@ def test_what_killed_processes_were_writing_is_removed(tmp_path):
         path.touch()
     remove_unfinished(tmp_path)
     assert set(tmp_path.iterdir()) == kept
+
+
+def test_a_link_is_followed(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real" / "a.txt").write_text("old")
+    (tmp_path / "link.txt").symlink_to("real/a.txt")
+    with replacing(tmp_path / "link.txt") as temporary:
+        temporary.write_text("new")
+    assert (tmp_path / "link.txt").is_symlink()
+    assert (tmp_path / "real" / "a.txt").read_text() == "new"
+    assert [path.name for path in (tmp_path / "real").iterdir()] == ["a.txt"]
+
+
+def test_a_pipe_is_written_into_and_stays_a_pipe(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    found = []
+    reader = threading.Thread(target=lambda: found.append(pipe.read_text()))
+    reader.start()
+    with replacing(pipe) as temporary:
+        temporary.write_text("through")
+    reader.join(10)
+    assert found == ["through"] and pipe.is_fifo()
+    assert list(tmp_path.iterdir()) == [pipe]
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+def test_a_device_that_is_full_is_one_line_and_stays_a_device():
+    full = pytest.raises(RunError, match=r"\[/dev/full\] could not be written: No space left")
+    with full, replacing("/dev/full") as temporary:
+        temporary.write_text("much")
+    assert stat.S_ISCHR(os.stat("/dev/full").st_mode)
+
+
+def test_a_folder_is_no_file(tmp_path):
+    refused = "could not be written: Is a directory"
+    with pytest.raises(RunError, match=refused), replacing(tmp_path):
+        pass
+    (tmp_path / "file").touch()
+    refused = r"file/a\] could not be written: (Not a dir|File exists)"
+    with pytest.raises(RunError, match=refused), replacing(tmp_path / "file" / "a"):
+        pass
+
+
+def test_what_is_no_fault_of_the_disk_keeps_its_name(tmp_path):
+    with pytest.raises(FileNotFoundError), replacing(tmp_path / "a"):
+        (tmp_path / "not there").read_text()
+
+
+def test_the_disk_has_a_file_before_its_name_and_the_name_before_it_is_counted_on(
+    tmp_path, monkeypatch
+):
+    events = []
+    sync, rename = os.fsync, os.replace
+
+    def fsync(handle):
+        events.append(os.path.basename(os.readlink(f"/proc/self/fd/{handle}")))
+        sync(handle)
+
+    def replace(source, target):
+        events.append("rename")
+        rename(source, target)
+
+    monkeypatch.setattr(files.os, "fsync", fsync)
+    monkeypatch.setattr(files.os, "replace", replace)
+    with replacing(tmp_path / "a") as temporary:
+        temporary.write_text("whole")
+    assert events == [temporary.name, "rename", tmp_path.name]

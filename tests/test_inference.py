@@ -11,6 +11,7 @@ import torch
 from recbole_genrec import Recommender, cli
 from recbole_genrec.errors import InputError
 from recbole_genrec.quick_start import run_recbole_genrec
+from recbole_genrec.runs.checkpoint import load_checkpoint, save_checkpoint
 from recbole_genrec.tokenizer.quality.report import purity_gains
 from tests.small import NAME, write_toy
 
@@ -51,6 +52,15 @@ def train(folder: Path, model: str = "TIGER", **settings) -> Path:
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory) -> Path:
     return train(tmp_path_factory.mktemp("inference"))
+
+
+def test_weights_that_are_no_numbers_are_refused(checkpoint, tmp_path):
+    state = load_checkpoint(checkpoint)
+    name, weight = next((n, w) for n, w in state["state_dict"].items() if w.is_floating_point())
+    weight.view(-1)[0] = torch.nan
+    save_checkpoint(state, tmp_path / "nan.pth")
+    with pytest.raises(InputError, match=rf"weight \[{name}\] has 1 of"):
+        Recommender.from_checkpoint(tmp_path / "nan.pth")
 
 
 @pytest.fixture

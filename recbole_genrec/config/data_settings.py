@@ -41,7 +41,9 @@ def dataset_files(config: Config) -> list[Path]:
     interactions = [f"{part}.inter" for part in parts] if parts else ["inter"]
     additional = config["additional_feat_suffix"] or []
     suffixes = [*interactions, "user", "item", "kg", "link", *additional]
-    paths = [Path(config["data_path"]) / f"{config['dataset']}.{suffix}" for suffix in suffixes]
+    paths = [
+        Path(config["data_path"]) / f"{config['dataset']}.{suffix}" for suffix in sorted(suffixes)
+    ]
     return [path for path in paths if path.is_file()]
 
 

@@ -1,38 +1,40 @@
 """Checkpoints: one file of tensors and plain values, which no loading can make run code."""
 
+import hashlib
+from os import SEEK_END
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from recbole.model.abstract_recommender import AbstractRecommender
 
 from recbole_genrec import __version__
-from recbole_genrec.errors import InputError, RunError
+from recbole_genrec.errors import InputError
 from recbole_genrec.files import replacing
 from recbole_genrec.model.hooks import hooks_of
 from recbole_genrec.plain import from_tensors, to_tensors
 from recbole_genrec.runs.fingerprint import data_files
 
 FORMAT = 2  # of checkpoints; those of version 0.1 had no number
+CHECKSUM = b"sha256 "  # what the comment of a file starts with
 
 
 def save_checkpoint(state: dict[str, Any], path: str | Path) -> None:
     """Write `state` so that `path` always holds a whole checkpoint: the old one or this one.
 
+    The file is a zip archive, as those of `torch.save`, and its comment a checksum of the rest.
+
     Raises:
         RunError: when it cannot be written.
     """
-    try:
-        with replacing(path) as temporary, open(temporary, "wb") as file:
+    with replacing(path) as temporary:
+        with open(temporary, "wb") as file:
             torch.save(to_tensors({"format": FORMAT, "version": __version__, **state}), file)
-    except (OSError, RuntimeError) as error:
-        cause = error if isinstance(error, OSError) else error.__context__
-        if not isinstance(cause, OSError):  # torch fails at a full disk in its own way
-            raise
-        raise RunError(
-            f"[{path}] could not be written: {cause.strerror or cause}. What was saved before is "
-            "still there; make room, or choose another folder as checkpoint_dir"
-        ) from error
+        with open(temporary, "r+b") as file:
+            file.seek(-2, SEEK_END)  # the length of the comment, which is the last of the archive
+            file.write(len(CHECKSUM + bytes(64)).to_bytes(2, "little"))
+            checksum = _checksum(file, file.tell())
+            file.write(CHECKSUM + checksum)
 
 
 def load_checkpoint(
@@ -45,9 +47,12 @@ def load_checkpoint(
             one of another version that wrote them differently.
     """
     try:
+        sealed = _is_sealed(path)
         state = torch.load(path, map_location=map_location, weights_only=True, mmap=mmap)
     except FileNotFoundError as error:
         raise InputError(f"there is no checkpoint [{path}]") from error
+    except InputError:
+        raise
     except Exception as error:  # torch raises almost anything for a damaged file
         raise InputError(
             f"[{path}] is damaged or no checkpoint of recbole_genrec ({type(error).__name__})"
@@ -60,7 +65,50 @@ def load_checkpoint(
             f"[{path}] was written by recbole_genrec {version}, whose checkpoints this version "
             f"({__version__}) does not read: train again, or install recbole_genrec=={version}"
         )
+    if not sealed:
+        raise InputError(
+            f"[{path}] is damaged or no checkpoint of recbole_genrec (it has no checksum)"
+        )
     return from_tensors(state)
+
+
+def _is_sealed(path: str | Path) -> bool:
+    """Whether a file ends with a checksum; refused where its content has another one."""
+    with open(path, "rb") as file:
+        start = max(0, file.seek(0, SEEK_END) - len(CHECKSUM) - 64)
+        file.seek(start)
+        found = file.read()
+        sealed = found.startswith(CHECKSUM)
+        if sealed and found != CHECKSUM + _checksum(file, start):
+            raise InputError(f"[{path}] is damaged: its content does not have its checksum")
+    return sealed
+
+
+def _checksum(file: BinaryIO, length: int) -> bytes:
+    """SHA-256 of the first `length` bytes, in hexadecimal; the file stands behind them then."""
+    digest = hashlib.sha256()
+    file.seek(0)
+    while length:
+        block = file.read(min(length, 1 << 20))
+        digest.update(block)
+        length -= len(block)
+    return digest.hexdigest().encode()
+
+
+def check_finite(checkpoint: dict[str, Any], path: str | Path) -> None:
+    """Refuse weights that are no numbers: whatever is computed with them is none either.
+
+    Raises:
+        InputError: naming the file and the first such weight.
+    """
+    for name, weight in checkpoint["state_dict"].items():
+        if isinstance(weight, torch.Tensor) and weight.is_floating_point():
+            wrong = int((~weight.isfinite()).sum())
+            if wrong:
+                raise InputError(
+                    f"[{path}]: weight [{name}] has {wrong} of {weight.numel()} entries that are "
+                    "NaN or infinite; train again, or take an earlier checkpoint"
+                )
 
 
 def check_same_run(checkpoint: dict[str, Any], config: Any, path: str | Path) -> None:

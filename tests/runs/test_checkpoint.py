@@ -2,6 +2,7 @@
 
 import errno
 import os
+import zipfile
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import torch
 from recbole_genrec.errors import InputError, RunError
 from recbole_genrec.runs import checkpoint
 from recbole_genrec.runs.checkpoint import (
+    check_finite,
     load_checkpoint,
     save_checkpoint,
 )
@@ -49,6 +51,31 @@ def test_a_failing_write_leaves_the_old_checkpoint(tmp_path, monkeypatch):
         save_checkpoint({"config": {}, "state_dict": {}, "n": 2}, path)
     assert load_checkpoint(path)["n"] == 1
     assert [file.name for file in tmp_path.iterdir()] == ["a.pth"]
+
+
+def test_every_flipped_bit_and_every_cut_is_noticed(tmp_path):
+    path, damaged = tmp_path / "a.pth", tmp_path / "b.pth"
+    save_checkpoint({"config": {}, "state_dict": {"w": torch.randn(200)}}, path)
+    whole = path.read_bytes()
+    for place in range(0, len(whole), 7):
+        content = bytearray(whole)
+        content[place] ^= 1 << place % 8
+        damaged.write_bytes(content)
+        with pytest.raises(InputError, match=r"b\.pth\] is (damaged|no checkpoint)"):
+            load_checkpoint(damaged)
+    for content in (whole[:-1], whole[:-100], whole + b"x", whole[1:], whole[:500]):
+        damaged.write_bytes(content)
+        with pytest.raises(InputError, match=r"b\.pth\] is damaged"):
+            load_checkpoint(damaged, mmap=True)
+    with zipfile.ZipFile(path) as archive:  # a checkpoint is still what torch and unzip read
+        assert archive.testzip() is None and archive.comment.startswith(b"sha256 ")
+
+
+def test_weights_that_are_no_numbers_are_refused(tmp_path):
+    weights = {"a": torch.arange(3), "b": torch.tensor([1.0, torch.nan, torch.inf])}
+    with pytest.raises(InputError, match=r"x\.pth\]: weight \[b\] has 2 of 3 entries that are NaN"):
+        check_finite({"state_dict": weights}, "x.pth")
+    check_finite({"state_dict": {**weights, "b": torch.ones(3)}}, "x.pth")
 
 
 @pytest.mark.parametrize("content", [None, b"", b"PK\x03\x04 cut", b"text", "half", "foreign"])

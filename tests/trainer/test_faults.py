@@ -86,6 +86,13 @@ def test_a_read_only_disk_is_found_before_any_work(small_disk, tmp_path):
         )
 
 
+def test_a_file_in_the_place_of_a_log_folder_is_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "log").touch()
+    with pytest.raises(InputError, match=r"the folder for log \[.*log\] cannot be written to"):
+        run_recbole_genrec("Pop", NAME, config_dict={"data_path": str(write_toy(tmp_path))})
+
+
 @pytest.mark.parametrize("key", ["checkpoint_dir", "results_dir"])
 def test_folders_that_cannot_be_written_are_named_before_any_work(key, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
