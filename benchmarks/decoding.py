@@ -26,6 +26,7 @@ from benchmarks.workload import (
 )
 from recbole_genrec.decoding.trie import ItemTrie
 from recbole_genrec.model.kernels.linear import linear
+from recbole_genrec.model.t5.generation import generate
 from recbole_genrec.model.t5.t5 import T5
 
 
@@ -90,7 +91,7 @@ class Ours:
         device = self.trie.item.device.type
         with torch.autocast(device, torch.bfloat16, enabled=self.bf16):
             history = self.t5.embedding(torch.cat(histories))
-            return self.t5.generate(history, lengths, self.trie, self.beam)
+            return generate(self.t5, history, lengths, self.trie, self.beam)
 
 
 def random_histories(tokens: torch.Tensor, items: torch.Tensor) -> list[torch.Tensor]:

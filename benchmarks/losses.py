@@ -28,7 +28,8 @@ from benchmarks.workload import (
 )
 from recbole_genrec.config.layers import properties
 from recbole_genrec.loss import LOSSES, LossContext, build_loss
-from recbole_genrec.model.t5.t5 import T5, shift_right
+from recbole_genrec.model.generative_recommender import shift_right
+from recbole_genrec.model.t5.t5 import T5
 
 CASES = {name: {**properties(f"loss/{name}"), "loss": name} for name in LOSSES}
 CASES["token_weighted, exact"] = {**CASES["token_weighted"], "scaled_logits": True}

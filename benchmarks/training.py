@@ -27,7 +27,8 @@ from benchmarks.workload import (
     table,
     training_items,
 )
-from recbole_genrec.model.t5.t5 import T5, shift_right
+from recbole_genrec.model.generative_recommender import shift_right
+from recbole_genrec.model.t5.t5 import T5
 
 
 @dataclass

@@ -30,10 +30,13 @@ from benchmarks.workload import (
     training_items,
 )
 from recbole_genrec.config.layers import properties
+from recbole_genrec.items.embeddings import ItemEmbeddings
+from recbole_genrec.items.encoder import ItemEncoder
+from recbole_genrec.items.items import Items
+from recbole_genrec.items.needs import COLLABORATIVE, TEXT
 from recbole_genrec.model.soft_identifiers import follow_codes
 from recbole_genrec.model.tiger import TIGER
 from recbole_genrec.model.unigrec import UniGRec
-from recbole_genrec.stages.tokenizer import TokenizerStage
 from recbole_genrec.tokenizer.collision import resolve_collisions
 from recbole_genrec.tokenizer.semantic_ids import SemanticIDs
 from recbole_genrec.tokenizer.soft_rqvae import SoftRQVAE
@@ -67,22 +70,20 @@ def data_set(config: dict) -> SimpleNamespace:
     codes, sizes = resolve_collisions(
         codes, config["codebook_sizes"], append_size=config["append_size"]
     )
-    stage = TokenizerStage(
-        semantic_ids=SemanticIDs(torch.nn.functional.pad(codes, (0, 0, 1, 0)), sizes),
-        item_tokens=[str(item) for item in range(NUM_ITEMS + 1)],
-        item_titles=None,
-        item_embeddings=embeddings,
-        text_encoder=None,
-        pca=None,
-        tokenizer=tokenizer,
-        settings=config,
-        report={},
+    teacher = torch.randn(NUM_ITEMS + 1, TEACHER_DIM)
+    items = Items(
+        [str(item) for item in range(NUM_ITEMS + 1)],
+        embeddings={
+            TEXT: ItemEmbeddings(embeddings, ItemEncoder()),
+            COLLABORATIVE: ItemEmbeddings(teacher, ItemEncoder()),
+        },
+        ids={"": SemanticIDs(torch.nn.functional.pad(codes, (0, 0, 1, 0)), sizes)},
+        tokenizers={"": tokenizer},
     )
     return SimpleNamespace(
         num=lambda field: NUM_ITEMS + 1,
-        tokenizer_stage=stage,
+        items=items,
         target_counts=torch.ones(NUM_ITEMS + 1, dtype=torch.long),
-        teacher_embeddings=torch.randn(NUM_ITEMS + 1, TEACHER_DIM),
     )
 
 
@@ -175,7 +176,7 @@ def main() -> None:
 
 def follow(model: UniGRec) -> SemanticIDs:
     codes = model.tokenizer.encode(model.item_embeddings[1:])
-    return follow_codes(codes, model.tokenizer_stage.semantic_ids)
+    return follow_codes(codes, model.ids.semantic_ids)
 
 
 if __name__ == "__main__":

@@ -18,13 +18,15 @@ from recbole.data.interaction import Interaction
 from torch import Tensor
 
 from recbole_genrec.commands.histories import read_histories, read_new_items, read_tokens
-from recbole_genrec.decoding.trie import ItemTrie
-from recbole_genrec.errors import InputError
+from recbole_genrec.errors import InputError, first_few
 from recbole_genrec.files import check_writable, replacing
+from recbole_genrec.items.items import Items
+from recbole_genrec.items.needs import TEXT
+from recbole_genrec.model.semantic_id_recommender import SemanticIDRecommender
 from recbole_genrec.registry import get_model
 from recbole_genrec.runs.checkpoint import check_finite, load_checkpoint
 from recbole_genrec.stages.catalogue import Catalogue
-from recbole_genrec.stages.tokenizer import TokenizerStage
+from recbole_genrec.tokenizer.base import to_tensor
 
 
 class Recommender:
@@ -36,12 +38,11 @@ class Recommender:
 
     Args:
         model: a model with semantic IDs.
-        catalogue: the items that it knows.
     """
 
-    def __init__(self, model: torch.nn.Module, catalogue: Catalogue) -> None:
+    def __init__(self, model: SemanticIDRecommender) -> None:
         self.model = model.eval()
-        self.catalogue = catalogue
+        self.catalogue = Catalogue(model.items)
 
     @classmethod
     def from_checkpoint(
@@ -60,15 +61,15 @@ class Recommender:
         check_finite(checkpoint, path)
         config = checkpoint["config"]
         model_class = get_model(config["model"])
-        if not getattr(model_class, "needs_semantic_ids", False):
+        if not issubclass(model_class, SemanticIDRecommender):
             raise InputError(
                 f"{path} is a checkpoint of {config['model']}: expected a model with semantic IDs"
             )
         device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        catalogue = Catalogue(TokenizerStage.from_state(checkpoint["extra"]["tokenizer_stage"]))
-        model = model_class({**config, "device": device}, catalogue)
+        items = Items.from_state(checkpoint["extra"]["items"], device)
+        model = model_class({**config, "device": device}, Catalogue(items))
         model.load_state_dict(checkpoint["state_dict"])
-        return cls(model.to(device), catalogue)
+        return cls(model.to(device))
 
     def recommend(
         self,
@@ -102,29 +103,29 @@ class Recommender:
         if isinstance(histories, str) or any(isinstance(history, str) for history in histories):
             raise InputError(f"histories: expected a list of items per user, found {histories!r}")
         known = [self.catalogue.history(h, unknown_items, n) for n, h in enumerate(histories, 1)]
-        trie = self.model.trie
-        if allowed_items is not None:
-            allowed = self.catalogue.ids(allowed_items)
-            if not allowed:
-                raise InputError("allowed_items is empty: expected at least one item")
-            trie = trie.restrict(torch.tensor(allowed))
+        allowed = None if allowed_items is None else self._allowed(allowed_items)
+        choices = self.catalogue.num("item") - 1 if allowed is None else len(allowed)
         results: list[list[dict[str, Any]]] = [[] for _ in known]
         excluded = [set(history) if exclude_history else set() for history in known]
-        widths = [self._beams(top_k + len(items), trie) for items in excluded]
+        widths = [self.model.search_width(top_k + len(items), choices) for items in excluded]
         for numbers in _batches(known, widths, batch_size):
             batch = [known[number] for number in numbers]
-            found = zip(*self._search(batch, widths[numbers[0]], trie), strict=True)
+            found = zip(*self._search(batch, widths[numbers[0]], allowed), strict=True)
             for number, row in zip(numbers, found, strict=True):
                 results[number] = self._describe(*row, excluded[number], top_k)
         return results
 
-    def _beams(self, number: int, trie: ItemTrie) -> int:
-        """Beams for a number of items: whole multiples of `beam_size`, so that widths are few."""
-        beam_size = self.model.beam_size
-        return min(-(-number // beam_size) * beam_size, trie.num_items)
+    def _allowed(self, tokens: Iterable[str]) -> Tensor:
+        """Item ids `[m]`, each once."""
+        allowed = self.catalogue.ids(tokens)
+        if not allowed:
+            raise InputError("allowed_items is empty: expected at least one item")
+        return torch.tensor(allowed, device=self.model.device).unique()
 
     @torch.no_grad()
-    def _search(self, histories: list[list[int]], beams: int, trie: ItemTrie) -> tuple[list, list]:
+    def _search(
+        self, histories: list[list[int]], width: int, allowed: Tensor | None
+    ) -> tuple[list, list]:
         length = self.model.max_seq_length
         recent = [torch.tensor(history[-length:]) for history in histories]
         interaction = Interaction(
@@ -133,19 +134,20 @@ class Recommender:
                 self.model.ITEM_SEQ_LEN: torch.tensor([len(history) for history in recent]),
             }
         )
-        items, scores = self.model.recommend(interaction.to(self.model.device), beams, trie=trie)
+        items, scores = self.model.recommend(interaction.to(self.model.device), width, allowed)
         return items.tolist(), scores.tolist()
 
     def _describe(
         self, items: list[int], scores: list[float], excluded: set[int], top_k: int
     ) -> list[dict[str, Any]]:
         found = [(i, s) for i, s in zip(items, scores, strict=True) if i > 0 and i not in excluded]
+        codes = self.model.ids.codes
         return [
             {
-                "item": self.catalogue.item_tokens[item],
-                "title": self.catalogue.titles[item],
+                "item": self.catalogue.items.tokens[item],
+                "title": self.catalogue.title(item),
                 "log_probability": score,
-                "semantic_id": self.catalogue.semantic_ids.codes[item].tolist(),
+                "semantic_id": codes[item].tolist(),
             }
             for item, score in found[:top_k]
         ]
@@ -169,7 +171,29 @@ class Recommender:
         Raises:
             InputError: for tokens already known, or a checkpoint without tokenizer or encoder.
         """
-        self.model.add_items(*self.catalogue.add(tokens, texts, embeddings))
+        tokens = [str(token) for token in tokens]
+        self._check_new(tokens, texts, embeddings)
+        items = self.catalogue.items
+        if embeddings is None:
+            vectors = items.encode_texts(list(texts))
+        else:
+            vectors = items.reduce(to_tensor(embeddings))
+        self.model.add_items(tokens, texts or tokens, {TEXT: vectors})
+
+    def _check_new(self, tokens: list[str], texts, embeddings) -> None:
+        if not tokens:
+            raise InputError("expected at least one new item")
+        known = [token for token in tokens if self.catalogue.known(token)]
+        if known or len(set(tokens)) < len(tokens):
+            found = f"known already: {first_few(known)}" if known else "a token occurs twice"
+            raise InputError(f"new items need new tokens, {found}")
+        given = [rows for rows in (texts, embeddings) if rows is not None]
+        if len(given) != 1:
+            raise InputError("new items need either texts or embeddings")
+        if len(given[0]) != len(tokens):
+            raise InputError(
+                f"{len(tokens)} new items, but {len(given[0])} texts or embeddings were given"
+            )
 
 
 def _batches(histories: list[list[int]], widths: list[int], batch_size: int) -> Iterator[list[int]]:

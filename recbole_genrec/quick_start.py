@@ -21,7 +21,8 @@ from recbole_genrec.files import check_writable
 from recbole_genrec.items.embeddings import ItemEmbeddings
 from recbole_genrec.items.encoder import ItemEncoder
 from recbole_genrec.items.items import Items
-from recbole_genrec.items.needs import COLLABORATIVE, TEXT
+from recbole_genrec.items.needs import COLLABORATIVE, TEXT, Embeddings
+from recbole_genrec.model.hooks import class_hooks
 from recbole_genrec.parallel.distributed import check_alike, joined, launched, rank, rank_0_first
 from recbole_genrec.parallel.launch import run_on_processes, total_processes
 from recbole_genrec.registry import build_model, get_model
@@ -178,14 +179,14 @@ def prepare_data(config: Config) -> tuple:
         RecBole's data loaders for training, validation and test.
     """
     model_class = get_model(config["model"])
-    if hasattr(model_class, "check_config"):
-        model_class.check_config(config)
+    class_hooks(model_class).check_config(config)
     dataset = create_dataset(config)
     getLogger().info(dataset)
-    needs_teacher = getattr(model_class, "needs_teacher", False)
+    needs = class_hooks(model_class).needs(config)
+    needs_teacher = Embeddings(COLLABORATIVE) in needs
     if needs_teacher:
         check_teacher(config, dataset)
-    needs_semantic_ids = getattr(model_class, "needs_semantic_ids", False)
+    needs_semantic_ids = class_hooks(model_class).needs_semantic_ids
     if needs_semantic_ids:
         dataset.tokenizer_stage = run_tokenizer_stage(config, dataset)
     if needs_teacher:

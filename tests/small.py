@@ -9,8 +9,7 @@ from recbole.data.dataset import SequentialDataset
 from recbole.utils import init_seed
 
 from recbole_genrec.config import Config
-from recbole_genrec.data.dataset import create_dataset
-from recbole_genrec.data.loaders import data_preparation
+from recbole_genrec.quick_start import prepare_data
 from recbole_genrec.registry import get_model
 from recbole_genrec.trainer.registry import get_trainer
 
@@ -90,8 +89,7 @@ def toy_config(model: str | type, data_path: Path, **settings: Any) -> Config:
 def prepare(config: Config) -> SimpleNamespace:
     """Everything up to training, as the runner does it."""
     init_seed(config["seed"], config["reproducibility"])
-    dataset = create_dataset(config)
-    train, valid, test = data_preparation(config, dataset)
+    train, valid, test = prepare_data(config)
     return SimpleNamespace(config=config, train=train, valid=valid, test=test)
 
 

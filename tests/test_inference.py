@@ -77,10 +77,11 @@ def test_answers_are_the_ranked_items_of_the_model(recommender):
         assert scores == sorted(scores, reverse=True)
         alone = recommender.recommend([history], top_k=5)[0]
         assert [found["item"] for found in alone] == [found["item"] for found in answer[:5]]
-    codes = recommender.catalogue.semantic_ids.codes.tolist()
+    codes = recommender.model.ids.codes.tolist()
     ids = recommender.catalogue.ids([found["item"] for found in answer])
     assert [found["semantic_id"] for found in answer] == [codes[i] for i in ids]
-    titles = dict(zip(recommender.catalogue.item_tokens, recommender.catalogue.titles, strict=True))
+    items = recommender.model.items
+    titles = dict(zip(items.tokens, items.titles, strict=True))
     assert titles["i1"] == "word1 word1 tail"
     assert all(found["title"] == titles[found["item"]] for found in answer)
 
@@ -158,11 +159,11 @@ def test_a_new_item_is_reachable_at_once(recommender):
 
 
 def test_a_new_item_by_its_embedding(recommender):
-    stage = recommender.catalogue.tokenizer_stage
-    embedding = stage.encode_texts(["word2 word2 tail"])
+    items = recommender.model.items
+    embedding = items.encode_texts(["word2 word2 tail"])
     recommender.add_items(["new"], embeddings=embedding)
-    wanted = stage.encode_items(embedding)[0].tolist()
-    assert recommender.catalogue.semantic_ids.codes[-1].tolist()[:2] == wanted
+    wanted = items.encode_items("", embedding)[0].tolist()
+    assert recommender.model.ids.codes[-1].tolist()[:2] == wanted
     recommender.add_items(["other"], embeddings=embedding.bfloat16())  # which numpy does not know
 
 
@@ -207,17 +208,18 @@ def test_a_checkpoint_loads_without_running_code(checkpoint):
 
 
 def test_purity_is_that_of_training_interactions(checkpoint):
-    stage = torch.load(checkpoint, weights_only=True)["extra"]["tokenizer_stage"]
+    items = torch.load(checkpoint, weights_only=True)["extra"]["items"]
     rows = (checkpoint.parents[1] / NAME / f"{NAME}.inter").read_text().splitlines()[1:]
     histories = {}
     for user, item, _, time in map(str.split, rows):
         histories.setdefault(user, []).append((float(time), item))
     training = Counter(item for each in histories.values() for _, item in sorted(each)[:-2])
-    counts = torch.tensor([training[token] for token in stage["item_tokens"][1:]])
-    codes = stage["codes"][1:]
+    counts = torch.tensor([training[token] for token in items["tokens"][1:]])
+    codes = items["ids"][""]["codes"][1:]
     groups = [codes[:, :k].unique(dim=0, return_inverse=True)[1] for k in range(1, 4)]
-    expected = purity_gains([torch.zeros(len(codes), dtype=torch.long), *groups], counts)
-    found = [level["purity_gain"] for level in stage["report"]["levels"]]
+    whole = torch.zeros(len(codes), dtype=torch.long)
+    expected = purity_gains(torch.stack([whole, *groups], dim=1), counts)
+    found = [level["purity_gain"] for level in items["reports"][""]["levels"]]
     assert found == pytest.approx(expected)
 
 

@@ -124,7 +124,7 @@ def pretraining_collisions(path: str | Path) -> list[dict[str, float]]:
     embeddings = checkpoint["state_dict"].get("item_embeddings")
     if embeddings is None:
         raise InputError(f"[{path}] has no item embeddings: expected a checkpoint of UniGRec")
-    settings = checkpoint["extra"]["tokenizer_stage"]["settings"]
+    settings = checkpoint["extra"]["items"]["tokenizers"][""]["settings"]
     tokenizer = _WatchedSoftRQVAE(settings, embeddings.shape[1])
     tokenizer.to("cuda" if torch.cuda.is_available() else "cpu")
     tokenizer.watch(embeddings[1:])
@@ -144,13 +144,13 @@ def analyze_checkpoint(path: str | Path) -> dict[str, Any]:
         InputError: if the checkpoint has no codebooks.
     """
     checkpoint = load_checkpoint(path)
-    stage = checkpoint.get("extra", {}).get("tokenizer_stage")
-    weights = stage["tokenizer"]["state"] if stage and stage["tokenizer"] else {}
+    items = checkpoint.get("extra", {}).get("items", {"tokenizers": {}})
+    weights = items["tokenizers"][""]["state"] if "" in items["tokenizers"] else {}
     levels = [int(name.split(".")[1]) for name in weights if name.startswith("codebooks.")]
     codebooks = [weights[f"codebooks.{level}"] for level in sorted(levels)]
     if not codebooks:
         raise InputError(f"[{path}] has no codebooks: expected a model with a trained tokenizer")
-    codes = stage["codes"][1:]
+    codes = items["ids"][""]["codes"][1:]
     analysis: dict[str, Any] = {"codebooks": codebook_analysis(codebooks, codes)}
     pretrained = checkpoint["state_dict"].get("pretrained_codes")
     if pretrained is not None:

@@ -31,6 +31,7 @@ from recbole_genrec.config.yaml_files import (
     read_yaml,
 )
 from recbole_genrec.errors import InputError, nearest
+from recbole_genrec.model.hooks import class_hooks
 from recbole_genrec.parallel.distributed import launched
 from recbole_genrec.plain import convert_entries
 from recbole_genrec.registry import get_model
@@ -124,7 +125,7 @@ class Config(RecBoleConfig):
         super()._load_internal_config_dict(model, model_class, dataset)
         given = self.external_config_dict
         check_keys(given, properties_dir())
-        tokenized = getattr(model_class, "needs_semantic_ids", False) or "tokenizer" in given
+        tokenized = class_hooks(model_class).needs_semantic_ids or "tokenizer" in given
         for file in run_files(model_class, dataset, given, stages=tokenized):
             _merge(self.internal_config_dict, read_yaml(file))
 

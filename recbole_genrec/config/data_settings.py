@@ -10,6 +10,7 @@ from recbole.config import Config
 from recbole_genrec.config.layers import model_files
 from recbole_genrec.config.yaml_files import read_properties
 from recbole_genrec.errors import InputError
+from recbole_genrec.model.hooks import class_hooks
 
 
 def check_data_settings(config: Config) -> None:
@@ -90,7 +91,7 @@ def _check_threshold(threshold: dict[str, Any] | None) -> None:
 
 def _check_negatives(config: Config) -> None:
     negatives = config["train_neg_sample_args"]
-    generates = getattr(config.model_class, "needs_semantic_ids", False)
+    generates = class_hooks(config.model_class).needs_semantic_ids
     if generates and negatives["distribution"] != "none":
         raise InputError(
             f"train_neg_sample_args should be null for {config['model']}, which learns from its "

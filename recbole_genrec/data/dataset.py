@@ -21,6 +21,7 @@ from recbole_genrec.data.repair.columns import rows
 from recbole_genrec.data.repair.tensors import RepairedDataset
 from recbole_genrec.data.saved import read_dataset
 from recbole_genrec.errors import InputError
+from recbole_genrec.model.hooks import class_hooks
 
 HISTORY_END = "_history_end"  # column of inter_feat: where the target stands in the event table
 
@@ -80,11 +81,10 @@ class GenRecDataset(SequentialDataset, RepairedDataset):
         self.inter_feat[HISTORY_END] = target
 
     def build(self) -> list:
-        """Split the samples; a causal model needs one training sample per stretch of history."""
+        """Split the samples; training in one pass needs one sample per stretch of history."""
         parts = super().build()
-        generates = getattr(self.config.model_class, "needs_semantic_ids", False)
-        causal = generates and self.config["history_attention"] == "causal"
-        if causal and HISTORY_END in parts[0].inter_feat:
+        one_pass = class_hooks(self.config.model_class).one_pass(self.config)
+        if one_pass and HISTORY_END in parts[0].inter_feat:
             parts[0] = parts[0]._stretches()
         return parts
 

@@ -14,6 +14,7 @@ import torch
 from recbole_genrec.errors import InputError
 from recbole_genrec.evaluator.ranks import first_ranks
 from recbole_genrec.files import replacing
+from recbole_genrec.model.hooks import hooks_of
 
 HISTORY_SHOWN = 10  # items of a history that are kept, to show what a list answers
 CHUNK = 4096  # histories that are gathered at a time
@@ -169,14 +170,9 @@ def collect_recommendations(trainer, train_data, test_data) -> Recommendations |
 
 
 def model_codes(model: torch.nn.Module) -> np.ndarray:
-    """The semantic IDs that a model generates, as codes [n_items, L]; L = 0 for other models."""
-    tokens = getattr(model, "item_tokens", None)
-    if tokens is None:
-        return np.zeros((0, 0), dtype=np.int32)
-    sizes = model.tokenizer_stage.semantic_ids.codebook_sizes
-    codes = _array(tokens) - np.cumsum([1, *sizes[:-1]], dtype=np.int32)
-    codes[0] = 0
-    return codes
+    """The main semantic IDs of a model, as codes [n_items, L]; L = 0 for models without any."""
+    codes = hooks_of(model).semantic_codes()
+    return _array(codes[""]) if codes else np.zeros((0, 0), dtype=np.int32)
 
 
 def _test_cases(loader) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -64,6 +64,25 @@ class Items:
         if name not in self.tokenizers:
             raise InputError("Imported semantic IDs come without a tokenizer for new items.")
         return self.tokenizers[name].encode(embeddings)
+
+    def append(
+        self, tokens: Sequence[str], titles: Sequence[str], embeddings: Mapping[str, Tensor]
+    ) -> None:
+        """Add further items.
+
+        Args:
+            tokens: raw tokens `[m]`.
+            titles: what to call them `[m]`.
+            embeddings: vectors `[m, d]` by name.
+        """
+        self.tokens += tokens
+        if self.titles is not None:
+            self.titles += titles
+        for name, new in embeddings.items():
+            known = self.embeddings.get(name)
+            if known is not None and known.vectors is not None:
+                vectors = torch.cat([known.vectors, new.to(known.vectors)])
+                self.embeddings[name] = replace(known, vectors=vectors)
 
     def _encoder(self, name: str) -> ItemEncoder:
         found = self.embeddings.get(name)

@@ -22,6 +22,9 @@ class ModelHooks:
     RecBole's.
     """
 
+    needs_semantic_ids = False
+    """Whether items have semantic IDs, so that the settings of tokenizers and losses apply."""
+
     takes_host_batches = False
     """Whether training batches stay on the host, where lengths are read without waiting."""
 

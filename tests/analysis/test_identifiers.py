@@ -117,9 +117,9 @@ def test_a_checkpoint_without_codebooks_is_refused(tmp_path):
 def test_the_levels_of_codebooks_are_in_the_order_of_numbers(tmp_path):
     codebooks = {f"codebooks.{level}": torch.randn(2 + level, 3) for level in range(11)}
     codes = torch.stack([torch.randint(2 + level, (5,)) for level in range(11)], dim=1)
-    stage = {"tokenizer": {"state": codebooks}, "codes": codes}
+    items = {"tokenizers": {"": {"state": codebooks}}, "ids": {"": {"codes": codes}}}
     path = tmp_path / "deep.pth"
-    save_checkpoint({"config": {}, "state_dict": {}, "extra": {"tokenizer_stage": stage}}, path)
+    save_checkpoint({"config": {}, "state_dict": {}, "extra": {"items": items}}, path)
     sizes = [len(level["points"]) for level in analyze_checkpoint(path)["codebooks"]]
     assert sizes == list(range(2, 13))
 

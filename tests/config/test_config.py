@@ -79,7 +79,9 @@ LAYERED = """
 from recbole.model.abstract_recommender import SequentialRecommender
 from recbole.utils import InputType
 
-class LayeredBase(SequentialRecommender):
+from recbole_genrec.model.hooks import ModelHooks
+
+class LayeredBase(ModelHooks, SequentialRecommender):
     input_type, needs_semantic_ids = InputType.POINTWISE, True
 
 class Layered(LayeredBase):

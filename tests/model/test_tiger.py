@@ -7,13 +7,14 @@ import pytest
 import torch
 from recbole.data.interaction import Interaction
 
+from recbole_genrec.data.dataset import create_dataset
 from recbole_genrec.errors import InputError
-from recbole_genrec.model.t5.t5 import shift_right
+from recbole_genrec.items.items import Items
+from recbole_genrec.model.generative_recommender import shift_right
 from recbole_genrec.model.tiger import TIGER
-from recbole_genrec.stages.tokenizer import TokenizerStage
 from recbole_genrec.tokenizer.semantic_ids import SemanticIDs
 from tests.loss.conftest import DEFAULTS
-from tests.small import prepare, toy_config, write_toy
+from tests.small import toy_config, write_toy
 
 N_ITEMS = 61  # the padding item and 60 real ones
 CONFIG = {
@@ -40,21 +41,12 @@ CONFIG = {
 
 def catalogue(codes: torch.Tensor, sizes: list[int]) -> SimpleNamespace:
     """What TIGER reads of a data set."""
-    stage = TokenizerStage(
-        semantic_ids=SemanticIDs(torch.nn.functional.pad(codes, (0, 0, 1, 0)), sizes),
-        item_tokens=["[PAD]", *(f"i{n}" for n in range(1, len(codes) + 1))],
-        item_titles=None,
-        item_embeddings=None,
-        text_encoder=None,
-        pca=None,
-        tokenizer=None,
-        settings={},
-        report={},
-    )
     n_items = len(codes) + 1
+    items = Items(["[PAD]", *(f"i{n}" for n in range(1, n_items))])
+    items.ids[""] = SemanticIDs(torch.nn.functional.pad(codes, (0, 0, 1, 0)), sizes)
     return SimpleNamespace(
         num=lambda field: n_items,
-        tokenizer_stage=stage,
+        items=items,
         target_counts=torch.zeros(n_items, dtype=torch.long),
     )
 
@@ -82,8 +74,8 @@ def score_of_every_item(model: TIGER, interaction: Interaction) -> torch.Tensor:
     items, lengths = interaction["item_id_list"], interaction["item_length"]
     scores = []
     for user in range(len(items)):
-        history = model.item_tokens[items[user, : lengths[user]]].view(1, -1)
-        labels = model.item_tokens[1:]
+        history = model.ids.tokens[items[user, : lengths[user]]].view(1, -1)
+        labels = model.ids.tokens[1:]
         logits = hf_model(
             input_ids=history.expand(len(labels), -1), decoder_input_ids=shift_right(labels)
         ).logits
@@ -120,8 +112,8 @@ def test_items_outside_the_beam_score_minus_infinity():
 
 def test_loss_is_the_cross_entropy_of_transformers():
     model, interaction = tiger(dropout_rate=0.0), histories(1)
-    labels = model.item_tokens[interaction["item_id"]]
-    history = model.item_tokens[interaction["item_id_list"]].view(1, -1)
+    labels = model.ids.tokens[interaction["item_id"]]
+    history = model.ids.tokens[interaction["item_id_list"]].view(1, -1)
     expected = model.t5.to_transformers()(input_ids=history, labels=labels).loss
     loss = model.calculate_loss(interaction)
     torch.testing.assert_close(loss, expected, atol=1e-5, rtol=0)
@@ -144,7 +136,7 @@ def test_one_causal_pass_serves_every_prefix():
             prefix = Interaction({**prefix, "item_id": after[user, visible, None]})
             expected.append(-model.predict(prefix))
             targets.append(int(after[user, visible]))
-    assert model.targets(interaction)[0].tolist() == targets
+    assert model.targets(interaction).items.tolist() == targets
     mean = torch.cat(expected).mean() / 3  # per token, of which an item has three
     torch.testing.assert_close(model.calculate_loss(interaction), mean, atol=1e-5, rtol=0)
 
@@ -153,9 +145,9 @@ def test_one_causal_pass_serves_every_prefix():
 def test_other_semantic_ids_change_labels_and_trie():
     model, interaction = tiger(), histories()
     before = model.recommend(interaction, k=60)
-    codes = model.tokenizer_stage.semantic_ids.codes
+    codes = model.ids.codes
     turned = torch.cat([codes[:1], codes[1:].roll(1, dims=0)])
-    model.set_semantic_ids(SemanticIDs(turned, [5, 5, 5]))
+    model.ids.replace(SemanticIDs(turned, [5, 5, 5]))
     assert not torch.equal(model.recommend(interaction, k=60)[0], before[0])
     expected = score_of_every_item(model, interaction).sort(descending=True)
     assert torch.equal(model.recommend(interaction, k=60)[0], expected.indices + 1)
@@ -167,11 +159,11 @@ def test_a_loaded_state_brings_its_semantic_ids():
     codes = torch.arange(N_ITEMS - 1)
     dataset = catalogue(torch.stack([codes // 25, codes // 5 % 5, codes % 5], dim=1), [5, 5, 5])
     other = TIGER(CONFIG, dataset).eval()
-    own_ids = dataset.tokenizer_stage.semantic_ids
+    own_ids = dataset.items.ids[""]
     other.recommend(interaction, k=5)  # builds the trie of its own
     other.load_state_dict(model.state_dict())
-    assert torch.equal(other.tokenizer_stage.semantic_ids.tokens, model.item_tokens)
-    assert dataset.tokenizer_stage.semantic_ids is own_ids  # of further models
+    assert torch.equal(other.ids.tokens, model.ids.tokens)
+    assert dataset.items.ids[""] is own_ids  # of further models
     items, scores = model.recommend(interaction, k=60)
     assert torch.equal(other.recommend(interaction, k=60)[0], items)
     assert torch.equal(other.recommend(interaction, k=60)[1], scores)
@@ -180,9 +172,9 @@ def test_a_loaded_state_brings_its_semantic_ids():
 @torch.no_grad()
 def test_added_items_can_be_recommended():
     model, interaction = tiger(), histories()
-    taken = set(map(tuple, model.item_tokens.tolist()))
-    tokens = next(t for t in product(range(1, 6), range(6, 11), range(11, 16)) if t not in taken)
-    model.add_items(torch.tensor([tokens]), embeddings=torch.zeros(1, 4))
+    taken = set(map(tuple, model.ids.codes.tolist()))
+    codes = next(c for c in product(range(5), repeat=3) if c not in taken)
+    model.ids.append(torch.tensor([codes]))
     items, _ = model.recommend(interaction, k=61)
     assert torch.equal(items.sort().values, torch.arange(1, 62).expand(4, -1))
 
@@ -195,6 +187,6 @@ def test_more_items_than_there_are():
 
 
 def test_a_data_set_without_semantic_ids_is_refused(tmp_path):
-    run = prepare(toy_config("TIGER", write_toy(tmp_path)))
+    config = toy_config("TIGER", write_toy(tmp_path))
     with pytest.raises(InputError, match="TIGER needs a data set with semantic IDs: load it with"):
-        TIGER(run.config, run.train.dataset)
+        TIGER(config, create_dataset(config))

@@ -4,6 +4,8 @@ import pytest
 import torch
 
 from recbole_genrec.config import Config
+from recbole_genrec.items.embeddings import ItemEmbeddings
+from recbole_genrec.items.encoder import ItemEncoder
 from recbole_genrec.loss import LOSSES
 from recbole_genrec.model.tiger import TIGER
 from recbole_genrec.model.tiger_token_weighted import TIGERTokenWeighted
@@ -19,7 +21,7 @@ def training_data():
     chosen = torch.randperm(5**3)[: N_ITEMS - 1]
     codes = torch.stack([chosen // 25, chosen // 5 % 5, chosen % 5], dim=1)
     data = catalogue(codes, [5, 5, 5])
-    data.tokenizer_stage.item_embeddings = torch.randn(N_ITEMS, 8)
+    data.items.embeddings["text"] = ItemEmbeddings(torch.randn(N_ITEMS, 8), ItemEncoder())
     data.target_counts = torch.randint(0, 30, (N_ITEMS,))
     return data
 
@@ -77,7 +79,7 @@ def test_objectives_shift_from_step_to_step_and_are_restored_for_recommending():
         model.on_step_end()
     assert shares[0] == 0 and shares == sorted(set(shares))
 
-    codes = model.tokenizer_stage.semantic_ids.codes[1:]
+    codes = model.ids.codes[1:]
     restored = TIGERTokenWeighted({**CONFIG, **WEIGHTED}, catalogue(codes, [5, 5, 5]))
     restored.load_state_dict(model.state_dict())
     assert restored.loss.objective_weights() == model.loss.objective_weights()

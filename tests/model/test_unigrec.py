@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from recbole_genrec.model.generative_recommender import shift_right
 from recbole_genrec.model.phases import LearningRate
-from recbole_genrec.model.t5.t5 import shift_right
 from recbole_genrec.model.tiger import TIGER
 from recbole_genrec.model.unigrec import UniGRec, history_means
 from tests.model.unigrec_cases import (
@@ -15,7 +15,7 @@ from tests.model.unigrec_cases import (
     padding_free,
     slow_assignments,
     slow_history,
-    tokenizer_stage,
+    tokenized_items,
     unigrec,
 )
 
@@ -44,7 +44,7 @@ def test_the_losses_equal_a_slow_computation_of_eq_13_and_22():
     rec, recon, tokenizer_side, recommender_side = model.train().calculate_loss(interaction)
 
     targets = interaction["item_id"]
-    labels = model.item_tokens[targets]
+    labels = model.ids.tokens[targets]
     nll, means, first_states = [], [], []
     for row, items in enumerate(padding_free(interaction)):
         history = slow_history(model, items)
@@ -102,18 +102,18 @@ class TIGERWithoutDedicated(TIGER):
 
     def history(self, interaction):
         items, lengths = self.history_items(interaction)
-        tokens = self.item_tokens[items, :-1]
+        tokens = self.ids.tokens[items, :-1]
         return self.t5.embedding(tokens.flatten()), lengths * tokens.shape[1]
 
 
 @pytest.mark.parametrize("attention", ["bidirectional", "causal"])
 @pytest.mark.parametrize("loss", ["cross_entropy", "token_weighted", "cft"])
 def test_with_one_hot_assignments_it_is_tiger_on_the_same_identifiers(loss, attention):
-    stage = tokenizer_stage(temperature=1e-9)
+    items = tokenized_items(temperature=1e-9)
     settings = {**CONFIG, "loss": loss, "history_attention": attention}
     torch.manual_seed(3)
-    tiger = TIGERWithoutDedicated(settings, data_set(stage)).eval()
-    model = unigrec_of(stage, settings)
+    tiger = TIGERWithoutDedicated(settings, data_set(items)).eval()
+    model = unigrec_of(items, settings)
     model.tokenizer.requires_grad_(False)
     model.t5.load_state_dict(tiger.t5.state_dict())
     interaction = histories()
@@ -127,8 +127,8 @@ def test_with_one_hot_assignments_it_is_tiger_on_the_same_identifiers(loss, atte
     torch.testing.assert_close(loss, tiger.train().calculate_loss(interaction))
 
 
-def unigrec_of(stage, settings):
-    return UniGRec(settings, data_set(stage, teacher_dim=None)).eval()
+def unigrec_of(items, settings):
+    return UniGRec(settings, data_set(items, teacher_dim=None)).eval()
 
 
 def test_the_recommendation_loss_reaches_encoder_and_codebooks():

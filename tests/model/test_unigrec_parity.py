@@ -17,8 +17,9 @@ from torch.nn.functional import pad
 
 from recbole_genrec.loss.cross_entropy import CrossEntropyLoss
 from recbole_genrec.loss.distillation import RecommenderDistillation
+from recbole_genrec.model.generative_recommender import shift_right
 from recbole_genrec.model.soft_identifiers import soft_token_embeddings
-from recbole_genrec.model.t5.t5 import T5, shift_right
+from recbole_genrec.model.t5.t5 import T5
 from recbole_genrec.model.t5.weights import names
 from recbole_genrec.tokenizer.collision import resolve_collisions
 from recbole_genrec.tokenizer.semantic_ids import SemanticIDs

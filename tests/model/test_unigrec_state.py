@@ -4,32 +4,30 @@ import pytest
 import torch
 
 from recbole_genrec.errors import InputError
+from recbole_genrec.items.items import Items
 from recbole_genrec.model.unigrec import UniGRec
 from recbole_genrec.runs.checkpoint import load_weights
-from recbole_genrec.stages.tokenizer import TokenizerStage
-from recbole_genrec.tokenizer.semantic_ids import SemanticIDs
 from tests.model.unigrec_cases import (
     CONFIG,
-    DEDICATED,
     N_ITEMS,
     SIZES,
     data_set,
     histories,
     padding_free,
     slow_history,
-    tokenizer_stage,
+    tokenized_items,
     unigrec,
 )
 
 
-def unigrec_of(stage, settings):
-    return UniGRec(settings, data_set(stage, teacher_dim=None)).eval()
+def unigrec_of(items, settings):
+    return UniGRec(settings, data_set(items, teacher_dim=None)).eval()
 
 
 def test_hard_identifiers_labels_trie_and_loss_follow_the_tokenizer():
     model = unigrec(loss="token_weighted")
     interaction = histories()
-    before = model.item_tokens.clone()
+    before = model.ids.tokens.clone()
     assert torch.equal(model.recommend(interaction, 40)[0].sort(1).values[0], torch.arange(1, 41))
     weights = model.loss.frequency_weights.clone()
     with torch.no_grad():
@@ -40,19 +38,18 @@ def test_hard_identifiers_labels_trie_and_loss_follow_the_tokenizer():
     for level, probabilities in enumerate(assignments):
         first = 1 + sum(SIZES[:level])
         expected = first + probabilities.argmax(1)
-        assert torch.equal(model.item_tokens[1:, level], expected)
-    assert not torch.equal(model.item_tokens, before)
-    assert len(model.item_tokens.unique(dim=0)) == N_ITEMS
-    assert torch.equal(model.tokenizer_stage.semantic_ids.tokens, model.item_tokens)
+        assert torch.equal(model.ids.tokens[1:, level], expected)
+    assert not torch.equal(model.ids.tokens, before)
+    assert len(model.ids.tokens.unique(dim=0)) == N_ITEMS
     assert not torch.equal(model.loss.frequency_weights, weights)
-    assert model.trie.num_items == N_ITEMS - 1
+    assert model.ids.trie.num_items == N_ITEMS - 1
     items, scores = model.recommend(interaction, 40)
     place = (items == interaction["item_id"].unsqueeze(1)).nonzero()[:, 1]
     found = scores.gather(1, place.unsqueeze(1)).squeeze(1)
     torch.testing.assert_close(found, model.predict(interaction), rtol=1e-4, atol=1e-5)
 
     record = model.identifier_history[-1]
-    changed = (model.item_tokens[1:] != before[1:]).double().mean(0)
+    changed = (model.ids.tokens[1:] != before[1:]).double().mean(0)
     assert record["epoch"] == 4
     assert record["change_rate"] == changed.tolist()
     codes = torch.stack([level.argmax(1) for level in assignments], 1).tolist()
@@ -85,7 +82,6 @@ def test_loaded_weights_bring_their_identifiers():
     assert torch.equal(items, expected[0])
     assert torch.equal(scores, expected[1])
     assert torch.equal(model.loss.frequency_weights, counts)
-    assert torch.equal(model.tokenizer_stage.semantic_ids.tokens, model.item_tokens)
 
 
 def test_a_restored_model_recommends_without_teacher_and_embeddings(tmp_path):
@@ -96,8 +92,8 @@ def test_a_restored_model_recommends_without_teacher_and_embeddings(tmp_path):
     file = tmp_path / "model.pth"
     torch.save([model.state_dict(), model.extra_checkpoint()], file)
     weights, extra = torch.load(file, weights_only=True)
-    restored_stage = TokenizerStage.from_state(extra["tokenizer_stage"])
-    data = data_set(restored_stage, teacher_dim=None)
+    items = Items.from_state(extra["items"])
+    data = data_set(items, teacher_dim=None)
     data.target_counts = torch.zeros_like(data.target_counts)
     restored = UniGRec({**CONFIG, "loss": "token_weighted"}, data).eval()
     restored.load_state_dict(weights)
@@ -105,8 +101,8 @@ def test_a_restored_model_recommends_without_teacher_and_embeddings(tmp_path):
         restored.recommend(interaction, 10), model.recommend(interaction, 10), strict=True
     ):
         assert torch.equal(ours, theirs)
-    codes = restored_stage.encode_items(model.item_embeddings[1:])
-    assert torch.equal(codes, model.tokenizer_stage.semantic_ids.codes[1:, :-1])
+    codes = items.encode_items("", model.item_embeddings[1:])
+    assert torch.equal(codes, model.ids.codes[1:, :-1])
 
 
 def test_weights_that_do_not_fit_are_told_in_one_line():
@@ -127,15 +123,9 @@ def test_weights_that_do_not_fit_are_told_in_one_line():
 def test_new_items_can_be_recommended_and_stand_in_histories():
     model, interaction = unigrec(), histories()
     embedding = torch.randn(1, model.tokenizer.dim)
-    free = next(
-        row
-        for row in torch.cartesian_prod(*(torch.arange(k) for k in (*SIZES, DEDICATED)))
-        if not (model.tokenizer_stage.semantic_ids.codes == row).all(1).any()
-    )
-    tokens = SemanticIDs(torch.stack([torch.zeros_like(free), free]), [*SIZES, DEDICATED]).tokens[
-        1:
-    ]
-    model.add_items(tokens, embedding)
+    model.add_items(["new"], ["a new one"], {"text": embedding})
+    wanted = model.tokenizer.encode(embedding)
+    assert torch.equal(model.ids.codes[-1:, :2], wanted[:, :2])
     assert N_ITEMS in model.recommend(interaction, 41)[0]
     interaction["item_id_list"][1, 0] = N_ITEMS
     expected = torch.cat([slow_history(model, items) for items in padding_free(interaction)])
@@ -143,14 +133,14 @@ def test_new_items_can_be_recommended_and_stand_in_histories():
 
 
 def test_two_models_of_one_stage_train_their_own_tokenizers():
-    stage = tokenizer_stage()
-    tokens, weight = stage.semantic_ids.tokens.clone(), stage.tokenizer.codebooks[0].clone()
-    first, second = (unigrec_of(stage, CONFIG) for _ in range(2))
+    items = tokenized_items()
+    tokens, weight = items.ids[""].tokens.clone(), items.tokenizers[""].codebooks[0].clone()
+    first, second = (unigrec_of(items, CONFIG) for _ in range(2))
     with torch.no_grad():
         first.tokenizer.codebooks[0].copy_(first.tokenizer.codebooks[0].flip(0))
     first.on_epoch_end(0)
-    assert torch.equal(stage.tokenizer.codebooks[0], weight)
+    assert torch.equal(items.tokenizers[""].codebooks[0], weight)
     assert torch.equal(second.tokenizer.codebooks[0], weight)
-    assert not torch.equal(first.item_tokens, tokens)
-    assert torch.equal(stage.semantic_ids.tokens, tokens)
-    assert torch.equal(second.item_tokens, tokens)
+    assert not torch.equal(first.ids.tokens, tokens)
+    assert torch.equal(items.ids[""].tokens, tokens)
+    assert torch.equal(second.ids.tokens, tokens)

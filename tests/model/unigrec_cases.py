@@ -1,12 +1,15 @@
 """A small UniGRec over random items, without any file."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import torch
 from recbole.data.interaction import Interaction
 
+from recbole_genrec.items.embeddings import ItemEmbeddings
+from recbole_genrec.items.encoder import ItemEncoder
+from recbole_genrec.items.items import Items
 from recbole_genrec.model.unigrec import UniGRec
-from recbole_genrec.stages.tokenizer import TokenizerStage
 from recbole_genrec.tokenizer.collision import resolve_collisions
 from recbole_genrec.tokenizer.semantic_ids import SemanticIDs
 from recbole_genrec.tokenizer.soft_rqvae import SoftRQVAE
@@ -68,11 +71,13 @@ CONFIG = {
     "recommender_distillation_weight": 0.1,
     "distillation_temperature": 0.07,
     "distillation_warmup_epochs": 1,
+    "epochs": 10,
+    "finetune_epochs": 0,
 }
 
 
-def tokenizer_stage(temperature: float = 0.5) -> TokenizerStage:
-    """The stage after a pre-training that has ended at `temperature`."""
+def tokenized_items(temperature: float = 0.5) -> Items:
+    """The items after a pre-training of their tokenizer that has ended at `temperature`."""
     embeddings = torch.nn.functional.pad(torch.randn(N_ITEMS - 1, DIM), (0, 0, 1, 0))
     tokenizer = SoftRQVAE(TOKENIZER, DIM)
     for codebook in tokenizer.codebooks:
@@ -81,32 +86,26 @@ def tokenizer_stage(temperature: float = 0.5) -> TokenizerStage:
     codes, sizes = resolve_collisions(
         tokenizer.encode(embeddings[1:]), SIZES, append_size=DEDICATED
     )
-    return TokenizerStage(
-        semantic_ids=SemanticIDs(torch.nn.functional.pad(codes, (0, 0, 1, 0)), sizes),
-        item_tokens=["[PAD]", *(f"i{n}" for n in range(1, N_ITEMS))],
-        item_titles=None,
-        item_embeddings=embeddings,
-        text_encoder=None,
-        pca=None,
-        tokenizer=tokenizer,
-        settings=TOKENIZER,
-        report={},
+    return Items(
+        ["[PAD]", *(f"i{n}" for n in range(1, N_ITEMS))],
+        embeddings={"text": ItemEmbeddings(embeddings, ItemEncoder())},
+        ids={"": SemanticIDs(torch.nn.functional.pad(codes, (0, 0, 1, 0)), sizes)},
+        tokenizers={"": tokenizer},
     )
 
 
-def data_set(stage: TokenizerStage, teacher_dim: int | None = 7) -> SimpleNamespace:
+def data_set(items: Items, teacher_dim: int | None = 7) -> SimpleNamespace:
     """What the model reads of a data set."""
-    teacher = None if teacher_dim is None else torch.randn(N_ITEMS, teacher_dim)
+    if teacher_dim is not None:
+        teacher = ItemEmbeddings(torch.randn(N_ITEMS, teacher_dim), ItemEncoder())
+        items = replace(items, embeddings={**items.embeddings, "collaborative": teacher})
     return SimpleNamespace(
-        num=lambda field: N_ITEMS,
-        tokenizer_stage=stage,
-        target_counts=torch.arange(N_ITEMS),
-        teacher_embeddings=teacher,
+        num=lambda field: N_ITEMS, items=items, target_counts=torch.arange(N_ITEMS)
     )
 
 
 def unigrec(temperature: float = 0.5, teacher_dim: int | None = 7, **settings) -> UniGRec:
-    data = data_set(tokenizer_stage(temperature), teacher_dim)
+    data = data_set(tokenized_items(temperature), teacher_dim)
     return UniGRec({**CONFIG, **settings}, data).eval()
 
 

@@ -2,18 +2,14 @@
 
 import random
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
-from recbole_genrec.data.dataset import create_dataset
-from recbole_genrec.data.loaders import data_preparation
 from recbole_genrec.errors import InputError
 from recbole_genrec.runs.checkpoint import load_checkpoint, save_checkpoint
 from recbole_genrec.stages import tokenizer as tokenizer_stage
-from recbole_genrec.stages.collaborative import run_teacher_stage
 from recbole_genrec.trainer import GenRecTrainer
 from tests.callbacks import At, Killed, fail
 from tests.killed_runs import run_in_process
@@ -37,15 +33,7 @@ def data_path(tmp_path):
 def prepared(model, data_path, **settings):
     """Data and configuration of a run of one of the cases."""
     config = toy_config(model, data_path, **{"epochs": EPOCHS, **SETTINGS[model], **settings})
-    if model.startswith(("TIGER", "UniGRec")):
-        dataset = create_dataset(config)
-        dataset.tokenizer_stage = tokenizer_stage.run_tokenizer_stage(config, dataset)
-        if model == "UniGRec":
-            dataset.teacher_embeddings = run_teacher_stage(config, dataset)
-    else:
-        return prepare(config)
-    train, valid, test = data_preparation(config, dataset)
-    return SimpleNamespace(config=config, train=train, valid=valid, test=test)
+    return prepare(config)
 
 
 def attempt(model, data_path, name, **settings):

@@ -1,24 +1,20 @@
 """UniGRec from raw files to the test result, stage by stage."""
 
 import logging
-from types import SimpleNamespace
 
 import pytest
 import torch
 from recbole.data.interaction import Interaction
 
-from recbole_genrec.data.dataset import create_dataset
-from recbole_genrec.data.loaders import data_preparation
 from recbole_genrec.errors import InputError
 from recbole_genrec.inference import Recommender
 from recbole_genrec.model.unigrec import UniGRec
 from recbole_genrec.quick_start import run_recbole_genrec
 from recbole_genrec.runs.checkpoint import load_checkpoint
 from recbole_genrec.stages import tokenizer as tokenizer_stage
-from recbole_genrec.stages.collaborative import run_teacher_stage
 from recbole_genrec.trainer import GenRecTrainer, TrainerCallback
 from tests.callbacks import At, fail
-from tests.small import NAME, new_trainer, toy_config, write_toy
+from tests.small import NAME, new_trainer, prepare, toy_config, write_toy
 
 SMALL = {
     "item_text_fields": ["title", "brand"],
@@ -60,11 +56,7 @@ def toy(tmp_path, monkeypatch):
 def prepared(toy, **settings):
     """Configuration, trainer and loaders of a run, after the stages before joint training."""
     config = toy_config("UniGRec", toy, **{**SMALL, **settings})
-    dataset = create_dataset(config)
-    dataset.tokenizer_stage = tokenizer_stage.run_tokenizer_stage(config, dataset)
-    dataset.teacher_embeddings = run_teacher_stage(config, dataset)
-    train, valid, test = data_preparation(config, dataset)
-    run = SimpleNamespace(config=config, train=train, valid=valid, test=test)
+    run = prepare(config)
     run.trainer = new_trainer(run)
     return run
 
@@ -146,7 +138,7 @@ def test_the_best_checkpoint_is_whole(toy):
     assert result["ndcg@5"] == score
     model = run.trainer.model
     codes = model.tokenizer.encode(model.item_embeddings[1:])
-    assert torch.equal(model.tokenizer_stage.semantic_ids.codes[1:, :-1], codes)
+    assert torch.equal(model.ids.codes[1:, :-1], codes)
 
     recommender = Recommender.from_checkpoint(run.trainer.saved_model_file, "cpu")
     history = ["i3", "i4", "i5"]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -13,20 +13,47 @@ from recbole_genrec.decoding.beam_search import beam_search
 from recbole_genrec.decoding.trie import ItemTrie
 from recbole_genrec.model.kernels.linear import linear, linear_add, linear_relu
 from recbole_genrec.model.t5.packing import check_lengths
-
-if TYPE_CHECKING:
-    from recbole_genrec.model.t5.t5 import T5
+from recbole_genrec.model.t5.t5 import T5
 
 BEAMS_AT_ONCE = {"cpu": 960, "cuda": 32_768}  # activations that stay in the cache, or fill the GPU
 
 
+@torch.no_grad()
 def generate(
     t5: T5, history: torch.Tensor, lengths: torch.Tensor, trie: ItemTrie, beam_size: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Exact beam search by a T5 in evaluation mode; arguments and result as in `T5.generate`.
+    """The likeliest items of each history, by exact beam search; without dropout.
 
     Users go sorted by length in chunks, so that hardly a chunk needs padding.
+
+    Args:
+        t5: what writes the semantic IDs.
+        history, lengths: as in `T5.forward`.
+        trie: the items that can be returned.
+        beam_size: number of beams and of items returned.
+
+    Returns:
+        (item ids [batch, beam_size], log-probabilities [batch, beam_size]), best first; id 0 and
+        -inf where there are fewer items than beams.
     """
+    with evaluating(t5):
+        return _generate(t5, history, lengths, trie, beam_size)
+
+
+@contextmanager
+def evaluating(module: torch.nn.Module) -> Iterator[None]:
+    """Evaluation mode inside, and afterwards the mode of before."""
+    training = module.training
+    module.eval()
+    try:
+        yield
+    finally:
+        module.train(training)
+
+
+def _generate(
+    t5: T5, history: torch.Tensor, lengths: torch.Tensor, trie: ItemTrie, beam_size: int
+) -> tuple[torch.Tensor, torch.Tensor]:
     device = history.device
     lengths = lengths.cpu()
     check_lengths(lengths, history)

@@ -15,14 +15,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
-from recbole_genrec.decoding.trie import ItemTrie
 from recbole_genrec.model.kernels.dropout import dropout
 from recbole_genrec.model.kernels.linear import linear
 from recbole_genrec.model.t5 import weights as t5_weights
-from recbole_genrec.model.t5.generation import generate
 from recbole_genrec.model.t5.layers import Block, relative_bucket
 from recbole_genrec.model.t5.packing import MASKED, Packing, check_lengths, pack, place_targets
 
@@ -179,41 +176,6 @@ class T5(nn.Module):
             x = block(x, bias, memory)
         return self._dropout(self.decoder_norm(x))
 
-    def log_likelihood(
-        self, history: torch.Tensor, lengths: torch.Tensor, targets: torch.Tensor
-    ) -> torch.Tensor:
-        """Log-probability [batch] of each history's target tokens [batch, L]."""
-        log_probs = self(history, lengths, shift_right(targets)).float().log_softmax(-1)
-        return log_probs.gather(-1, targets.unsqueeze(-1)).sum((1, 2))
-
-    @torch.no_grad()
-    def generate(
-        self,
-        history: torch.Tensor,
-        lengths: torch.Tensor,
-        trie: ItemTrie,
-        beam_size: int,
-        allowed: torch.Tensor | None = None,
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """The likeliest items of each history, by exact beam search; without dropout.
-
-        Args:
-            history, lengths: as in `forward`.
-            trie: the items that can be returned.
-            beam_size: number of beams and of items returned.
-            allowed: [n] ids of the items to choose from, all of the trie by default.
-
-        Returns:
-            (item ids [batch, beam_size], log-probabilities [batch, beam_size]), best first; id 0
-            and -inf where there are fewer items than beams.
-        """
-        trie = trie if allowed is None else trie.restrict(allowed)
-        training = self.training
-        try:
-            return generate(self.eval(), history, lengths, trie, beam_size)
-        finally:
-            self.train(training)
-
     @classmethod
     def from_transformers(cls, hf_model: nn.Module, **options) -> T5:
         """A T5 with the weights of a `transformers.T5ForConditionalGeneration`.
@@ -288,8 +250,3 @@ class T5(nn.Module):
 
     def _dropout(self, x: torch.Tensor) -> torch.Tensor:
         return dropout(x, self.dropout_rate, self.training)
-
-
-def shift_right(labels: torch.Tensor) -> torch.Tensor:
-    """Decoder inputs [batch, L] for labels [batch, L]: 0, then all labels but the last."""
-    return F.pad(labels[:, :-1], (1, 0))

@@ -46,6 +46,13 @@ def make_t5(seed: int = 0, **options) -> T5:
     return t5
 
 
+def log_likelihood(t5: T5, history: torch.Tensor, lengths: torch.Tensor, targets: torch.Tensor):
+    """Log-probability [batch] of each history's target tokens [batch, L]."""
+    inputs = torch.nn.functional.pad(targets[:, :-1], (1, 0))
+    log_probs = t5(history, lengths, inputs).log_softmax(-1)
+    return log_probs.gather(-1, targets.unsqueeze(-1)).sum((1, 2))
+
+
 def make_batch(lengths: list[int], levels: int, seed: int = 0) -> Batch:
     torch.manual_seed(seed)
     return Batch(

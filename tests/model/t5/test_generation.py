@@ -9,14 +9,15 @@ from recbole_genrec.decoding.trie import ItemTrie
 from recbole_genrec.model.t5 import generation
 from recbole_genrec.model.t5.t5 import T5
 from tests.decoding.oracle import catalogues, random_tokens, slow_beam_search
-from tests.model.t5.t5_cases import make_batch, make_t5
+from tests.model.t5.t5_cases import log_likelihood, make_batch, make_t5
 
 TOKENS = random_tokens(30, [3, 4, 5], seed=0)
 item_counts = st.lists(st.integers(1, 20), min_size=1, max_size=6)
 
 
-def generate(t5: T5, batch, tokens: torch.Tensor, beam_size: int, **options):
-    return t5.generate(batch.history, batch.lengths, ItemTrie(tokens), beam_size, **options)
+def generate(t5: T5, batch, tokens: torch.Tensor, beam_size: int):
+    trie = ItemTrie(tokens)
+    return generation.generate(t5, batch.history, batch.lengths, trie, beam_size)
 
 
 def scores_of_all(t5: T5, batch, tokens: torch.Tensor) -> torch.Tensor:
@@ -24,7 +25,7 @@ def scores_of_all(t5: T5, batch, tokens: torch.Tensor) -> torch.Tensor:
     n = len(tokens) - 1
     return torch.stack(
         [
-            t5.log_likelihood(batch.history, batch.lengths, row.expand(len(batch.lengths), -1))
+            log_likelihood(t5, batch.history, batch.lengths, row.expand(len(batch.lengths), -1))
             for row in tokens[1:]
         ],
         1,
@@ -62,7 +63,7 @@ def test_equals_a_beam_search_written_plainly(tokens, items, beam_size, seed):
 
         def score(prefix, history=history):
             length = torch.tensor([len(history)])
-            return float(t5.log_likelihood(history, length, torch.tensor([prefix])))
+            return float(log_likelihood(t5, history, length, torch.tensor([prefix])))
 
         expected = slow_beam_search(score, tokens, beam_size)
         n = len(expected)
@@ -119,7 +120,8 @@ def test_only_allowed_items_are_generated_with_their_scores():
     t5, batch = make_t5(), make_batch([9, 30], 3)
     allowed = torch.tensor([29, 3, 17, 8])
     exact = scores_of_all(t5, batch, TOKENS)[:, allowed - 1]
-    ids, scores = generate(t5, batch, TOKENS, 6, allowed=allowed)
+    trie = ItemTrie(TOKENS).restrict(allowed)
+    ids, scores = generation.generate(t5, batch.history, batch.lengths, trie, 6)
     ranked, order = exact.sort(descending=True)
     assert_same_ranking(ids[:, :4], scores[:, :4], allowed[order], ranked)
     assert (ids[:, 4:] == 0).all()
@@ -133,7 +135,7 @@ def test_users_are_independent_of_their_order_and_chunk(monkeypatch):
     for history, length, user in zip(
         batch.history.split(batch.lengths.tolist()), batch.lengths, range(9), strict=True
     ):
-        alone = t5.generate(history, length.view(1), ItemTrie(TOKENS), 5)
+        alone = generation.generate(t5, history, length.view(1), ItemTrie(TOKENS), 5)
         assert_same_ranking(*alone, ids[user, None], scores[user, None])
     monkeypatch.setitem(generation.BEAMS_AT_ONCE, "cpu", 10)  # two users at once
     assert_same_ranking(*generate(t5, batch, TOKENS, 5), ids, scores)
@@ -163,4 +165,4 @@ def test_autocast_decodes_in_bfloat16():
 def test_lengths_that_do_not_fit_the_history_are_an_error():
     t5, batch = make_t5(), make_batch([9, 3], 3)
     with pytest.raises(ValueError, match="add up to 9 tokens, but 12 "):
-        t5.generate(batch.history, batch.lengths[:1], ItemTrie(TOKENS), 5)
+        generation.generate(t5, batch.history, batch.lengths[:1], ItemTrie(TOKENS), 5)

@@ -149,14 +149,6 @@ def test_the_decoder_is_told_how_many_items_back_a_token_lies():
     assert bias.tolist() == [[[20, 20, 10, 10, 0, 0], [10, 10, 0, 0, MASKED, MASKED]]]
 
 
-def test_log_likelihood_sums_the_log_probabilities_of_the_targets():
-    t5, batch = make_t5(), make_batch([3, 9, 6], 3)
-    labels = batch.targets
-    hf_logits = t5.to_transformers()(**batch.padded()).logits
-    expected = -F.cross_entropy(hf_logits.transpose(1, 2), labels, reduction="none").sum(1)
-    torch.testing.assert_close(t5.log_likelihood(batch.history, batch.lengths, labels), expected)
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [

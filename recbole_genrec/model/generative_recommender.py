@@ -1,0 +1,243 @@
+"""The base of models that write the semantic ID of the next item, code by code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import torch
+from recbole.data.interaction import Interaction
+from torch import Tensor
+from torch.nn import functional as F
+
+from recbole_genrec.decoding.beam_search import beam_search
+from recbole_genrec.errors import InputError
+from recbole_genrec.loss import LossContext, build_loss, loss_without_data
+from recbole_genrec.model.semantic_id_recommender import SemanticIDRecommender
+
+
+class TargetView(NamedTuple):
+    """Which target sees how much of which history of a batch.
+
+    Attributes:
+        items: the items to write `[n_targets]`; None where a search finds them.
+        history: number of the history of each target in the batch `[n_targets]`; None for one
+            target a history, in their order.
+        visible: how many of the first items of its history a target sees `[n_targets]`; None for
+            all.
+    """
+
+    items: Tensor | None
+    history: Tensor | None = None
+    visible: Tensor | None = None
+
+
+class GenerativeRecommender(SemanticIDRecommender):
+    r"""A model of :math:`P(y_l \mid x, y_{<l})`, the next code of an item y after a history x.
+
+    A subclass writes `encode` and `decode`. It gets its training on
+
+    .. math::
+        \mathcal{L} = - \sum_{l=1}^{L} \log P(y_l \mid x, y_{<l})
+
+    or any other `loss` by name, exact likelihoods of given items, and a beam search over the trie
+    of all semantic IDs, so that only items can be written. The search decodes the whole prefix of
+    every beam again at each level: always right, and to be overridden where it should be fast.
+
+    Attributes:
+        loss: maps logits and labels to the training loss.
+        beam_size: number of beams.
+    """
+
+    @classmethod
+    def check_config(cls, config) -> None:
+        loss_without_data(config)
+
+    def __init__(self, config, dataset) -> None:
+        super().__init__(config, dataset)
+        self.beam_size = config["beam_size"]
+        self.trains_in_one_pass = self.one_pass(config)
+        self.register_buffer("target_counts", dataset.target_counts, persistent=False)  # [n_items]
+        self.loss = build_loss(config, self._loss_context())
+        self.ids.on_change(self._renew_loss)
+        self._objective_weights: dict[int, dict[str, float]] = {}
+
+    # ---- what a model writes
+
+    def encode(self, interaction: Interaction) -> Any:
+        """What `decode` reads of the histories of a batch, once for all targets and beams."""
+        raise NotImplementedError
+
+    def decode(self, memory: Any, inputs: Tensor, view: TargetView) -> Tensor:
+        """Logits of the token after each input.
+
+        Args:
+            memory: the result of `encode`.
+            inputs: tokens `[n_targets, l]`: 0, then the first l - 1 of the semantic ID.
+            view: which history each target follows.
+
+        Returns:
+            `[n_targets, l, vocab_size]`
+        """
+        raise NotImplementedError
+
+    def decode_without_history(self, inputs: Tensor) -> Tensor:
+        """Logits `[n_targets, l, vocab_size]` as of `decode` after an empty history.
+
+        Some losses (`cft`) measure by them what the history adds.
+        """
+        raise InputError(
+            f"loss needs a model that can do without a history, found {type(self).__name__}"
+        )
+
+    # ---- training
+
+    def targets(self, interaction: Interaction) -> TargetView:
+        """The items to write: the next one, and in one pass each of the history after the first."""
+        next_item = interaction[self.POS_ITEM_ID]
+        if not self.trains_in_one_pass:
+            return TargetView(next_item)
+        items, lengths = self.history_items(interaction)
+        ends = lengths.cumsum(0)
+        targets = items.roll(-1)
+        targets[ends - 1] = next_item
+        history = torch.arange(len(lengths), device=items.device).repeat_interleave(lengths)
+        position = torch.arange(len(items), device=items.device) - (ends - lengths)[history]
+        return TargetView(targets, history, position + 1)
+
+    def history_items(self, interaction: Interaction) -> tuple[Tensor, Tensor]:
+        """The items of all histories end to end `[total_items]`, and their number `[batch]`."""
+        item_seq = interaction[self.ITEM_SEQ]  # [batch, length]
+        item_seq_len = interaction[self.ITEM_SEQ_LEN]
+        position = torch.arange(item_seq.shape[1], device=item_seq.device)
+        return item_seq[position < item_seq_len.unsqueeze(1)], item_seq_len
+
+    def labels(self, items: Tensor) -> Tensor:
+        """Tokens `[n, L]` of items `[n]`, which may lie on the host."""
+        return self.ids.tokens[items.to(self.ids.tokens.device)]
+
+    def calculate_loss(self, interaction: Interaction) -> Tensor:
+        view = self.targets(interaction)
+        labels = self.labels(view.items)
+        logits = self.decode(self.encode(interaction), shift_right(labels), view)
+        return self.loss(logits, labels, self.logits_without_history(labels))
+
+    def logits_without_history(self, labels: Tensor) -> Tensor | None:
+        """Logits `[n_targets, L, vocab_size]` after an empty history, if the loss asks for them."""
+        if not self.loss.needs_history_free:
+            return None
+        return self.decode_without_history(shift_right(labels))
+
+    def num_targets(self, interaction: Interaction) -> int | Tensor:
+        if not self.trains_in_one_pass:
+            return len(interaction)
+        return interaction[self.ITEM_SEQ_LEN].sum()
+
+    def num_tokens(self, interaction: Interaction) -> int | Tensor | None:
+        read = interaction[self.ITEM_SEQ_LEN].sum()
+        return (read + self.num_targets(interaction)) * self.ids.num_levels
+
+    # ---- answers
+
+    def predict(self, interaction: Interaction) -> Tensor:
+        """Exact log-likelihood of each given item after its history, `[batch]`."""
+        labels = self.labels(interaction[self.ITEM_ID])
+        logits = self.decode(self.encode(interaction), shift_right(labels), TargetView(None))
+        log_probs = logits.float().log_softmax(-1)
+        return log_probs.gather(-1, labels.unsqueeze(-1)).sum((1, 2))
+
+    @torch.no_grad()
+    def recommend(
+        self, interaction: Interaction, k: int, allowed: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """The k most likely items of the beam; the cost does not grow with the number of items.
+
+        Arguments and result as in `SemanticIDRecommender.recommend`; scores are log-likelihoods.
+        Where k exceeds `beam_size` the beam is as wide.
+        """
+        beams = max(k, self.beam_size)
+        users = len(interaction)
+        step = PrefixStep(self, self.encode(interaction), users)
+        items, scores = beam_search(step, self.ids.trie_of(allowed), beams, users)
+        return items[:, :k], scores[:, :k]
+
+    def search_width(self, number: int, num_allowed: int) -> int:
+        """Whole multiples of `beam_size`, so that users of unlike histories share batches."""
+        return min(-(-number // self.beam_size) * self.beam_size, num_allowed)
+
+    def full_sort_predict(self, interaction: Interaction) -> Tensor:
+        """Log-likelihoods `[batch, n_items]`; items outside the beam have -inf."""
+        items, scores = self.recommend(interaction, self.beam_size)
+        all_scores = scores.new_full((len(items), self.n_items), -torch.inf)
+        return all_scores.scatter_(1, items, scores)
+
+    # ---- the loss follows the IDs and is followed in the log
+
+    def _loss_context(self) -> LossContext:
+        embeddings = self.items.embeddings.get(self._sources[""])
+        return LossContext(
+            tokens=self.ids.tokens,
+            codebook_sizes=self.ids.sizes,
+            item_embeddings=embeddings and embeddings.vectors,
+            target_counts=self.target_counts,
+        )
+
+    def _renew_loss(self) -> None:
+        if not self.target_counts.any():  # restored to recommend only
+            return
+        new = self.ids.num_items - len(self.target_counts)
+        self.target_counts = F.pad(self.target_counts, (0, new))
+        self.loss.set_context(self._loss_context())
+
+    def on_step_end(self) -> None:
+        self.loss.on_step_end()
+
+    def on_epoch_end(self, epoch: int) -> None:
+        """Note the shares of the objectives where the loss mixes several."""
+        weights = self.loss.objective_weights()
+        if weights:
+            self._objective_weights[epoch] = weights
+            shares = ", ".join(f"{name} {share:.4f}" for name, share in weights.items())
+            self.logger.info(f"Objectives after epoch {epoch}: {shares}")
+
+    def objective_weights(self) -> Mapping[int, Mapping[str, float]]:
+        return self._objective_weights
+
+    def extra_checkpoint(self) -> dict[str, Any]:
+        return {**super().extra_checkpoint(), "objective_weights": self._objective_weights}
+
+    def load_extra(self, extra: Mapping[str, Any]) -> None:
+        self._objective_weights = dict(extra["objective_weights"])
+
+
+class PrefixStep:
+    """A step of `beam_search` that decodes the whole prefix of every beam again.
+
+    Args:
+        model: decodes.
+        memory: what the model has encoded of the histories.
+        users: number of histories.
+    """
+
+    def __init__(self, model: GenerativeRecommender, memory: Any, users: int) -> None:
+        self.model, self.memory, self.users = model, memory, users
+        self.prefixes: Tensor | None = None  # [users, beams, l]
+
+    def __call__(self, tokens: Tensor, parents: Tensor) -> Tensor:
+        """Tokens, parents `[users, beams]` -> logits `[users, beams, vocab_size]`."""
+        beams = tokens.shape[1]
+        inputs = tokens.unsqueeze(-1)
+        if self.prefixes is not None:
+            length = self.prefixes.shape[-1]
+            chosen = parents.unsqueeze(-1).expand(-1, -1, length)
+            inputs = torch.cat([self.prefixes.gather(1, chosen), inputs], dim=-1)
+        self.prefixes = inputs
+        history = torch.arange(self.users, device=tokens.device).repeat_interleave(beams)
+        view = TargetView(None, history)
+        logits = self.model.decode(self.memory, inputs.flatten(0, 1), view)
+        return logits[:, -1].unflatten(0, (self.users, beams))
+
+
+def shift_right(labels: Tensor) -> Tensor:
+    """Decoder inputs `[n, L]` for labels `[n, L]`: 0, then all labels but the last."""
+    return F.pad(labels[:, :-1], (1, 0))

@@ -1,0 +1,149 @@
+"""The base of all models that know items by their semantic IDs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from recbole.data.interaction import Interaction
+from recbole.model.abstract_recommender import SequentialRecommender
+from recbole.utils import InputType
+from torch import Tensor
+
+from recbole_genrec.errors import InputError
+from recbole_genrec.items.needs import Need, Tokens
+from recbole_genrec.model.hooks import ModelHooks
+from recbole_genrec.tokenizer.placement import place_new_items
+from recbole_genrec.tokenizer.table import SemanticIDTable
+
+
+class SemanticIDRecommender(ModelHooks, SequentialRecommender):
+    """A sequential model whose items have semantic IDs.
+
+    What a subclass writes is its network, `calculate_loss` and `recommend`. It gets the IDs it
+    `needs` as tables, new items, and what a checkpoint needs to answer for raw item tokens.
+    `GenerativeRecommender` and `ParallelRecommender` leave less to write.
+
+    Args:
+        config: RecBole's configuration, with that of this package.
+        dataset: with `items`, as `recbole_genrec.quick_start.prepare_data` gives it.
+
+    Attributes:
+        items: tokens, titles, embeddings and tokenizers of the items; not their IDs.
+        ids: the semantic IDs; those of a further set `Tokens(name)` are `<name>_ids`.
+    """
+
+    input_type = InputType.POINTWISE
+    needs_semantic_ids = True
+    ids: SemanticIDTable
+
+    @classmethod
+    def needs(cls, config) -> Sequence[Need]:
+        return (Tokens(),)
+
+    def __init__(self, config, dataset) -> None:
+        super().__init__(config, dataset)
+        if dataset.items is None:
+            raise InputError(
+                f"{config['model']} needs a data set with semantic IDs: load it with "
+                "recbole_genrec.quick_start.prepare_data, or call run_recbole_genrec"
+            )
+        given = dataset.items  # which other models may share
+        self.items = replace(
+            given,
+            tokens=list(given.tokens),
+            titles=given.titles and list(given.titles),
+            tokenizers=dict(given.tokenizers),
+            ids={},
+        )
+        self._sources = {
+            need.name: need.embeddings for need in self.needs(config) if isinstance(need, Tokens)
+        }
+        for name in self._sources:
+            table = SemanticIDTable(given.ids[name])
+            table.on_change(self._count_items)
+            self.add_module(_table_name(name), table)
+
+    def tables(self) -> dict[str, SemanticIDTable]:
+        """The semantic IDs by the name of their set; that of the main one is empty."""
+        modules = dict(self.named_children())
+        return {
+            name.removesuffix("ids").removesuffix("_"): module
+            for name, module in modules.items()
+            if isinstance(module, SemanticIDTable)
+        }
+
+    def _count_items(self) -> None:
+        self.n_items = self.ids.num_items
+
+    # ---- answers
+
+    def recommend(
+        self, interaction: Interaction, k: int, allowed: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """The k best items after each history, best first.
+
+        Args:
+            interaction: a batch of histories.
+            k: number of items.
+            allowed: the items to choose from `[m]`, all by default.
+
+        Returns:
+            item ids `[batch, k]` and their scores `[batch, k]`; id 0 and -inf where there are fewer
+            items than k.
+        """
+        raise NotImplementedError
+
+    def search_width(self, number: int, num_allowed: int) -> int:
+        """The k to ask of `recommend` for this number of items, among so many."""
+        return min(number, num_allowed)
+
+    # ---- items that are new after training
+
+    def add_items(
+        self, tokens: Sequence[str], titles: Sequence[str], embeddings: Mapping[str, Tensor]
+    ) -> None:
+        """Make further items known; they get the nearest free IDs that their tokenizers give.
+
+        Args:
+            tokens: raw tokens `[m]`, none of them known so far.
+            titles: what to call them `[m]`.
+            embeddings: their embeddings `[m, d]` by name, as `items.embeddings` has them.
+
+        Raises:
+            InputError: when a set of IDs was imported, or made from embeddings that are not given.
+        """
+        appended = {}
+        for name, table in self.tables().items():
+            source = self._sources[name]
+            if source not in embeddings:
+                raise InputError(
+                    f"new items need {source} embeddings for the semantic IDs of "
+                    f"{type(self).__name__}, found those of {', '.join(embeddings)}"
+                )
+            wanted = self.items.encode_items(name, embeddings[source])
+            appended[name] = place_new_items(table.codes[1:], wanted, table.sizes)
+        self.items.append(tokens, titles, embeddings)
+        for name, table in self.tables().items():
+            table.append(appended[name])
+
+    # ---- checkpoints and results
+
+    def extra_checkpoint(self) -> dict[str, Any]:
+        """What the checkpoint needs beside the weights to answer for raw item tokens."""
+        ids = {name: table.semantic_ids for name, table in self.tables().items()}
+        return {"items": self.items.state(ids)}
+
+    def semantic_codes(self) -> dict[str, Tensor]:
+        return {name: table.codes for name, table in self.tables().items()}
+
+    @torch.no_grad()
+    def full_sort_predict(self, interaction: Interaction) -> Tensor:
+        """Scores `[batch, n_items]` of all items."""
+        raise NotImplementedError
+
+
+def _table_name(name: str) -> str:
+    return f"{name}_ids" if name else "ids"
