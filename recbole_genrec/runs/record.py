@@ -89,11 +89,11 @@ class RunRecorder:
 
     def record_preparation(self, model, train_data) -> None:
         """Note what will be trained; called right before `trainer.fit`."""
-        stage = getattr(train_data.dataset, "tokenizer_stage", None)
+        items = getattr(train_data.dataset, "items", None)
         self._lap("preparation")
         self.result |= {
             "parameters": sum(weight.numel() for weight in model.parameters()),
-            "tokenizer_report": stage.report if stage else None,
+            "tokenizer_report": items.reports.get("") if items else None,
             "data_files": data_files(self._config),  # only now is a data set there for certain
         }
         self._write()

@@ -29,8 +29,12 @@ class SoftRQVAE(RQVAE):
         temperature: tau of Eq. 14, a tensor of one number that is saved with the weights.
     """
 
-    def _configure(self, config: Mapping) -> None:
+    @classmethod
+    def check_settings(cls, config: Mapping) -> None:
+        super().check_settings(config)
         check_settings(config)
+
+    def _configure(self, config: Mapping) -> None:
         self.uniformity_weight = config["tokenizer_uniformity_weight"]
         self.temperature_max = float(config["tokenizer_temperature_max"])
         self.temperature_min = float(config["tokenizer_temperature_min"])
@@ -71,13 +75,13 @@ class SoftRQVAE(RQVAE):
         reconstruction = self.squared_error(self.from_latent(quantised), embeddings)
         return {"reconstruction": reconstruction, "uniformity": uniformity(probabilities)}
 
-    def loss(self, embeddings: Tensor, progress: float) -> Tensor:
+    def loss(self, embeddings: Tensor, progress: float, **side: Tensor) -> Tensor:
         self.temperature.fill_(annealed(progress, self.temperature_max, self.temperature_min))
         terms = self.loss_terms(embeddings)
         return terms["reconstruction"] + self.uniformity_weight * terms["uniformity"]
 
-    def _fit(self, embeddings: Tensor) -> None:
-        super()._fit(embeddings)
+    def _fit(self, embeddings: Tensor, **side: Tensor) -> None:
+        super()._fit(embeddings, **side)
         self.temperature.fill_(self.temperature_min)
         with torch.no_grad():
             levels = self.assignments(to_tensor(embeddings[:CHUNK], self.device))

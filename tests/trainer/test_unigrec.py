@@ -11,7 +11,6 @@ from recbole_genrec.inference import Recommender
 from recbole_genrec.model.unigrec import UniGRec
 from recbole_genrec.quick_start import run_recbole_genrec
 from recbole_genrec.runs.checkpoint import load_checkpoint
-from recbole_genrec.stages import tokenizer as tokenizer_stage
 from recbole_genrec.trainer import GenRecTrainer, TrainerCallback
 from tests.callbacks import At, fail
 from tests.small import NAME, new_trainer, prepare, toy_config, write_toy
@@ -49,7 +48,6 @@ SMALL = {
 def toy(tmp_path, monkeypatch):
     """A folder with a data set, in which a run leaves its files."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(tokenizer_stage, "find_spec", lambda name: None)  # no picture: slow
     return write_toy(tmp_path, missing=False)
 
 
