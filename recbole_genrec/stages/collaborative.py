@@ -89,6 +89,8 @@ def _check_sources(config) -> None:
         raise InputError(
             f"teacher_embedding_ids [{ids}] should come with a teacher_embedding_file, found none"
         )
+    if checkpoint and not Path(checkpoint).expanduser().is_file():
+        raise InputError(f"teacher_checkpoint: there is no file {checkpoint}")
 
 
 def _check_model(config, dataset) -> None:

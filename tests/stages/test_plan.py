@@ -118,6 +118,10 @@ class TestChecks:
             ({"teacher_embedding_file": "nowhere.npz"}, "teacher_embedding_file: there is no file"),
             ({"teacher_checkpoint": "a", "teacher_embedding_file": "b"}, "one of teacher_checkp"),
             ({"teacher_embedding_file": None, "teacher_embedding_ids": "b"}, "teacher_embedding_i"),
+            (
+                {"teacher_embedding_file": None, "teacher_checkpoint": "a"},
+                "teacher_checkpoint: there",
+            ),
             ({"item_embedding_file": "nowhere.npz"}, "item_embedding_file: there is no file"),
             ({"text_encoder": "tf-idf"}, r"did you mean \[tfidf\]"),
             ({"ITEM_ID_FIELD": "id"}, "has no column 'id'"),
