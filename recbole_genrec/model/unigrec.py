@@ -78,7 +78,7 @@ class UniGRec(JointRecommender):
         teacher = self.items.embeddings.get(COLLABORATIVE)
         if teacher is not None and teacher.vectors is not None:
             self.distillation = CollaborativeDistillation(
-                teacher.vectors, self.t5.d_model, self.tokenizer.dim, config
+                teacher.vectors, self.item_embeddings, self.t5.d_model, config
             )
         self.epoch = 0
         self._soft_items: Tensor | None = None
@@ -186,6 +186,11 @@ class UniGRec(JointRecommender):
 
     def on_epoch_start(self, epoch: int) -> None:
         self.epoch = epoch
+
+    def on_epoch_end(self, epoch: int) -> None:
+        super().on_epoch_end(epoch)
+        if self.distillation is not None:
+            self.distillation.report(epoch, self.tokenizer)
 
     def _leave_out_distillation(self, state_dict: dict[str, Tensor], *_) -> None:
         """Before weights are loaded: only training needs the projections of the distillation."""

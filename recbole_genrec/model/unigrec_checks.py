@@ -39,3 +39,6 @@ def check_unigrec(config: Mapping[str, Any]) -> None:
         if not isinstance(config[key], int) or config[key] < 0:
             raise InputError(f"{key} should be an integer of at least 0, found [{config[key]}]")
     check_number("distillation_temperature", config["distillation_temperature"], low=0, open=True)
+    temperature = config["tokenizer_distillation_temperature"]
+    if temperature is not None:
+        check_number("tokenizer_distillation_temperature", temperature, low=0, open=True)

@@ -44,23 +44,31 @@ class SoftRQVAE(RQVAE):
         """Probabilities [n, K_l] of the codes of each level, for embeddings [n, dim] (Eq. 14)."""
         return self.quantise(self.to_latent(embeddings))[0]
 
-    def log_assignments(self, embeddings: Tensor) -> list[Tensor]:
-        """Logarithms of `assignments`, exact also where these are too small for a float."""
+    def log_assignments(self, embeddings: Tensor, temperature: float | None = None) -> list[Tensor]:
+        """Logarithms of `assignments`, exact also where these are too small for a float.
+
+        Args:
+            embeddings: `[n, dim]`
+            temperature: another tau of Eq. 14 than the tokenizer's own.
+        """
         # at a low temperature, rounding would change the codes
         with torch.autocast(embeddings.device.type, enabled=False):
-            logits, _, _ = self._quantise(self.to_latent(embeddings.float()))
+            logits, _, _ = self._quantise(self.to_latent(embeddings.float()), temperature)
         return [level.log_softmax(1) for level in logits]
 
     def quantise(self, latent: Tensor) -> tuple[list[Tensor], Tensor]:
         """Probabilities [n, K_l] per level, and the sum [n, latent] of the soft codewords."""
         return self._quantise(latent)[1:]
 
-    def _quantise(self, latent: Tensor) -> tuple[list[Tensor], list[Tensor], Tensor]:
+    def _quantise(
+        self, latent: Tensor, temperature: float | None = None
+    ) -> tuple[list[Tensor], list[Tensor], Tensor]:
         """As `quantise`, preceded by the logits [n, K_l] of the probabilities."""
+        temperature = self.temperature if temperature is None else temperature
         residual, logits, probabilities = latent, [], []
         with torch.autocast(latent.device.type, enabled=False):  # distances need all their digits
             for codebook in self.codebooks:
-                logits.append(-relative_distances(residual, codebook) / self.temperature)
+                logits.append(-relative_distances(residual, codebook) / temperature)
                 probabilities.append(logits[-1].softmax(1))
                 residual = residual - probabilities[-1] @ codebook
         return logits, probabilities, latent - residual
