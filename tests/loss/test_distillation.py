@@ -191,5 +191,5 @@ def test_the_tokenizer_side_vanishes_at_agreement():
 
 
 def test_an_unknown_form_is_refused():
-    with pytest.raises(InputError, match="tokenizer_distillation_form .alined. .* mean .aligned"):
+    with pytest.raises(InputError, match="tokenizer_distillation_form should be .* mean .aligned"):
         tokenizer_side("alined")

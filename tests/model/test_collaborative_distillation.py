@@ -15,12 +15,14 @@ def trained(form: str, steps: int = 150):
         tokenizer_distillation_temperature=0.05,
         tokenizer_distillation_weight=1.0,
         recommender_distillation_weight=0,
-        joint_tokenizer_learning_rate=1e-5,
     ).train()
     model.on_epoch_start(CONFIG["distillation_warmup_epochs"])
     rows = model.item_embeddings[1:]
     model.tokenizer._start_codebooks(rows, torch.Generator())  # on the items, so that all are used
-    optimizer = torch.optim.AdamW(model.parameter_groups())
+    rates = {"recommender": 0.01, "tokenizer": 1e-5, "distillation": 0.02}
+    optimizer = torch.optim.AdamW(
+        [{"params": model.parts()[part], "lr": rate} for part, rate in rates.items()]
+    )
     interaction = histories()
     for _ in range(steps):
         interaction["item_id"] = torch.randint(1, 41, (4,))
@@ -66,6 +68,6 @@ def test_a_checkpoint_brings_the_fixed_layers_to_the_last_bit(form):
     loaded = second.distillation.tokenizer_side.state_dict()
     for name, value in first.distillation.tokenizer_side.state_dict().items():
         assert torch.equal(value, loaded[name]), name
-    trained = {id(p) for group in second.parameter_groups() for p in group["params"]}
+    trained = {id(p) for parameters in second.parts().values() for p in parameters}
     fixed = second.distillation.tokenizer_side.teacher_projection
     assert not trained & {id(tensor) for tensor in fixed.buffers()}

@@ -143,9 +143,9 @@ def test_the_recommendation_loss_reaches_encoder_and_codebooks():
             assert parameter.grad.abs().sum() > 0, name
 
 
-def test_the_distillation_waits_for_its_epoch():
+def test_the_distillation_waits_for_its_epoch_and_ends_with_joint_training():
     model, interaction = unigrec(distillation_warmup_epochs=3).train(), histories()
-    for epoch, terms in ((0, 2), (2, 2), (3, 4), (7, 4)):
+    for epoch, terms in ((0, 2), (2, 2), (3, 4), (8, 4), (9, 2), (11, 2)):  # fine-tuning from 9 on
         model.on_epoch_start(epoch)
         assert len(model.calculate_loss(interaction)) == terms
 
@@ -212,7 +212,7 @@ def test_joint_training_has_a_rate_for_each_part_and_fine_tuning_none_for_the_to
     assert (joint.epochs, joint.stopping_step, joint.from_best) == (7, 2, False)
     assert fine[1:3] == (3, 4) and fine.from_best
     (rates,) = fine.learning_rates
-    assert rates == {"recommender": LearningRate(0.5), "distillation": LearningRate(0.02)}
+    assert rates == {"recommender": LearningRate(0.5)}
     frozen = {**config, "joint_tokenizer_learning_rate": 0, "finetune_epochs": 0}
     (joint,) = unigrec().phases(frozen)
     assert set(joint.learning_rates[0]) == {"recommender", "distillation"}

@@ -75,7 +75,7 @@ CONFIG = {
     "recommender_distillation_weight": 0.1,
     "distillation_temperature": 0.07,
     "distillation_warmup_epochs": 1,
-    "epochs": 10,
+    "epochs": 9,
     "finetune_epochs": 0,
 }
 
