@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from recbole_genrec.data.repair.atomic_file import (
+from recbole_genrec.atomic_file import (
     check_some_in_common,
     read_atomic_file,
     read_header,

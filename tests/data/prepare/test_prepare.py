@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from recbole_genrec.atomic_file import read_atomic_file, read_header
 from recbole_genrec.commands.prepare import prepare_command
 from recbole_genrec.config import Config
 from recbole_genrec.data.dataset import create_dataset
@@ -16,7 +17,6 @@ from recbole_genrec.data.prepare.prepare import prepare_dataset
 from recbole_genrec.data.prepare.raw import readers
 from recbole_genrec.data.prepare.raw.drops import Drops
 from recbole_genrec.data.prepare.raw.table import table_layout
-from recbole_genrec.data.repair.atomic_file import read_atomic_file, read_header
 from recbole_genrec.items.texts import read_items
 
 # What each line is, is written behind it; unix seconds were computed with `date -u +%s -d ...`.
