@@ -16,6 +16,7 @@ from recbole_genrec.evaluator.ranks import first_ranks
 from recbole_genrec.files import replacing
 from recbole_genrec.model.hooks import hooks_of
 
+CODES = "codes"  # of the main set in the file, `codes.<name>` of others
 HISTORY_SHOWN = 10  # items of a history that are kept, to show what a list answers
 CHUNK = 4096  # histories that are gathered at a time
 
@@ -35,7 +36,8 @@ class Recommendations:
             where there are fewer; no columns for models that read no histories.
         item_tokens: raw item tokens [n_items], index = internal id, [0] = padding.
         popularity: interactions of each item in the training part [n_items].
-        codes: semantic IDs [n_items, L], row 0 = padding; no columns for models without them.
+        codes: semantic IDs [n_items, L] by the name of their set, row 0 = padding; the name of the
+            main set is empty, and models without semantic IDs have none.
     """
 
     users: np.ndarray
@@ -45,7 +47,7 @@ class Recommendations:
     histories: np.ndarray
     item_tokens: np.ndarray
     popularity: np.ndarray
-    codes: np.ndarray
+    codes: dict[str, np.ndarray]
 
     @property
     def ranks(self) -> np.ndarray:
@@ -65,7 +67,8 @@ class Recommendations:
 
     def save(self, path: str | os.PathLike) -> None:
         """Writes a .npz that needs no pickle; an existing file is never left half-written."""
-        arrays = {field.name: getattr(self, field.name) for field in fields(self)}
+        arrays = {name: array for name, array in vars(self).items() if name != CODES}
+        arrays |= {f"{CODES}.{name}" if name else CODES: own for name, own in self.codes.items()}
         with replacing(path) as temporary:
             np.savez_compressed(temporary, **arrays)
 
@@ -76,10 +79,15 @@ class Recommendations:
         Raises:
             InputError: naming the file, if it is not there or does not hold recommendations.
         """
-        names = [field.name for field in fields(cls)]
+        names = [field.name for field in fields(cls) if field.name != CODES]
         try:
             with open(path, "rb") as file, np.load(file, allow_pickle=False) as content:
                 arrays = {name: content[name] for name in names}
+                codes = {
+                    key.removeprefix(CODES).removeprefix("."): content[key]
+                    for key in content.files
+                    if key.partition(".")[0] == CODES
+                }
         except (
             OSError,
             ValueError,
@@ -91,7 +99,7 @@ class Recommendations:
             raise InputError(
                 f"{path}: expected saved recommendations ({', '.join(names)}), found: {error}"
             ) from error
-        return cls(**arrays)
+        return cls(**arrays, codes={name: own for name, own in codes.items() if own.size})
 
 
 def align(runs: Sequence[Recommendations]) -> list[Recommendations] | None:
@@ -116,10 +124,10 @@ def _renumbered(run: Recommendations, vocabulary: np.ndarray) -> Recommendations
     order = np.lexsort((targets, run.users))
     popularity = np.zeros(len(vocabulary) + 1, dtype=run.popularity.dtype)
     popularity[new_id] = run.popularity
-    codes = run.codes
-    if codes.size:
-        codes = np.zeros((len(vocabulary) + 1, codes.shape[1]), dtype=codes.dtype)
-        codes[new_id] = run.codes
+    codes = {}
+    for name, own in run.codes.items():
+        codes[name] = np.zeros((len(vocabulary) + 1, own.shape[1]), dtype=own.dtype)
+        codes[name][new_id] = own
     return Recommendations(
         users=run.users[order],
         targets=targets[order],
@@ -165,14 +173,8 @@ def collect_recommendations(trainer, train_data, test_data) -> Recommendations |
         histories=_recent_items(test_data, len(users)),
         item_tokens=np.asarray(dataset.field2id_token[dataset.iid_field], dtype=str),
         popularity=_sums(counts, axis=0),
-        codes=model_codes(trainer.model),
+        codes={name: _array(own) for name, own in hooks_of(trainer.model).semantic_codes().items()},
     )
-
-
-def model_codes(model: torch.nn.Module) -> np.ndarray:
-    """The main semantic IDs of a model, as codes [n_items, L]; L = 0 for models without any."""
-    codes = hooks_of(model).semantic_codes()
-    return _array(codes[""]) if codes else np.zeros((0, 0), dtype=np.int32)
 
 
 def _test_cases(loader) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
