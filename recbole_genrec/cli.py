@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from recbole_genrec import __version__
@@ -193,7 +195,7 @@ def _settings_parser(command: str) -> argparse.ArgumentParser:
     parser.add_argument("-d", "--dataset", help="name of the data set")
     parser.add_argument(
         "--config_files",
-        type=str.split,
+        type=_files,
         help="YAML files, separated by spaces; later ones override earlier ones",
     )
     return parser
@@ -211,6 +213,16 @@ def _parse_settings(
             parser.error(f"expected --key=value, found {argument!r}")
         settings[key] = value
     return known, settings
+
+
+def _files(text: str) -> list[str]:
+    """File names between spaces; one that holds a space itself has quotation marks."""
+    if Path(text).is_file():
+        return [text]
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{error} in {text!r}") from None
 
 
 def _names(text: str) -> list[str]:

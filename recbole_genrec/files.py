@@ -103,6 +103,13 @@ def remove_unfinished(folder: str | os.PathLike) -> None:
             continue
 
 
+def is_file_name(name: str) -> bool:
+    """Whether `name` can be a file or folder in any folder, and never leaves it."""
+    return name not in ("", ".", "..") and not any(
+        character in "/\\" or not character.isprintable() for character in name
+    )
+
+
 def check_writable(key: str, folder: str | Path) -> None:
     """Make a folder and write into it, to know before long work whether that works.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,8 +23,10 @@ class History(NamedTuple):
 def read_histories(path: str) -> list[History]:
     """Histories from a file, or from standard input for "-".
 
-    Either JSON lines, `{"user": "u1", "history": ["a", "b"]}` with an optional user, or CSV with
-    the columns `user` and `item`, one interaction a row, oldest first.
+    Either JSON lines, `{"user": "u1", "history": ["a", "b"]}` with an optional user, or CSV (with
+    commas or tabs) with the columns `user_id` and `item_id`, or `user` and `item`, one interaction
+    a row. With a column `timestamp` or `time` the rows of a user are put in its order; without one
+    they stand oldest first. Names may have RecBole's types behind them, as in `user_id:token`.
 
     Raises:
         InputError: naming the file and the line that is neither.
@@ -33,7 +36,7 @@ def read_histories(path: str) -> list[History]:
         raise InputError(f"{_name(path)} holds no history")
     if lines[0][1].lstrip().startswith("{"):
         return [_json_history(path, number, line) for number, line in lines]
-    return _csv_histories(path, [line for _, line in lines])
+    return _csv_histories(path, lines)
 
 
 def read_new_items(path: str) -> tuple[list[str], list[str]]:
@@ -64,20 +67,25 @@ def read_tokens(path: str) -> list[str]:
 
 def _lines(path: str) -> list[tuple[int, str]]:
     """The lines that are not blank, with their numbers."""
-    if path == "-":
-        text = sys.stdin.read()
-    else:
-        try:
-            text = Path(path).read_text(encoding="utf-8-sig")
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"{path}: cannot be read ({error})") from None
-    return [(n, line) for n, line in enumerate(text.splitlines(), 1) if line.strip()]
+    try:
+        text = sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8-sig")
+        text.encode()  # refuses halves of characters that standard input lets pass
+    except (OSError, ValueError) as error:
+        raise InputError(f"{_name(path)}: cannot be read ({error})") from None
+    # Not splitlines: a JSON text may hold other line separators of Unicode.
+    return [(n, line) for n, line in enumerate(text.split("\n"), 1) if line.strip()]
 
 
 def _record(path: str, number: int, line: str) -> dict[str, Any]:
     try:
         record = json.loads(line)
-    except json.JSONDecodeError as error:
+        json.dumps(record, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise InputError(
+            f"{_name(path)}, line {number}: expected text, found half a character (a surrogate "
+            "without its other half)"
+        ) from None
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{_name(path)}, line {number}: not JSON ({error})") from None
     if not isinstance(record, dict):
         raise InputError(f"{_name(path)}, line {number}: expected an object, found {line[:80]}")
@@ -96,25 +104,60 @@ def _json_history(path: str, number: int, line: str) -> History:
     return History(None if user is None else str(user), [str(item) for item in items])
 
 
-def _csv_histories(path: str, lines: list[str]) -> list[History]:
-    rows = csv.DictReader(lines, skipinitialspace=True)
-    columns = rows.fieldnames or []
-    if not {"user", "item"} <= set(columns):
+def _csv_histories(path: str, lines: list[tuple[int, str]]) -> list[History]:
+    separator = "\t" if "\t" in lines[0][1] else ","
+    header, *rows = _csv_rows(path, lines, separator)
+    columns = [name.partition(":")[0] for name in header[1]]
+    user, item = (_column(columns, names) for names in (("user_id", "user"), ("item_id", "item")))
+    if user is None or item is None:
         raise InputError(
-            f"{_name(path)}: expected JSON lines or CSV with the columns user and item, "
-            f"found the columns {', '.join(columns)}"
+            f"{_name(path)}: expected JSON lines or CSV with the columns user_id and item_id (or "
+            f"user and item), and perhaps timestamp, found the columns {', '.join(columns)}"
         )
-    histories: dict[str, list[str]] = {}
-    for user, item in _interactions(path, rows):
-        histories.setdefault(user, []).append(item)
-    return [History(user, items) for user, items in histories.items()]
+    time = _column(columns, ("timestamp", "time"))
+    events: dict[str, list[tuple[float, str]]] = {}
+    for number, row in rows:
+        if len(row) != len(columns):
+            raise InputError(
+                f"{_name(path)}, line {number}: the header has {len(columns)} cells, "
+                f"found {len(row)}"
+            )
+        if not row[user] or not row[item]:
+            raise InputError(f"{_name(path)}, line {number}: user or item is missing")
+        moment = 0.0 if time is None else _moment(path, number, row[time])
+        events.setdefault(row[user], []).append((moment, row[item]))
+    return [
+        History(name, [token for _, token in sorted(own, key=lambda event: event[0])])
+        for name, own in events.items()
+    ]
 
 
-def _interactions(path: str, rows: csv.DictReader) -> Iterator[tuple[str, str]]:
-    for number, row in enumerate(rows, 1):
-        if not row["user"] or not row["item"]:
-            raise InputError(f"{_name(path)}, interaction {number}: user or item is missing")
-        yield row["user"], row["item"]
+def _csv_rows(
+    path: str, lines: list[tuple[int, str]], separator: str
+) -> Iterator[tuple[int, list[str]]]:
+    """Rows with the numbers of the lines that they end in."""
+    csv.field_size_limit(sys.maxsize)
+    reader = csv.reader((line for _, line in lines), delimiter=separator, skipinitialspace=True)
+    try:
+        for row in reader:
+            yield lines[reader.line_num - 1][0], row
+    except csv.Error as error:
+        number = lines[reader.line_num - 1][0]
+        raise InputError(f"{_name(path)}, line {number}: not CSV ({error})") from None
+
+
+def _column(columns: list[str], names: tuple[str, ...]) -> int | None:
+    return next((columns.index(name) for name in names if name in columns), None)
+
+
+def _moment(path: str, number: int, text: str) -> float:
+    try:
+        moment = float(text)
+    except ValueError:
+        moment = math.nan
+    if not math.isfinite(moment):
+        raise InputError(f"{_name(path)}, line {number}: expected a time, found [{text[:80]}]")
+    return moment
 
 
 def _name(path: str) -> str:

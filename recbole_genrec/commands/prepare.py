@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import csv
 import re
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -40,11 +42,12 @@ def prepare_command(arguments: Sequence[str] | None = None) -> None:
         max_unreadable=given.max_unreadable,
     )
     print(preparation)
-    data_path = "" if given.data_path == "dataset/" else f" --data_path={given.data_path}"
-    print(
-        "train with: python run_recbole_genrec.py --model=TIGER "
-        f"--dataset={given.dataset}{data_path} --config_files={preparation.config_file}"
-    )
+    arguments = ["--model=TIGER", f"--dataset={given.dataset}"]
+    if given.data_path != "dataset/":
+        arguments.append(f"--data_path={given.data_path}")
+    config_files = shlex.quote(str(preparation.config_file))  # several may stand in one argument
+    arguments.append(f"--config_files={config_files}")
+    print(f"train with: recbole-genrec run {shlex.join(arguments)}")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -75,7 +78,10 @@ def _parser() -> argparse.ArgumentParser:
     add("--time", help="column of the time: numbers, or dates such as 2024-03-01 17:30:00")
     add("--rating", help="column of the rating, if there is one")
     add("--item_id", help="column of the item in --items (default: as --item)")
-    add("--text", help="columns of texts in --items, separated by commas")
+    add(
+        "--text",
+        help="columns of texts in --items, with commas between; one with a comma in quotes",
+    )
     add("--time_format", help="other forms of time, e.g. %%d/%%m/%%Y")
     add("--encoding", help="of CSV files, if not utf-8")
     add(
@@ -116,7 +122,7 @@ def _table_files(given: argparse.Namespace) -> list[tuple]:
         return files
     if not given.text:
         raise InputError(f"--text should name the columns of texts in {given.items}")
-    texts = text_columns(given.text.split(","))
+    texts = text_columns(next(csv.reader([given.text], skipinitialspace=True)))
     columns = {"item_id": given.item_id or given.item, **texts}
     return [*files, (given.items, table_layout(given.items, columns, given.encoding))]
 

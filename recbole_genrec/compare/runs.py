@@ -7,6 +7,7 @@ import os
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from logging import getLogger
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ class ModelRuns:
 
     @property
     def has_semantic_ids(self) -> bool:
-        return any(run.codes for run in self.lists)
+        return any(run.codes.size for run in self.lists)
 
     def values(self, metric: str) -> list[float]:
         """A test metric of each seed."""
@@ -74,16 +75,27 @@ def read_models(
 ) -> tuple[list[ModelRuns], list[dict[str, Any]]]:
     """The models of all finished runs in the order given, and what is to be said of other runs.
 
+    Runs whose files are damaged are among the others: they hold nothing else up.
+
     Args:
         folders: of runs, or of such folders; folders of earlier comparisons are passed by.
 
     Raises:
         InputError: if no run is finished, or if they are not on one data set.
     """
-    results = [load_result(folder) for folder in _run_folders(folders)]
-    finished = [load_finished(r["folder"]) for r in results if why_unfinished(r) is None]
+    finished, unfinished, damaged = [], [], []
+    for folder in _run_folders(folders):
+        try:
+            result = load_result(folder)
+            if why_unfinished(result) is None:
+                finished.append(load_finished(folder))
+            else:
+                unfinished.append(result)
+        except InputError as error:
+            getLogger().warning(f"left out: {error}")
+            damaged.append({"folder": str(folder), "error": str(error)})
     done = {result["fingerprint"] for result, _ in finished}  # also at a later attempt
-    failed = [failure(r) for r in results if r["fingerprint"] not in done]
+    failed = [failure(r) for r in unfinished if r["fingerprint"] not in done] + damaged
     if not finished:
         said = "; ".join(f"{run['folder']}: {run['error']}" for run in failed) or "no run"
         raise InputError(f"nothing to compare: expected finished runs, found {said}")

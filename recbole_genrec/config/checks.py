@@ -14,6 +14,7 @@ from recbole.evaluator import metric_types
 from recbole.utils import EvaluatorType, argument_list
 
 from recbole_genrec.compat import RECBOLE_PROPERTIES
+from recbole_genrec.config.old_keys import OLD_KEYS
 from recbole_genrec.config.yaml_files import read_yaml
 from recbole_genrec.errors import InputError, check_name, nearest
 
@@ -88,10 +89,16 @@ def check_keys(given: Mapping[str, Any], properties: Path) -> None:
     unknown = [key for key in given if key not in known]
     if not unknown:
         return
-    message = "; ".join(f"unknown key [{key}]{nearest(key, known)}" for key in unknown)
+    message = "; ".join(f"unknown key [{key}]{_instead_of(key, known)}" for key in unknown)
     if given.get("strict_config", True):
         raise InputError(f"{message} (strict_config: False lets unknown keys pass)")
     getLogger().warning(message)
+
+
+def _instead_of(key: str, known: frozenset[str]) -> str:
+    if key in OLD_KEYS:
+        return f" of an older RecBole; today it is {OLD_KEYS[key]}"
+    return nearest(key, known)
 
 
 @cache

@@ -36,6 +36,31 @@ def check_data_settings(config: Config) -> None:
     _check_negatives(config)
 
 
+def check_labels(config: Config, dataset: Any, model: Any) -> None:
+    """Refuse a model or an evaluation that reads labels where there are none.
+
+    Labels come with the data, by `threshold`, or with sampled negatives.
+
+    Args:
+        dataset: the training samples.
+
+    Raises:
+        InputError: naming the key and what would give labels.
+    """
+    label = config["LABEL_FIELD"]
+    reads = {"LABEL", "LABEL_FIELD"} & vars(model).keys()
+    labeled = "labeled" in config["eval_args"]["mode"].values()
+    samples = config["train_neg_sample_args"]["distribution"] != "none"
+    if label in dataset.inter_feat or not (labeled or (reads and not samples)):
+        return
+    reader = config["model"] if reads and not samples else "eval_args mode labeled"
+    raise InputError(
+        f"{reader} needs labels, and the data set [{config['dataset']}] has no column [{label}] "
+        "(LABEL_FIELD): set threshold, such as {rating: 3}, load that column (load_col), or sample "
+        "negatives (train_neg_sample_args)"
+    )
+
+
 def dataset_files(config: Config) -> list[Path]:
     """The files of the data set that a run may read and that are there, by its settings."""
     parts = config["benchmark_filename"]

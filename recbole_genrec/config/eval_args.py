@@ -70,6 +70,11 @@ def _check_mode(mode: Any, metrics: str | list[str]) -> None:
                 "eval_args mode labeled is for value metrics such as AUC and LogLoss, found "
                 f"metrics {names}; rank among all items (full) or among samples (uni100, pop100)"
             )
+        if value == "full" and values:
+            raise InputError(
+                f"eval_args mode full ranks all items, and metrics {names} compare scores with "
+                "labels: use mode labeled, or uni100 with sampled negatives"
+            )
         if value not in ("full", "labeled") and not re.fullmatch(
             "(uni|pop)0*[1-9][0-9]*", str(value)
         ):

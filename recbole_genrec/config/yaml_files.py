@@ -75,7 +75,8 @@ def read_yaml(file: str | Path) -> dict[str, Any]:
     try:
         settings = yaml.load(Path(file).read_text(encoding="utf-8"), Loader=YamlLoader)
     except OSError as error:
-        raise InputError(f"config file [{file}] cannot be read: {error.strerror}") from error
+        hint = "" if Path(file).suffix else "; a name with a space needs quotation marks of its own"
+        raise InputError(f"config file [{file}] cannot be read: {error.strerror}{hint}") from error
     except yaml.YAMLError as error:
         raise InputError(f"config file [{file}] is not valid YAML: {error}") from error
     if settings is not None and not isinstance(settings, dict):

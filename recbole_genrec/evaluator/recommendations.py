@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from logging import getLogger
 
@@ -16,8 +15,8 @@ from recbole_genrec.evaluator.ranks import first_ranks
 from recbole_genrec.files import replacing
 from recbole_genrec.model.hooks import hooks_of
 
-CODES = "codes"  # of the main set in the file, `codes.<name>` of others
 HISTORY_SHOWN = 10  # items of a history that are kept, to show what a list answers
+TEXTS = ("users", "item_tokens")
 CHUNK = 4096  # histories that are gathered at a time
 
 
@@ -36,8 +35,7 @@ class Recommendations:
             where there are fewer; no columns for models that read no histories.
         item_tokens: raw item tokens [n_items], index = internal id, [0] = padding.
         popularity: interactions of each item in the training part [n_items].
-        codes: semantic IDs [n_items, L] by the name of their set, row 0 = padding; the name of the
-            main set is empty, and models without semantic IDs have none.
+        codes: semantic IDs [n_items, L], row 0 = padding; no columns for models without them.
     """
 
     users: np.ndarray
@@ -47,7 +45,7 @@ class Recommendations:
     histories: np.ndarray
     item_tokens: np.ndarray
     popularity: np.ndarray
-    codes: dict[str, np.ndarray]
+    codes: np.ndarray
 
     @property
     def ranks(self) -> np.ndarray:
@@ -67,8 +65,10 @@ class Recommendations:
 
     def save(self, path: str | os.PathLike) -> None:
         """Writes a .npz that needs no pickle; an existing file is never left half-written."""
-        arrays = {name: array for name, array in vars(self).items() if name != CODES}
-        arrays |= {f"{CODES}.{name}" if name else CODES: own for name, own in self.codes.items()}
+        arrays = {}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            arrays |= _packed(field.name, value) if field.name in TEXTS else {field.name: value}
         with replacing(path) as temporary:
             np.savez_compressed(temporary, **arrays)
 
@@ -79,27 +79,57 @@ class Recommendations:
         Raises:
             InputError: naming the file, if it is not there or does not hold recommendations.
         """
-        names = [field.name for field in fields(cls) if field.name != CODES]
+        names = [field.name for field in fields(cls)]
         try:
             with open(path, "rb") as file, np.load(file, allow_pickle=False) as content:
-                arrays = {name: content[name] for name in names}
-                codes = {
-                    key.removeprefix(CODES).removeprefix("."): content[key]
-                    for key in content.files
-                    if key.partition(".")[0] == CODES
+                arrays = {
+                    name: _unpacked(name, content) if name in TEXTS else content[name]
+                    for name in names
                 }
-        except (
-            OSError,
-            ValueError,
-            KeyError,
-            AttributeError,
-            EOFError,
-            zipfile.BadZipFile,
-        ) as error:
+            loaded = cls(**arrays)
+            loaded._check()
+        except Exception as error:  # numpy, zipfile and zlib raise almost anything
             raise InputError(
-                f"{path}: expected saved recommendations ({', '.join(names)}), found: {error}"
+                f"{path}: expected saved recommendations ({', '.join(names)}), found: {error!r}"
             ) from error
-        return cls(**arrays, codes={name: own for name, own in codes.items() if own.size})
+        return loaded
+
+    def _check(self) -> None:
+        """Raise a ValueError unless all arrays have the shapes and ranges that belong together."""
+        cases, n_items = len(self.users), len(self.item_tokens)
+        for name, array, shape in (
+            ("targets", self.targets, (cases,)),
+            ("items", self.items, (cases, None)),
+            ("history_lengths", self.history_lengths, (cases,)),
+            ("histories", self.histories, (cases, None)),
+            ("popularity", self.popularity, (n_items,)),
+            ("codes", self.codes, (n_items if self.codes.size else None, None)),
+        ):
+            fits = array.ndim == len(shape) and array.dtype.kind in "iu"
+            if not fits or any(w not in (None, n) for w, n in zip(shape, array.shape, strict=True)):
+                raise ValueError(f"{name} of {array.dtype}{array.shape} beside {cases} cases")
+        for name in ("targets", "items", "histories"):
+            array = getattr(self, name)
+            if array.size and not 0 <= array.min() <= array.max() < n_items:
+                raise ValueError(f"{name} with ids outside of the {n_items} items")
+
+
+def _packed(name: str, texts: np.ndarray) -> dict[str, np.ndarray]:
+    """Texts end to end: an array of texts would give each the room of the longest."""
+    encoded = [str(text).encode() for text in texts]
+    joined = np.frombuffer(b"".join(encoded), dtype=np.uint8)
+    return {f"{name}_utf8": joined, f"{name}_lengths": np.array([*map(len, encoded)], dtype=int)}
+
+
+def _unpacked(name: str, content: Mapping[str, np.ndarray]) -> np.ndarray:
+    if name in content:  # as they were written before
+        return content[name].astype(object)
+    joined, ends = content[f"{name}_utf8"].tobytes(), np.cumsum(content[f"{name}_lengths"])
+    if ends.size and ends[-1] != len(joined):
+        raise ValueError(f"{name} with texts of other lengths")
+    starts = np.append(0, ends)[:-1]
+    texts = [joined[start:end].decode() for start, end in zip(starts, ends, strict=True)]
+    return np.array([*texts, None], dtype=object)[:-1]
 
 
 def align(runs: Sequence[Recommendations]) -> list[Recommendations] | None:
@@ -124,10 +154,10 @@ def _renumbered(run: Recommendations, vocabulary: np.ndarray) -> Recommendations
     order = np.lexsort((targets, run.users))
     popularity = np.zeros(len(vocabulary) + 1, dtype=run.popularity.dtype)
     popularity[new_id] = run.popularity
-    codes = {}
-    for name, own in run.codes.items():
-        codes[name] = np.zeros((len(vocabulary) + 1, own.shape[1]), dtype=own.dtype)
-        codes[name][new_id] = own
+    codes = run.codes
+    if codes.size:
+        codes = np.zeros((len(vocabulary) + 1, codes.shape[1]), dtype=codes.dtype)
+        codes[new_id] = run.codes
     return Recommendations(
         users=run.users[order],
         targets=targets[order],
@@ -166,15 +196,21 @@ def collect_recommendations(trainer, train_data, test_data) -> Recommendations |
     # the first item of a user is no target: inter_matrix counts it too, item_counter may not
     counts = train_data.dataset.inter_matrix(form="csr")
     return Recommendations(
-        users=np.asarray(dataset.id2token(dataset.uid_field, users), dtype=str),
+        users=np.asarray(dataset.id2token(dataset.uid_field, users), dtype=object),
         targets=targets,
         items=_array(lists)[rows],
         history_lengths=_sums(counts, axis=1)[users],
         histories=_recent_items(test_data, len(users)),
-        item_tokens=np.asarray(dataset.field2id_token[dataset.iid_field], dtype=str),
+        item_tokens=np.asarray(dataset.field2id_token[dataset.iid_field], dtype=object),
         popularity=_sums(counts, axis=0),
-        codes={name: _array(own) for name, own in hooks_of(trainer.model).semantic_codes().items()},
+        codes=model_codes(trainer.model),
     )
+
+
+def model_codes(model: torch.nn.Module) -> np.ndarray:
+    """The main semantic IDs of a model, as codes [n_items, L]; L = 0 for models without any."""
+    codes = hooks_of(model).semantic_codes()
+    return _array(codes[""]) if codes else np.zeros((0, 0), dtype=np.int32)
 
 
 def _test_cases(loader) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -120,7 +120,7 @@ def render(table: Table, form: str) -> str:
     align = ["left", *["right"] * (len(headings) - 1)]
     if form == "latex":
         lines = [
-            f"% {table.title}",
+            f"% {' '.join(table.title.split())}",
             rf"\begin{{tabular}}{{l{'r' * (len(headings) - 1)}}}",
             r"\toprule",
         ]
@@ -150,9 +150,15 @@ def to_csv(table: Table) -> str:
     """The numbers behind the table, unrounded; `±` columns hold the mean."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(table.headings)
-    writer.writerows([[cell.value for cell in row] for row in table.rows])
+    writer.writerow(map(_no_formula, table.headings))
+    writer.writerows([[_no_formula(cell.value) for cell in row] for row in table.rows])
     return file.getvalue()
+
+
+def _no_formula(value: Any) -> Any:
+    """Text that a spreadsheet would compute or run, behind an apostrophe, which keeps it text."""
+    dangerous = isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r")
+    return f"'{value}" if dangerous else value
 
 
 def _places(models: list[Mapping[str, Any]], metric: Mapping[str, Any]) -> dict[int, int]:
@@ -170,6 +176,7 @@ def _marked(cell: Cell, form: str, escape: Callable[[str], str]) -> str:
 
 
 def _escape_latex(text: str) -> str:
+    text = " ".join(text.split())  # a line break would end a comment
     return re.sub("|".join(map(re.escape, LATEX_SPECIAL)), lambda m: LATEX_SPECIAL[m[0]], text)
 
 

@@ -64,6 +64,11 @@ def write_report(comparison: Mapping[str, Any], root: str | os.PathLike) -> Path
     return folder
 
 
+def run_title(run: Mapping[str, Any]) -> str:
+    """What to call a run that does not count; one whose record is damaged has a folder only."""
+    return f"{run['model']}, seed {run['seed']}" if "model" in run else run["folder"]
+
+
 def report_text(comparison: Mapping[str, Any], form: str) -> str:
     """The tables in a form of `tables.MARKS`, then conclusion, circumstances and notes."""
     tables = [results_table(comparison)]
@@ -72,10 +77,7 @@ def report_text(comparison: Mapping[str, Any], form: str) -> str:
     parts = [render(table, form) for table in tables]
     notes = [
         *comparison["notes"],
-        *(
-            f"{run['model']}, seed {run['seed']} does not count: {run['error']}"
-            for run in comparison["failed"]
-        ),
+        *(f"{run_title(run)} does not count: {run['error']}" for run in comparison["failed"]),
     ]
     prefix = {"latex": "% ", "markdown": "- "}.get(form, "* ")
     lines = [conclusion(comparison), "; ".join(circumstances(comparison)), *notes]

@@ -15,13 +15,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from itertools import chain, count
+from logging import getLogger
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
 from recbole_genrec import __version__
-from recbole_genrec.errors import InputError
+from recbole_genrec.errors import InputError, shortened
 from recbole_genrec.evaluator.recommendations import Recommendations, collect_recommendations
-from recbole_genrec.files import replacing
+from recbole_genrec.files import is_file_name, replacing
 from recbole_genrec.parallel.distributed import rank
 from recbole_genrec.plain import to_json
 from recbole_genrec.runs.environment import hardware, peak_memory, reset_peak_memory, versions
@@ -31,6 +33,18 @@ from recbole_genrec.runs.outcome import FitResult
 RESULT = "result.json"
 RECOMMENDATIONS = "recommendations.npz"
 FORMAT = 1
+
+# What every record has, and what one with a test has besides; of which types.
+ENTRIES = {
+    **dict.fromkeys(("status", "model", "dataset", "fingerprint", "started"), str),
+    **dict.fromkeys(("config", "versions", "hardware", "seconds"), dict),
+    "seed": int,
+}
+TESTED = {
+    **dict.fromkeys(("parameters", "epochs_trained", "steps", "peak_memory"), Real | None),
+    **{"valid_metric": str, "learning_curve": list, "test_result": dict},
+    **{"best_epoch": int | None, "tokenizer_report": dict | None},
+}
 
 
 @contextmanager
@@ -89,11 +103,11 @@ class RunRecorder:
 
     def record_preparation(self, model, train_data) -> None:
         """Note what will be trained; called right before `trainer.fit`."""
-        items = getattr(train_data.dataset, "items", None)  # RecBole's own data sets have none
+        stage = getattr(train_data.dataset, "tokenizer_stage", None)
         self._lap("preparation")
         self.result |= {
             "parameters": sum(weight.numel() for weight in model.parameters()),
-            "tokenizer_reports": items.reports if items else {},
+            "tokenizer_report": stage.report if stage else None,
             "data_files": data_files(self._config),  # only now is a data set there for certain
         }
         self._write()
@@ -171,14 +185,38 @@ def load_result(folder: str | os.PathLike) -> dict[str, Any]:
     try:
         result = json.loads(path.read_text(encoding="utf-8"))
         found = result["format"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{path}: expected the record of a run, found {error!r}") from error
     if found != FORMAT:
         raise InputError(f"{path}: expected format {FORMAT}, found {found}")
-    if "tokenizer_report" in result:  # as 0.1 noted it, of a single set of semantic IDs
-        report = result.pop("tokenizer_report")
-        result["tokenizer_reports"] = {"": report} if report else {}
+    _check_record(result, path)
     return {**result, "folder": str(folder)}
+
+
+def _check_record(result: Mapping[str, Any], path: Path) -> None:
+    """Refuse a record without what all that read it count on.
+
+    Raises:
+        InputError: naming the file and the entry.
+    """
+    tested = "test_result" in result
+    for key, kind in (ENTRIES | TESTED if tested else ENTRIES).items():
+        if key not in result or not isinstance(result[key], kind):
+            raise InputError(f"{path}: expected {key}, found [{shortened(result.get(key))}]")
+    if tested and not isinstance(result["seconds"].get("training"), Real):
+        raise InputError(f"{path}: expected seconds of training, found [{result['seconds']}]")
+    if tested and not isinstance(result["config"].get("metrics"), list):
+        raise InputError(f"{path}: expected metrics in config, found none")
+    if tested and not all(isinstance(epoch, dict) for epoch in result["learning_curve"]):
+        raise InputError(f"{path}: expected learning_curve of epochs, found something else")
+    if not isinstance(result.get("error"), dict | None):
+        raise InputError(f"{path}: expected error, found [{shortened(result['error'])}]")
+    for key in ("model", "dataset"):  # which become names of files
+        if not is_file_name(result[key]):
+            raise InputError(f"{path}: expected the name of a {key}, found {result[key]!r}")
+    for metric, value in result.get("test_result", {}).items():
+        if not isinstance(value, Real | None):
+            raise InputError(f"{path}: expected test_result [{metric}], found {value!r}")
 
 
 def load_finished(folder: str | os.PathLike) -> tuple[dict[str, Any], Recommendations | None]:
@@ -210,7 +248,10 @@ def runs_of(config) -> list[dict[str, Any]]:
     name, runs = run_name(config), []
     for path in results_root(config).glob(f"*-{run_fingerprint(config)}*/{RESULT}"):
         if path.parent.name.startswith(name):
-            runs.append(load_result(path.parent))
+            try:
+                runs.append(load_result(path.parent))
+            except InputError as error:  # it may be done again
+                getLogger().warning(str(error))
     return sorted(runs, key=lambda result: result["started"], reverse=True)
 
 

@@ -16,6 +16,7 @@ from recbole.utils import ModelType, argument_list
 import recbole_genrec
 from recbole_genrec.config import Config, yaml_files
 from recbole_genrec.config.checks import known_keys
+from recbole_genrec.config.old_keys import OLD_KEYS
 from recbole_genrec.config.yaml_files import YamlLoader, parse_value, properties_dir
 from recbole_genrec.errors import InputError
 
@@ -246,6 +247,10 @@ def test_one_config_file_needs_no_list(tmp_path):
         ("- a\n- b", "should hold lines `key: value`"),
         ("a: [1", "is not valid YAML"),
         ("epochs: 3\ntopk: [5]\nepochs: 4", r"the key \[epochs\] stands there twice.*\n.*line 3"),
+        (
+            "neg_sampling: ~",
+            r"unknown key \[neg_sampling\] of an older RecBole; .* train_neg_",
+        ),
         ("epoch: 3", r"unknown key \[epoch\]; did you mean \[epochs\]"),
     ],
 )
@@ -255,7 +260,18 @@ def test_bad_config_files_are_named(tmp_path, content, message):
         file.write_text(content)
     with pytest.raises(InputError, match=message) as error:
         config(files=[str(file)])
-    assert "mine.yaml" in str(error.value) or "epoch" in str(error.value)
+    assert any(name in str(error.value) for name in ("mine.yaml", "epoch", "neg_sampling"))
+
+
+@pytest.mark.parametrize("key", OLD_KEYS)
+def test_keys_of_an_older_recbole_name_keys_of_today(key):
+    with pytest.raises(
+        InputError, match=rf"unknown key \[{key}\] of an older RecBole; today it is"
+    ):
+        config(**{key: 1})
+    known = known_keys(properties_dir())
+    assert key not in known
+    assert known & set(re.findall(r"\w+", OLD_KEYS[key])) or OLD_KEYS[key].startswith("nothing")
 
 
 def test_unknown_keys_can_be_let_pass(caplog):

@@ -5,6 +5,7 @@ import torch
 
 from recbole_genrec.data.dataset import create_dataset
 from recbole_genrec.errors import InputError
+from recbole_genrec.quick_start import run_recbole_genrec
 from tests.small import prepare, toy_config, write_toy
 
 
@@ -53,6 +54,7 @@ def test_a_split_has_three_parts(tmp_path):
         ("SASRec", {"mode": "unipop"}, r"mode should be full, or uniN .* found \[unipop\]"),
         ("SASRec", {"mode": {"test": "uni0"}}, r"mode should be full, .* found \[uni0\]"),
         ("SASRec", {"mode": {"tst": "full"}}, "mode has the keys valid and test, found"),
+        ("SASRec", {"mode": "full", "metrics": ["AUC"]}, "mode full ranks all items, and metrics"),
         ("TIGER", {"mode": "labeled"}, r"mode labeled is for value metrics .* found .*'NDCG'"),
     ],
     ids=str,
@@ -60,7 +62,10 @@ def test_a_split_has_three_parts(tmp_path):
 def test_wrong_eval_args_are_refused_before_data_are_read(tmp_path, model, eval_args, message):
     (tmp_path / "toy").mkdir()  # without files
     with pytest.raises(InputError, match=f"eval_args {message}"):
-        toy_config(model, tmp_path, eval_args=eval_args)
+        metrics = {key: eval_args[key] for key in ("metrics",) if key in eval_args}
+        metrics |= {"valid_metric": "AUC"} if metrics else {}
+        eval_args = {key: value for key, value in eval_args.items() if key not in metrics}
+        toy_config(model, tmp_path, eval_args=eval_args, **metrics)
 
 
 def test_what_recbole_refuses_comes_out_as_one_error(tmp_path):
@@ -84,3 +89,32 @@ def test_workers_gather_histories_too(tmp_path):
     alone = batches(prepare(toy_config("SASRec", data_path)))
     together = batches(prepare(toy_config("SASRec", data_path, worker=2)))
     assert all(torch.equal(one, two) for one, two in zip(alone, together, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("model", "settings", "reader"),
+    [
+        ("DeepFM", {}, "DeepFM"),
+        ("DIN", {"train_neg_sample_args": None}, "DIN"),
+        ("NeuMF", {"train_neg_sample_args": None}, "NeuMF"),
+        ("BPR", {"eval_args": {"mode": "labeled"}}, "eval_args mode labeled"),
+    ],
+)
+def test_labels_that_nothing_gives_are_missed_before_training(
+    tmp_path, monkeypatch, model, settings, reader
+):
+    monkeypatch.chdir(tmp_path)
+    settings = {"metrics": ["AUC"], "valid_metric": "AUC", "embedding_size": 8, **settings}
+    if model == "NeuMF":
+        settings |= {"metrics": ["Recall"], "valid_metric": "Recall@5"}
+    config = toy_config(model, write_toy(tmp_path), **settings).external_config_dict
+    with pytest.raises(InputError, match=rf"{reader} needs labels, .* no column \[label\]"):
+        run_recbole_genrec(model, "toy", config_dict=config)
+
+
+def test_labels_by_threshold_are_enough(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    settings = {"metrics": ["AUC"], "valid_metric": "AUC", "threshold": {"rating": 3}}
+    config = toy_config("DeepFM", write_toy(tmp_path), embedding_size=8, **settings)
+    result = run_recbole_genrec("DeepFM", "toy", config_dict=config.external_config_dict)
+    assert 0 <= result["test_result"]["auc"] <= 1

@@ -206,8 +206,6 @@ def _files_at_once(paths: list[Path]) -> Iterator[list[TextIO]]:
                 stack.enter_context(open(path, "w", encoding="utf-8", newline=""))
                 for path in temporary
             ]
-    except OSError as error:
-        raise InputError(f"{folder} cannot be written: {error}") from error
     finally:
         if is_new and folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()

@@ -2,13 +2,13 @@
 
 import gzip
 import json
+import shlex
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import yaml
 
-from recbole_genrec.atomic_file import read_atomic_file, read_header
 from recbole_genrec.commands.prepare import prepare_command
 from recbole_genrec.config import Config
 from recbole_genrec.data.dataset import create_dataset
@@ -17,7 +17,9 @@ from recbole_genrec.data.prepare.prepare import prepare_dataset
 from recbole_genrec.data.prepare.raw import readers
 from recbole_genrec.data.prepare.raw.drops import Drops
 from recbole_genrec.data.prepare.raw.table import table_layout
-from recbole_genrec.items.texts import read_items
+from recbole_genrec.data.repair.atomic_file import read_atomic_file, read_header
+from recbole_genrec.errors import InputError, RunError
+from recbole_genrec.items.texts import read_item_texts
 
 # What each line is, is written behind it; unix seconds were computed with `date -u +%s -d ...`.
 ORDERS = """\
@@ -29,7 +31,7 @@ bob,s1,2024-01-05T00:00:00Z,3
 bob,NA,2024-01-05,3
 bob,s1,now,3
 bob,s3,2024-01-06,3,extra field
-bob,s3,2024-01-06,
+bob,s3,2024-01-06,good
 bob,"s 2",2024-01-08T02:00:00+02:00,1
 bob,"s 2",2024-01-08,1
 """
@@ -66,7 +68,7 @@ def run(*arguments: str, interactions="orders.csv") -> None:
 
 def written(suffix: str) -> list[tuple]:
     path = Path(f"dataset/shop/shop.{suffix}")
-    table = read_atomic_file(path, read_header(path, "\t"), "\t").fillna("")
+    table = read_atomic_file(path, read_header(path, "\t"), "\t").astype(object).fillna("")
     return list(table.itertuples(index=False, name=None))
 
 
@@ -101,7 +103,7 @@ def test_every_line_is_kept_or_accounted_for(folder):
         "missing user_id": [5],
         "missing item_id": [6],
         "missing or unreadable time": [7],
-        "missing or unreadable rating": [9],
+        "unreadable rating": [9],
     }
     assert lines_left_out(result.items) == {
         "item without interactions": [6],
@@ -110,6 +112,37 @@ def test_every_line_is_kept_or_accounted_for(folder):
     assert (result.interactions.rows, result.interactions.kept) == (10, 5)
     assert (result.items.rows, result.items.kept, result.without_row) == (4, 2, 0)
     assert (result.users, result.item_ids) == ({"ann", "bob"}, {"s1", "s 2"})
+
+
+def test_who_gave_no_rating_has_interacted_all_the_same(folder):
+    rows = [f"u{n},s1,{n},{'' if n % 3 else 4}\n" for n in range(30)]
+    Path("orders.csv").write_text("customer,sku,date,stars\n" + "".join(rows))
+    result = prepare_table()
+    assert (result.interactions.kept, result.interactions.counts) == (30, {})
+    assert [row[2] for row in written("inter")] == ["" if n % 3 else 4 for n in range(30)]
+
+
+def test_the_hint_is_about_what_is_unreadable(folder):
+    rows = ["u,s1,soon,4\n", *(f"u{n},s1,{n},good\n" for n in range(30))]
+    Path("orders.csv").write_text("customer,sku,date,stars\n" + "".join(rows))
+    with pytest.raises(InputError, match=r"30 x unreadable rating [^;]*$") as raised:
+        prepare_table()
+    assert "--time_format" not in str(raised.value)
+
+
+def test_a_column_with_a_comma_in_its_name_is_put_in_quotes(folder, capsys):
+    Path("products.csv").write_text('sku,"brand,maker",title\ns1,Acme,thing\n')
+    run(*TABLE, "--items=products.csv", '--text="brand,maker", title', "--max_unreadable=0.5")
+    assert read_header("dataset/shop/shop.item", "\t").keys() == {"item_id", "brand_maker", "title"}
+    assert written("item") == [("s1", "Acme", "thing")]
+
+
+def test_the_next_command_can_be_pasted_whatever_the_folder_is_called(folder, capsys):
+    run(*TABLE, "--data_path=my data", "--max_unreadable=0.5")
+    command = capsys.readouterr().out.splitlines()[-1].removeprefix("train with: ")
+    *_, data_path, config_files = shlex.split(command)
+    assert data_path == "--data_path=my data"
+    assert shlex.split(config_files.partition("=")[2]) == ["my data/shop/shop.yaml"]
 
 
 def test_duplicates_go_when_asked(folder):
@@ -136,15 +169,15 @@ def test_the_report_says_what_was_left_out_and_what_to_do_next(folder, capsys):
         "orders.csv: kept 5 of 10 lines",
         "  left out 1 x malformed line (line 8)",
         "  left out 1 x missing item_id (line 6)",
-        "  left out 1 x missing or unreadable rating (line 9)",
         "  left out 1 x missing or unreadable time (line 7)",
         "  left out 1 x missing user_id (line 5)",
+        "  left out 1 x unreadable rating (line 9)",
         "products.csv: kept 2 of 4 lines",
         "  left out 1 x item without interactions (line 6)",
         "  left out 1 x repeated item (its first line counts) (line 5)",
         "dataset/shop: 2 users, 2 items (0 of them not in products.csv), 5 interactions "
         "from 2024-01-02 to 2024-01-08",
-        "train with: python run_recbole_genrec.py --model=TIGER --dataset=shop "
+        "train with: recbole-genrec run --model=TIGER --dataset=shop "
         "--config_files=dataset/shop/shop.yaml",
     ]
     assert sorted(p.name for p in Path("dataset/shop").iterdir()) == [
@@ -289,7 +322,7 @@ def test_recbole_and_the_text_reader_read_the_files_with_their_config(folder):
         sample = test[row]
         tokens = [*sample["item_id_list"][:4].tolist(), int(sample["item_id"])]
         assert [dataset.item_tokens[token] for token in tokens] == expected
-    texts = read_items(config, dataset.item_tokens).texts
+    texts = read_item_texts(config, dataset.item_tokens)
     assert texts == ["", *(f"Name ''{token[1]}''" for token in dataset.item_tokens[1:])]
 
 
@@ -312,7 +345,7 @@ def test_a_failure_leaves_nothing_behind_and_foreign_files_alone(folder, monkeyp
     Path("dataset/shop").mkdir(parents=True)
     Path("dataset/shop/notes.txt").write_text("mine")
     monkeypatch.setattr(prepare, "_write_items", disk_full)
-    with pytest.raises(ValueError, match="dataset/shop cannot be written.*No space left"):
+    with pytest.raises(RunError, match=r"dataset/shop/shop\.inter\] could not be .*No space left"):
         run(*TABLE, *TEXTS, "--items=products.csv", "--max_unreadable=0.5")
     assert [path.name for path in Path("dataset/shop").iterdir()] == ["notes.txt"]
 

@@ -74,13 +74,18 @@ class InteractionCleaner:
         self.seen: set[bytes] | None = set() if drop_duplicates else None
 
     def __call__(self, rows: pd.DataFrame) -> pd.DataFrame:
-        """Rows `user_id, item_id[, rating], timestamp`: IDs as text, the others as float64."""
+        """Rows `user_id, item_id[, rating], timestamp`: IDs as text, the others as float64.
+
+        Who gave no rating has interacted all the same: such a rating is NaN.
+        """
         rows = clean_ids(clean_ids(rows, "user_id", self.drops), "item_id", self.drops)
         rows = rows.assign(timestamp=self.times(rows["timestamp"].map(as_text)))
         rows = leave_out(rows, rows["timestamp"].isna(), UNREADABLE_TIME, self.drops)
         if "rating" in rows:
-            rows = rows.assign(rating=to_numbers(rows["rating"].map(as_text)))
-            rows = leave_out(rows, rows["rating"].isna(), UNREADABLE_RATING, self.drops)
+            ratings = rows["rating"].map(as_text).str.strip()
+            rows = rows.assign(rating=to_numbers(ratings))
+            unreadable = rows["rating"].isna() & ~ratings.isin(MISSING_WORDS)
+            rows = leave_out(rows, unreadable, UNREADABLE_RATING, self.drops)
         if self.seen is not None:
             rows = leave_out(rows, self._repeated(rows), "repeated interaction", self.drops)
         return rows

@@ -12,7 +12,7 @@ from recbole_genrec.errors import InputError
 EXAMPLES = 5
 MALFORMED = "malformed line"
 UNREADABLE_TIME = "missing or unreadable time"
-UNREADABLE_RATING = "missing or unreadable rating"
+UNREADABLE_RATING = "unreadable rating"
 UNREADABLE = (MALFORMED, UNREADABLE_TIME, UNREADABLE_RATING)
 
 
@@ -51,7 +51,7 @@ class Drops:
         unreadable = sum(self.counts.get(reason, 0) for reason in UNREADABLE)
         if unreadable > most * self.rows:
             reasons = [self.describe(reason) for reason in UNREADABLE if reason in self.counts]
-            if UNREADABLE_TIME in self.counts:
+            if max(UNREADABLE, key=lambda reason: self.counts.get(reason, 0)) == UNREADABLE_TIME:
                 reasons.append(
                     "times are numbers or dates such as 2024-03-01 17:30:00, of one kind in a "
                     "file; --time_format names other forms"
