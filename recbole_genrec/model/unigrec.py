@@ -37,7 +37,7 @@ class SoftItems(NamedTuple):
 
     embeddings: Tensor
     """Of their L soft tokens, `[n, L * d_model]`."""
-    quantised: Tensor
+    quantized: Tensor
     """Sums of their soft codewords `[n, code_dim]`."""
 
 
@@ -90,9 +90,10 @@ class UniGRec(JointRecommender):
         """Soft identifiers of items with these embeddings `[n, d]`, with gradients (Eq. 14, 15)."""
         # at a low temperature, rounding would change the codes
         with torch.autocast(embeddings.device.type, enabled=False):
-            assignments, quantised = self.tokenizer.quantise(self.tokenizer.to_latent(embeddings))
+            latent = self.tokenizer.to_latent(embeddings)
+            assignments, quantized = self.tokenizer.soft_quantize(latent)
             tokens = soft_token_embeddings(assignments, self.t5.embedding.weight)
-        return SoftItems(tokens.flatten(1), quantised)
+        return SoftItems(tokens.flatten(1), quantized)
 
     @torch.no_grad()
     def all_soft_items(self) -> Tensor:
@@ -148,7 +149,7 @@ class UniGRec(JointRecommender):
         logits = self.t5.logits(states)
         losses = [self.loss(logits, labels, self.logits_without_history(labels))]
         if self.tokenizer_is_trained:
-            reconstruction = self.tokenizer.from_latent(soft.quantised)
+            reconstruction = self.tokenizer.from_latent(soft.quantized)
             error = self.tokenizer.squared_error(reconstruction, embeddings)
             losses.append(self.reconstruction_weight * error)
         if self.distillation is not None and self.epoch >= self.distillation_warmup_epochs:

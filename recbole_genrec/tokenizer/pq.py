@@ -1,4 +1,4 @@
-"""Product quantisation: the embedding is cut into segments and each segment gets one code.
+"""Product quantization: the embedding is cut into segments and each segment gets one code.
 
 Source: Jegou et al., "Product Quantization for Nearest Neighbor Search", TPAMI 2011; Ge et al.,
 "Optimized Product Quantization", TPAMI 2014. Four segments: the form of the token-weighting paper
@@ -46,7 +46,7 @@ class PQ(ItemTokenizer):
         self.summary = {"revived_codewords": restarts}
 
     def _learn_rotation(self, rows: Tensor) -> None:
-        """Product quantisation takes the axes as they are."""
+        """Product quantization takes the axes as they are."""
 
     def _segments(self, embeddings: Tensor) -> tuple[Tensor, ...]:
         """Segments [n, width_l] of embeddings [n, dim]."""
@@ -64,7 +64,7 @@ class PQ(ItemTokenizer):
 
 
 class OPQ(PQ):
-    """Product quantisation after the rotation that suits it best, learned by faiss."""
+    """Product quantization after the rotation that suits it best, learned by faiss."""
 
     def __init__(self, config: Mapping, dim: int):
         super().__init__(config, dim)
@@ -79,11 +79,11 @@ class OPQ(PQ):
         import faiss  # nothing else needs it
 
         bits = (max(self.codebook_sizes) - 1).bit_length()
-        quantiser = faiss.ProductQuantizer(self.dim, len(self.widths), bits)
-        quantiser.cp.seed = self.seed
-        quantiser.cp.min_points_per_centroid = 1  # no advice on standard error
+        quantizer = faiss.ProductQuantizer(self.dim, len(self.widths), bits)
+        quantizer.cp.seed = self.seed
+        quantizer.cp.min_points_per_centroid = 1  # no advice on standard error
         matrix = faiss.OPQMatrix(self.dim, len(self.widths))
-        matrix.pq = quantiser
+        matrix.pq = quantizer
         matrix.train(rows.cpu().numpy())
         rotation = faiss.vector_to_array(matrix.A).reshape(self.dim, self.dim)
         self.rotation.copy_(torch.from_numpy(rotation))

@@ -1,4 +1,4 @@
-"""RQ-VAE: an autoencoder whose latent vector is quantised residually.
+"""RQ-VAE: an autoencoder whose latent vector is quantized residually.
 
 Source: Rajput et al., "Recommender Systems with Generative Retrieval" (TIGER), NeurIPS 2023; the
 equation numbers are those of UniGRec (arXiv 2601.17438), Section 2.1.
@@ -23,7 +23,7 @@ CONVERGED = 1e-3  # relative fall of the loss that counts as progress
 
 
 class RQVAE(ResidualTokenizer):
-    """Residual-quantised autoencoder with hard codes (Eq. 2-7).
+    """Residual-quantized autoencoder with hard codes (Eq. 2-7).
 
     `fit` keeps the items on the device of the tokenizer, starts the codebooks from k-means on the
     latent vectors and, if `tokenizer_revive_every` says so, moves codewords that no item uses to
@@ -76,13 +76,13 @@ class RQVAE(ResidualTokenizer):
     def loss_terms(self, embeddings: Tensor) -> dict[str, Tensor]:
         """The two terms of Eq. 7 on embeddings [n, dim], averaged over the items."""
         latent = self.to_latent(embeddings)  # [n, latent]
-        quantised, quantisation = self.quantise(latent)
-        straight_through = latent + (quantised - latent).detach()
+        quantized, quantization = self.quantize(latent)
+        straight_through = latent + (quantized - latent).detach()
         reconstruction = self.squared_error(self.from_latent(straight_through), embeddings)
-        return {"reconstruction": reconstruction, "quantisation": quantisation}
+        return {"reconstruction": reconstruction, "quantization": quantization}
 
-    def quantise(self, latent: Tensor) -> tuple[Tensor, Tensor]:
-        """Sum of the nearest codewords [n, latent] (Eq. 3-5) and the quantisation loss (Eq. 7)."""
+    def quantize(self, latent: Tensor) -> tuple[Tensor, Tensor]:
+        """Sum of the nearest codewords [n, latent] (Eq. 3-5) and the quantization loss (Eq. 7)."""
         residual, loss = latent, latent.new_zeros(())
         with torch.autocast(latent.device.type, enabled=False):  # distances need all their digits
             for codebook in self.codebooks:
@@ -97,7 +97,7 @@ class RQVAE(ResidualTokenizer):
     def loss(self, embeddings: Tensor, progress: float) -> Tensor:
         """What `fit` minimises; `progress` is the share of all training steps taken, 0 to 1."""
         terms = self.loss_terms(embeddings)
-        return terms["reconstruction"] + terms["quantisation"]
+        return terms["reconstruction"] + terms["quantization"]
 
     def squared_error(self, output: Tensor, target: Tensor) -> Tensor:
         """Mean over the items [n, d] of the sum (or mean) over d of the squared errors."""

@@ -1,4 +1,4 @@
-"""The soft quantiser of UniGRec: every item has a probability for every code.
+"""The soft quantizer of UniGRec: every item has a probability for every code.
 
 Source: UniGRec (arXiv 2601.17438), Section 3.2, 3.3 and 3.5.1, with its equation numbers.
 """
@@ -22,8 +22,9 @@ LOWEST_TEMPERATURE = 1e-6
 class SoftRQVAE(RQVAE):
     """RQ-VAE with soft assignments; each level subtracts its probability-weighted codeword.
 
-    `fit` is stage 1 of UniGRec (Eq. 21), the temperature falling linearly (Eq. 16). For stage 2,
-    `assignments`, `reconstruct` and `loss_terms` have gradients in all parameters.
+    `fit` is stage 1 of UniGRec (Eq. 21), the temperature falling linearly (Eq. 16). In stage 2
+    the model calls `to_latent`, `soft_quantize`, `from_latent` and `log_assignments`, which have
+    gradients in all parameters.
 
     Attributes:
         temperature: tau of Eq. 14, a tensor of one number that is saved with the weights.
@@ -38,21 +39,21 @@ class SoftRQVAE(RQVAE):
 
     def assignments(self, embeddings: Tensor) -> list[Tensor]:
         """Probabilities [n, K_l] of the codes of each level, for embeddings [n, dim] (Eq. 14)."""
-        return self.quantise(self.to_latent(embeddings))[0]
+        return self.soft_quantize(self.to_latent(embeddings))[0]
 
     def log_assignments(self, embeddings: Tensor) -> list[Tensor]:
         """Logarithms of `assignments`, exact also where these are too small for a float."""
         # at a low temperature, rounding would change the codes
         with torch.autocast(embeddings.device.type, enabled=False):
-            logits, _, _ = self._quantise(self.to_latent(embeddings.float()))
+            logits, _, _ = self._soft_quantize(self.to_latent(embeddings.float()))
         return [level.log_softmax(1) for level in logits]
 
-    def quantise(self, latent: Tensor) -> tuple[list[Tensor], Tensor]:
+    def soft_quantize(self, latent: Tensor) -> tuple[list[Tensor], Tensor]:
         """Probabilities [n, K_l] per level, and the sum [n, latent] of the soft codewords."""
-        return self._quantise(latent)[1:]
+        return self._soft_quantize(latent)[1:]
 
-    def _quantise(self, latent: Tensor) -> tuple[list[Tensor], list[Tensor], Tensor]:
-        """As `quantise`, preceded by the logits [n, K_l] of the probabilities."""
+    def _soft_quantize(self, latent: Tensor) -> tuple[list[Tensor], list[Tensor], Tensor]:
+        """As `soft_quantize`, preceded by the logits [n, K_l] of the probabilities."""
         residual, logits, probabilities = latent, [], []
         with torch.autocast(latent.device.type, enabled=False):  # distances need all their digits
             for codebook in self.codebooks:
@@ -63,12 +64,12 @@ class SoftRQVAE(RQVAE):
 
     def reconstruct(self, embeddings: Tensor) -> Tensor:
         """Embeddings [n, dim] decoded from their soft codewords."""
-        return self.from_latent(self.quantise(self.to_latent(embeddings))[1])
+        return self.from_latent(self.soft_quantize(self.to_latent(embeddings))[1])
 
     def loss_terms(self, embeddings: Tensor) -> dict[str, Tensor]:
         """The terms of Eq. 21 on embeddings [n, dim]: reconstruction and codeword uniformity."""
-        probabilities, quantised = self.quantise(self.to_latent(embeddings))
-        reconstruction = self.squared_error(self.from_latent(quantised), embeddings)
+        probabilities, quantized = self.soft_quantize(self.to_latent(embeddings))
+        reconstruction = self.squared_error(self.from_latent(quantized), embeddings)
         return {"reconstruction": reconstruction, "uniformity": uniformity(probabilities)}
 
     def loss(self, embeddings: Tensor, progress: float) -> Tensor:
@@ -95,7 +96,7 @@ class SoftRQVAE(RQVAE):
 
 
 def check_settings(config: Mapping) -> None:
-    """Raise an InputError that names the key, if a setting of the soft quantiser cannot work."""
+    """Raise an InputError that names the key, if a setting of the soft quantizer cannot work."""
     check_number("tokenizer_uniformity_weight", config["tokenizer_uniformity_weight"], low=0)
     first, last = "tokenizer_temperature_max", "tokenizer_temperature_min"
     for key in (first, last):

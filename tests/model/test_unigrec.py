@@ -60,13 +60,13 @@ def test_the_losses_equal_a_slow_computation_of_eq_13_and_22():
     errors = []
     for item in distinct:
         embedding = model.item_embeddings[item]
-        quantised = sum(
+        quantized = sum(
             torch.stack(probabilities).float() @ codebook
             for probabilities, codebook in zip(
                 slow_assignments(model, embedding), model.tokenizer.codebooks, strict=True
             )
         )
-        errors.append((model.tokenizer.decoder(quantised) - embedding).square().mean())
+        errors.append((model.tokenizer.decoder(quantized) - embedding).square().mean())
     torch.testing.assert_close(recon, 0.5 * torch.stack(errors).mean())
 
     distillation = model.distillation

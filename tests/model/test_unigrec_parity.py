@@ -94,7 +94,7 @@ def temperature(request, tokenizer) -> str:
 
 
 def test_soft_assignments_and_sums_of_codewords(released, tokenizer, temperature) -> None:
-    levels, quantized = tokenizer.quantise(tokenizer.to_latent(released["emb"]))
+    levels, quantized = tokenizer.soft_quantize(tokenizer.to_latent(released["emb"]))
     expected = released[f"soft_{temperature}"]  # of the first items
     found = torch.stack(levels, 1)[: len(expected)]
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)

@@ -71,7 +71,7 @@ def test_codebooks_learned_on_a_sample_of_a_memory_mapped_file(settings, tmp_pat
         assert torch.equal(from_file, create_tokenizer(config, 8).fit(in_memory).encode(in_memory))
 
 
-def test_product_quantisation_is_kmeans_of_each_segment(settings, embeddings: Tensor) -> None:
+def test_product_quantization_is_kmeans_of_each_segment(settings, embeddings: Tensor) -> None:
     tokenizer = create_tokenizer(settings("PQ", codebook_sizes=[8, 4, 2, 8, 4]), 24).fit(embeddings)
     codes = tokenizer.encode(embeddings)
     segments = np.array_split(embeddings.numpy(), 5, axis=1)  # widths 5, 5, 5, 5, 4

@@ -20,36 +20,36 @@ def rqvae(settings) -> RQVAE:
 
 def plain_loss(tokenizer: RQVAE, embeddings: Tensor, beta: float) -> tuple[Tensor, Tensor]:
     """Eq. 2-7, one item and one codeword at a time; stop-gradient written as detach."""
-    reconstruction, quantisation = torch.zeros(()), torch.zeros(())
+    reconstruction, quantization = torch.zeros(()), torch.zeros(())
     for z in embeddings:
         r = tokenizer.encoder(z)  # Eq. 2
         v, total = r, torch.zeros_like(r)
         for codebook in tokenizer.codebooks:
             distances = [(v - e).square().sum().item() for e in codebook]
             e = codebook[distances.index(min(distances))]  # Eq. 3
-            quantisation = quantisation + (v.detach() - e).square().sum()
-            quantisation = quantisation + beta * (v - e.detach()).square().sum()
+            quantization = quantization + (v.detach() - e).square().sum()
+            quantization = quantization + beta * (v - e.detach()).square().sum()
             total = total + e  # Eq. 5
             v = v - e  # Eq. 4
         decoded = tokenizer.decoder(
             r + (total - r).detach()
         )  # Eq. 6 with straight-through gradient
         reconstruction = reconstruction + (decoded - z).square().sum()
-    return reconstruction / len(embeddings), quantisation / len(embeddings)
+    return reconstruction / len(embeddings), quantization / len(embeddings)
 
 
 @pytest.mark.parametrize("reduction", ["sum", "mean"])
 def test_loss_and_gradients_equal_the_plain_ones(rqvae, embeddings: Tensor, reduction: str) -> None:
     rqvae.reduction = reduction
     terms = rqvae.loss_terms(embeddings[:30])
-    reconstruction, quantisation = plain_loss(rqvae, embeddings[:30], 0.25)
+    reconstruction, quantization = plain_loss(rqvae, embeddings[:30], 0.25)
     if reduction == "mean":
-        reconstruction, quantisation = reconstruction / 24, quantisation / 8
+        reconstruction, quantization = reconstruction / 24, quantization / 8
     torch.testing.assert_close(terms["reconstruction"], reconstruction)
-    torch.testing.assert_close(terms["quantisation"], quantisation)
+    torch.testing.assert_close(terms["quantization"], quantization)
     parameters = list(rqvae.parameters())
-    ours = torch.autograd.grad(terms["reconstruction"] + terms["quantisation"], parameters)
-    plain = torch.autograd.grad(reconstruction + quantisation, parameters)
+    ours = torch.autograd.grad(terms["reconstruction"] + terms["quantization"], parameters)
+    plain = torch.autograd.grad(reconstruction + quantization, parameters)
     for got, expected in zip(ours, plain, strict=True):
         torch.testing.assert_close(got, expected)
         assert got.abs().sum() > 0

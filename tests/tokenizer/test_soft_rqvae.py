@@ -1,4 +1,4 @@
-"""The soft quantiser of UniGRec against plain loops, and its limits."""
+"""The soft quantizer of UniGRec against plain loops, and its limits."""
 
 import math
 
@@ -92,7 +92,7 @@ def test_soft_tends_to_hard_as_the_temperature_falls(soft, embeddings: Tensor) -
     distances, agreements = [], []
     for temperature in (1.0, 0.1, 0.01, 1e-4):
         soft.temperature.fill_(temperature)
-        difference = soft.quantise(latent)[1] - hard_sum
+        difference = soft.soft_quantize(latent)[1] - hard_sum
         distances.append(difference.square().sum(1).mean().item())
         agreements.append(float((soft.encode(embeddings) == hard).float().mean()))
     assert distances == sorted(distances, reverse=True)

@@ -114,7 +114,7 @@ def test_last_level_distances_are_to_the_decoded_alternatives(settings, embeddin
             codes[:, -1] = code
             errors.append((tokenizer.decode(codes) - embeddings[:20]).square().sum(1))
         errors = torch.stack(errors, 1)
-        # product quantisation adds the error of the other segments, the same for all last codes
+        # product quantization adds the error of the other segments, the same for all last codes
         torch.testing.assert_close(distances - distances[:, :1], errors - errors[:, :1])
 
 
