@@ -28,6 +28,7 @@ from recbole_genrec.errors import InputError, MissingPackage, nearest, refuse
 
 MODELS = {
     "Pop": "recbole_genrec.model.pop:Pop",  # RecBole's, repaired
+    "RPG": "recbole_genrec.model.rpg:RPG",
     "TIGER": "recbole_genrec.model.tiger:TIGER",
     "TIGERTokenWeighted": "recbole_genrec.model.tiger_token_weighted:TIGERTokenWeighted",
     "UniGRec": "recbole_genrec.model.unigrec:UniGRec",

@@ -20,6 +20,7 @@ T5 = {
     "train_batch_size": 32,
     "eval_batch_size": 64,
 }
+ITEMS = {"item_text_fields": ["title", "brand"], "text_embedding_dim": 4}
 SETTINGS = {
     "SASRec": {**SASREC, "lr_scheduler": "linear", "warmup_ratio": 0.2, "train_batch_size": 32},
     "BPR": {"embedding_size": 8, "train_batch_size": 32},  # draws negatives
@@ -32,6 +33,15 @@ SETTINGS = {
         "tokenizer": "RQKMeans",
         "train_batch_size": 16,
         "gradient_accumulation_steps": 2,
+    },
+    "RPG": {
+        **ITEMS,
+        "codebook_sizes": [8, 8],
+        "hidden_size": 8,
+        "inner_size": 8,
+        "n_layers": 1,
+        "n_heads": 2,
+        "train_batch_size": 8,
     },
     "UniGRec": {
         **T5,

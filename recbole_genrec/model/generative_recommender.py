@@ -56,7 +56,6 @@ class GenerativeRecommender(SemanticIDRecommender):
     def __init__(self, config, dataset) -> None:
         super().__init__(config, dataset)
         self.beam_size = config["beam_size"]
-        self.trains_in_one_pass = self.one_pass(config)
         self.register_buffer("target_counts", dataset.target_counts, persistent=False)  # [n_items]
         self.loss = build_loss(config, self._loss_context())
         self.ids.on_change(self._renew_loss)
@@ -94,27 +93,13 @@ class GenerativeRecommender(SemanticIDRecommender):
 
     def targets(self, interaction: Interaction) -> TargetView:
         """The items to write: the next one, and in one pass each of the history after the first."""
-        next_item = interaction[self.POS_ITEM_ID]
         if not self.trains_in_one_pass:
-            return TargetView(next_item)
-        items, lengths = self.history_items(interaction)
-        ends = lengths.cumsum(0)
-        targets = items.roll(-1)
-        targets[ends - 1] = next_item
-        history = torch.arange(len(lengths), device=items.device).repeat_interleave(lengths)
-        position = torch.arange(len(items), device=items.device) - (ends - lengths)[history]
-        return TargetView(targets, history, position + 1)
-
-    def history_items(self, interaction: Interaction) -> tuple[Tensor, Tensor]:
-        """The items of all histories end to end `[total_items]`, and their number `[batch]`."""
-        item_seq = interaction[self.ITEM_SEQ]  # [batch, length]
-        item_seq_len = interaction[self.ITEM_SEQ_LEN]
-        position = torch.arange(item_seq.shape[1], device=item_seq.device)
-        return item_seq[position < item_seq_len.unsqueeze(1)], item_seq_len
-
-    def labels(self, items: Tensor) -> Tensor:
-        """Tokens `[n, L]` of items `[n]`, which may lie on the host."""
-        return self.ids.tokens[items.to(self.ids.tokens.device)]
+            return TargetView(interaction[self.POS_ITEM_ID])
+        lengths = interaction[self.ITEM_SEQ_LEN]
+        history = torch.arange(len(lengths), device=lengths.device).repeat_interleave(lengths)
+        start = lengths.cumsum(0) - lengths
+        position = torch.arange(len(history), device=lengths.device) - start[history]
+        return TargetView(self.next_items(interaction), history, position + 1)
 
     def calculate_loss(self, interaction: Interaction) -> Tensor:
         view = self.targets(interaction)
@@ -127,15 +112,6 @@ class GenerativeRecommender(SemanticIDRecommender):
         if not self.loss.needs_history_free:
             return None
         return self.decode_without_history(shift_right(labels))
-
-    def num_targets(self, interaction: Interaction) -> int | Tensor:
-        if not self.trains_in_one_pass:
-            return len(interaction)
-        return interaction[self.ITEM_SEQ_LEN].sum()
-
-    def num_tokens(self, interaction: Interaction) -> int | Tensor | None:
-        read = interaction[self.ITEM_SEQ_LEN].sum()
-        return (read + self.num_targets(interaction)) * self.ids.num_levels
 
     # ---- answers
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from recbole.data.interaction import Interaction
 from torch import Tensor
+from torch.nn import functional as F
 
 from recbole_genrec.model.semantic_id_recommender import SemanticIDRecommender
 
@@ -34,6 +35,17 @@ class ParallelRecommender(SemanticIDRecommender):
         scores[:, 0] = -torch.inf
         return scores
 
+    def sum_over_codes(self, values: Tensor) -> Tensor:
+        """Sums `[batch, n_items]` over the codes of each item, 0 for the padding item.
+
+        No vector per item is made on the way, and the rows of a batch go side by side.
+
+        Args:
+            values: one for each code, level after level `[batch, sum of the codebook sizes]`.
+        """
+        per_token = F.pad(values, (1, 0)).t().contiguous()  # [vocab_size, batch]
+        return F.embedding_bag(self.ids.tokens, per_token, mode="sum").t().contiguous()
+
     @torch.no_grad()
     def recommend(
         self, interaction: Interaction, k: int, allowed: Tensor | None = None
@@ -45,10 +57,30 @@ class ParallelRecommender(SemanticIDRecommender):
         scores = self.full_sort_predict(interaction)
         ids = torch.arange(1, self.n_items) if allowed is None else allowed.sort().values
         ids = ids.to(scores.device)
-        ranked = scores[:, ids].sort(dim=1, descending=True, stable=True)
-        items, scores = ids[ranked.indices[:, :k]], ranked.values[:, :k]
-        missing = (0, k - items.shape[1])
-        return (
-            torch.nn.functional.pad(items, missing),
-            torch.nn.functional.pad(scores, missing, value=-torch.inf),
-        )
+        places, scores = best(scores[:, 1:] if allowed is None else scores[:, ids], k)
+        missing = (0, k - places.shape[1])
+        return F.pad(ids[places], missing), F.pad(scores, missing, value=-torch.inf)
+
+
+def best(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Columns of the k highest scores of each row, or of all if there are fewer, and the scores.
+
+    Equal scores stand in the order of their columns.
+
+    Args:
+        scores: `[n, m]`.
+
+    Returns:
+        `[n, min(k, m)]` each, highest first.
+    """
+    k = min(k, scores.shape[1])
+    columns = scores.topk(k).indices.sort().values
+    found = scores.gather(1, columns)
+    lowest = found.amin(1, keepdim=True)
+    chosen_among_equals = (scores == lowest).sum(1) > (found == lowest).sum(1)
+    if chosen_among_equals.any():
+        whole = scores[chosen_among_equals].sort(dim=1, descending=True, stable=True)
+        columns[chosen_among_equals] = whole.indices[:, :k].sort().values
+        found = scores.gather(1, columns)
+    order = found.sort(dim=1, descending=True, stable=True)
+    return columns.gather(1, order.indices), order.values

@@ -45,6 +45,7 @@ class SemanticIDRecommender(ModelHooks, SequentialRecommender):
 
     def __init__(self, config, dataset) -> None:
         super().__init__(config, dataset)
+        self.trains_in_one_pass = self.one_pass(config)
         if dataset.items is None:
             raise InputError(
                 f"{config['model']} needs a data set with semantic IDs: load it with "
@@ -77,6 +78,35 @@ class SemanticIDRecommender(ModelHooks, SequentialRecommender):
 
     def _count_items(self) -> None:
         self.n_items = self.ids.num_items
+
+    # ---- histories and targets
+
+    def history_items(self, interaction: Interaction) -> tuple[Tensor, Tensor]:
+        """The items of all histories end to end `[total_items]`, and their number `[batch]`."""
+        item_seq = interaction[self.ITEM_SEQ]  # [batch, length]
+        item_seq_len = interaction[self.ITEM_SEQ_LEN]
+        position = torch.arange(item_seq.shape[1], device=item_seq.device)
+        return item_seq[position < item_seq_len.unsqueeze(1)], item_seq_len
+
+    def next_items(self, interaction: Interaction) -> Tensor:
+        """The item after each of `history_items`, `[total_items]`: the targets of one pass."""
+        items, lengths = self.history_items(interaction)
+        following = items.roll(-1)
+        following[lengths.cumsum(0) - 1] = interaction[self.POS_ITEM_ID]
+        return following
+
+    def labels(self, items: Tensor) -> Tensor:
+        """Tokens `[n, L]` of items `[n]`, which may lie on the host."""
+        return self.ids.tokens[items.to(self.ids.tokens.device)]
+
+    def num_targets(self, interaction: Interaction) -> int | Tensor:
+        if not self.trains_in_one_pass:
+            return len(interaction)
+        return interaction[self.ITEM_SEQ_LEN].sum()
+
+    def num_tokens(self, interaction: Interaction) -> int | Tensor | None:
+        read = interaction[self.ITEM_SEQ_LEN].sum()
+        return (read + self.num_targets(interaction)) * self.ids.num_levels
 
     # ---- answers
 

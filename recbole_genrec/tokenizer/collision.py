@@ -84,7 +84,8 @@ def resolve_collisions(
     last = len(sizes) - 1
     turn = rank_in_group(group_rows(codes))  # [n]; who comes first keeps its place
     for level in range(last):
-        _spread(codes, turn, level, sizes[level], prod(sizes[level + 1 :]), generator)
+        room = min(prod(sizes[level + 1 :]), len(codes))  # the product can exceed 64 bits
+        _spread(codes, turn, level, sizes[level], room, generator)
     if strategy == "append":
         codes[:, last] = rank_in_group(group_rows(codes[:, :last]))
     elif strategy == "sinkhorn":

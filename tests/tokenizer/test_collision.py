@@ -144,3 +144,13 @@ def test_impossible_requests(codes: list, sizes: list, strategy: str, message: s
 def test_impossible_append_size() -> None:
     with pytest.raises(ValueError, match="append_size must be at least 1, got 0"):
         resolve_collisions(torch.tensor([[0]]), [2], "append", append_size=0)
+
+
+def test_more_possible_ids_than_64_bits_count():
+    """32 levels of 256 codes: RPG's."""
+    codes = torch.randint(0, 256, (50, 32))
+    codes[10:13] = codes[3]
+    unique, sizes = resolve_collisions(codes, [256] * 32, "reassign")
+    assert sizes == [256] * 32
+    assert torch.equal(unique[:, :31], codes[:, :31])
+    assert len(unique.unique(dim=0)) == 50

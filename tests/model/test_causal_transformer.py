@@ -1,0 +1,63 @@
+"""Our packed transformer against GPT-2 of `transformers`, one history at a time."""
+
+import torch
+from transformers import GPT2Config, GPT2Model
+
+from recbole_genrec.model.causal_transformer import CausalTransformer
+
+D, HEADS, INNER, LAYERS, LENGTH = 12, 3, 20, 2, 7
+
+
+def gpt2_of(ours: CausalTransformer) -> GPT2Model:
+    """GPT-2 with the weights of ours."""
+    config = GPT2Config(
+        vocab_size=1,
+        n_positions=LENGTH,
+        n_embd=D,
+        n_layer=LAYERS,
+        n_head=HEADS,
+        n_inner=INNER,
+        activation_function="gelu_new",
+    )
+    state = {"wpe.weight": ours.position.weight}
+    state |= {f"ln_f.{name}": value for name, value in ours.norm.named_parameters()}
+    for number, block in enumerate(ours.blocks):
+        layers = {
+            "ln_1": block.attention_norm,
+            "attn.c_attn": block.qkv,
+            "attn.c_proj": block.o,
+            "ln_2": block.ff_norm,
+            "mlp.c_fc": block.wi,
+            "mlp.c_proj": block.wo,
+        }
+        for name, layer in layers.items():  # its linear layers are transposed
+            state[f"h.{number}.{name}.weight"] = layer.weight.t()
+            state[f"h.{number}.{name}.bias"] = layer.bias
+    gpt2 = GPT2Model(config).eval()
+    missing, unexpected = gpt2.load_state_dict(state, strict=False)
+    assert missing == ["wte.weight"] and not unexpected
+    return gpt2
+
+
+def test_states_are_those_of_gpt2():
+    ours = CausalTransformer(D, LAYERS, HEADS, INNER, LENGTH)
+    for parameter in ours.parameters():  # biases too, which start at 0
+        torch.nn.init.normal_(parameter, std=0.5)
+    lengths = torch.tensor([3, 7, 1, 2, 5])
+    vectors = torch.randn(int(lengths.sum()), D)
+    with torch.no_grad():
+        states = ours(vectors, lengths)
+        gpt2 = gpt2_of(ours)
+        expected = [
+            gpt2(inputs_embeds=history.unsqueeze(0)).last_hidden_state[0]
+            for history in vectors.split(lengths.tolist())
+        ]
+    torch.testing.assert_close(states, torch.cat(expected), atol=2e-5, rtol=1e-5)
+
+
+def test_dropout_is_for_training_only():
+    ours = CausalTransformer(D, LAYERS, HEADS, INNER, LENGTH, 0.5, 0.5, 0.5)
+    vectors, lengths = torch.randn(4, D), torch.tensor([3, 1])
+    assert not torch.equal(ours(vectors, lengths), ours(vectors, lengths))
+    ours.eval()
+    assert torch.equal(ours(vectors, lengths), ours(vectors, lengths))

@@ -1,0 +1,40 @@
+"""Every model of ours, trained for a moment, answers for raw histories from its checkpoint."""
+
+import pytest
+
+from recbole_genrec import Recommender
+from recbole_genrec.quick_start import run_recbole_genrec
+from tests.resume_cases import SETTINGS
+from tests.small import NAME, toy_config, write_toy
+
+
+@pytest.fixture(params=["RPG"], scope="module")
+def checkpoint(request, tmp_path_factory):
+    folder = tmp_path_factory.mktemp(request.param)
+    write_toy(folder, missing=False)
+    settings = toy_config(request.param, folder).external_config_dict
+    settings |= {**SETTINGS[request.param], "results_dir": str(folder / "results")}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        result = run_recbole_genrec(request.param, NAME, config_dict=settings)
+    assert set(result["test_result"]) >= {"recall@5", "ndcg@5"}
+    return next((folder / "saved").glob("*.pth"))
+
+
+def test_answers_for_raw_histories(checkpoint):
+    recommender = Recommender.from_checkpoint(checkpoint, device="cpu")
+    answers = recommender.recommend([["i1", "i2", "i3"], ["i7"]], top_k=10)
+    for answer in answers:
+        assert len({found["item"] for found in answer}) == 10
+        scores = [found["log_probability"] for found in answer]
+        assert scores == sorted(scores, reverse=True)
+    alone = recommender.recommend([["i7"]], top_k=10)
+    assert [found["item"] for found in alone[0]] == [found["item"] for found in answers[1]]
+
+
+def test_a_new_item_is_known_at_once(checkpoint):
+    recommender = Recommender.from_checkpoint(checkpoint, device="cpu")
+    recommender.add_items(["new"], texts=["word1 word1 tail, brand1"])
+    answer = recommender.recommend([["i1", "i2"]], top_k=41)[0]
+    assert "new" in {found["item"] for found in answer}
+    assert recommender.recommend([["new", "i1"]])[0]
