@@ -6,7 +6,7 @@ from typing import Any
 from recbole_genrec.errors import MissingPackage
 
 __version__ = "0.2.0.dev0"
-__all__ = ["Recommender", "run_recbole_genrec"]
+__all__ = ["Recommender", "register_model", "run_recbole_genrec"]
 
 with suppress(MissingPackage):  # without RecBole there is nothing to patch; its users will say so
     from recbole_genrec.compat import give_back_removed_names
@@ -24,4 +24,8 @@ def __getattr__(name: str) -> Any:
         from recbole_genrec.inference import Recommender
 
         return Recommender
+    if name == "register_model":
+        from recbole_genrec.registry import register_model
+
+        return register_model
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

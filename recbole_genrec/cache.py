@@ -38,17 +38,25 @@ class CacheFolder:
         self.fingerprint = hash_texts([json.dumps(self.identity, sort_keys=True)])[:12]
         self.path = Path(root) / f"{name}-{self.fingerprint}"
 
-    def ensure(self, build: Callable[[Path], None]) -> bool:
+    def ensure(self, build: Callable[[Path], None], what: str | None = None) -> bool:
         """Have the result on disk, whoever builds it.
 
         Args:
             build: writes the files of the result into the folder it is given. After an attempt
                 that was interrupted or failed it is given that attempt's folder, to go on where
                 that one stopped.
+            what: what the result is called where the log says where it comes from.
 
         Returns:
             True if it was built here and now, False if it was there.
         """
+        built = self._ensure(build)
+        if what is not None:
+            origin = "written to" if built else "from the cache"
+            getLogger().info(f"{what} {origin} {self.path}")
+        return built
+
+    def _ensure(self, build: Callable[[Path], None]) -> bool:
         if self._is_sound():
             return False
         self.path.parent.mkdir(parents=True, exist_ok=True)

@@ -18,18 +18,13 @@ from recbole_genrec.data.dataset import create_dataset
 from recbole_genrec.data.loaders import data_preparation
 from recbole_genrec.errors import InputError, RunError
 from recbole_genrec.files import check_writable
-from recbole_genrec.items.embeddings import ItemEmbeddings
-from recbole_genrec.items.encoder import ItemEncoder
-from recbole_genrec.items.items import Items
-from recbole_genrec.items.needs import COLLABORATIVE, TEXT, Embeddings
 from recbole_genrec.model.hooks import class_hooks
 from recbole_genrec.parallel.distributed import check_alike, joined, launched, rank, rank_0_first
 from recbole_genrec.parallel.launch import run_on_processes, total_processes
-from recbole_genrec.registry import build_model, get_model
+from recbole_genrec.registry import build_model
 from recbole_genrec.runs.log import start_log
 from recbole_genrec.runs.record import RunRecorder, recorded_run
-from recbole_genrec.stages.collaborative import check_teacher, run_teacher_stage
-from recbole_genrec.stages.tokenizer import run_tokenizer_stage
+from recbole_genrec.stages.plan import run_stages
 from recbole_genrec.trainer.checkpointer import AUTO, check_resumable
 from recbole_genrec.trainer.registry import get_trainer
 
@@ -179,38 +174,14 @@ def prepare_data(config: Config) -> tuple:
     Returns:
         RecBole's data loaders for training, validation and test.
     """
-    model_class = get_model(config["model"])
-    class_hooks(model_class).check_config(config)
+    hooks = class_hooks(config.model_class)
+    hooks.check_config(config)
     dataset = create_dataset(config)
     getLogger().info(dataset)
-    needs = class_hooks(model_class).needs(config)
-    needs_teacher = Embeddings(COLLABORATIVE) in needs
-    if needs_teacher:
-        check_teacher(config, dataset)
-    needs_semantic_ids = class_hooks(model_class).needs_semantic_ids
-    if needs_semantic_ids:
-        dataset.tokenizer_stage = run_tokenizer_stage(config, dataset)
-    if needs_teacher:
-        dataset.teacher_embeddings = run_teacher_stage(config, dataset)
-    if needs_semantic_ids:
-        dataset.items = _items(dataset)
+    needs = hooks.needs(config)
+    if needs:
+        dataset.items = run_stages(config, dataset, needs)
     loaders = data_preparation(config, dataset)
-    if needs_semantic_ids:
-        dataset.tokenizer_stage.add_purity(loaders[0].dataset.item_counter)
+    if needs:
+        dataset.items.add_purity(loaders[0].dataset.item_counter)
     return loaders
-
-
-def _items(dataset) -> Items:
-    """The results of the stages as models read them."""
-    stage, items = dataset.tokenizer_stage, Items(dataset.tokenizer_stage.item_tokens)
-    items.titles = stage.item_titles
-    items.ids[""], items.reports[""] = stage.semantic_ids, stage.report
-    if stage.tokenizer is not None:
-        items.tokenizers[""] = stage.tokenizer
-    if stage.item_embeddings is not None:
-        encoder = ItemEncoder(stage.text_encoder, stage.pca)
-        items.embeddings[TEXT] = ItemEmbeddings(stage.item_embeddings, encoder)
-    teacher = getattr(dataset, "teacher_embeddings", None)
-    if teacher is not None:
-        items.embeddings[COLLABORATIVE] = ItemEmbeddings(teacher, ItemEncoder())
-    return items

@@ -12,7 +12,6 @@ from unittest.mock import Mock, patch
 
 from recbole_genrec import quick_start
 from recbole_genrec.runs.checkpoint import load_checkpoint
-from recbole_genrec.stages import tokenizer as tokenizer_stage
 from recbole_genrec.trainer import GenRecTrainer
 from tests.conftest import REPOSITORY
 from tests.resume_cases import SETTINGS
@@ -48,7 +47,6 @@ def run_in_process(model: str, folder: Path, kill_after: float | None = None) ->
 def _run(model: str, folder: Path, kill_after: float | None) -> None:
     os.chdir(folder)
     logging.disable()
-    tokenizer_stage.find_spec = lambda name: None  # no picture: slow
     quick_start.get_environment = Mock()  # measures the load for a second
     trainers, started = [], []
     resume = GenRecTrainer.resume

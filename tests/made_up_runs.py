@@ -16,8 +16,12 @@ def made_up_recommendations(
     k: int = 10,
     levels: int = 0,
     skill: float = 0.3,
+    sets: tuple[str, ...] = ("",),
 ) -> Recommendations:
-    """Random lists in which a share `skill` of the targets is put in a random place."""
+    """Random lists in which a share `skill` of the targets is put in a random place.
+
+    With `levels`, semantic IDs of as many levels for each name in `sets`.
+    """
     case = np.random.default_rng(99)  # the same users and targets for all seeds
     targets = case.integers(1, items + 1, users)
     lengths = case.integers(2, 30, users)
@@ -28,11 +32,10 @@ def made_up_recommendations(
     for row in np.flatnonzero(rng.random(users) < skill):
         lists[row][lists[row] == targets[row]] = lists[row, 0]
         lists[row, rng.integers(k)] = targets[row]
-    codes = np.zeros((items + 1, levels), dtype=np.int32)
-    if levels:
-        codes[1:] = np.stack(
-            [np.arange(items) // 4 ** (levels - 1 - j) % 4 for j in range(levels)], 1
-        )
+    codes = {name: np.zeros((items + 1, levels), dtype=np.int32) for name in sets if levels}
+    for number, own in enumerate(codes.values()):
+        place = np.arange(items) * (2 * number + 1) % items
+        own[1:] = np.stack([place // 4 ** (levels - 1 - j) % 4 for j in range(levels)], 1)
     return Recommendations(
         users=np.array([f"u{i}" for i in range(users)]),
         targets=targets,
@@ -41,7 +44,7 @@ def made_up_recommendations(
         histories=np.where(np.arange(10) < lengths[:, None], histories, 0),
         item_tokens=np.array(["[PAD]", *(f"i{i:03}" for i in range(1, items + 1))]),
         popularity=popularity,
-        codes=codes if levels else np.zeros((0, 0), dtype=np.int32),
+        codes=codes,
     )
 
 
@@ -82,7 +85,7 @@ def write_run(
         "hardware": {"processor": "abacus", "cores": 2, "threads": 2, "device": "cpu"},
         "seconds": {"preparation": 1.0, "training": 60.0 * seed, "test": 3.0},
         "parameters": 1000 * len(model),
-        "tokenizer_report": None,
+        "tokenizer_reports": {},
         "epochs_trained": 4,
         "steps": 400,
         "best_epoch": 3,

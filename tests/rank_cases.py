@@ -21,7 +21,6 @@ from recbole_genrec.parallel.distributed import (
     rank_0_first,
     world_size,
 )
-from recbole_genrec.stages import tokenizer as tokenizer_stage
 from recbole_genrec.trainer import GenRecTrainer, TrainerCallback
 from tests.conftest import REPOSITORY
 from tests.killed_runs import PROCESSES
@@ -53,7 +52,6 @@ def run(folder: Path, model: str, settings: dict[str, Any], ending: tuple | None
     """
     os.chdir(folder)
     warnings = _collected_warnings()
-    tokenizer_stage.find_spec = lambda name: None  # no picture: slow
     quick_start.get_environment = Mock()  # measures the load for a second
     empty, fit = [], quick_start._fit
     outcome: dict[str, Any] = {}

@@ -1,19 +1,21 @@
 """The documentation agrees with the code: keys, commands and links."""
 
 import importlib.util
+import json
+import os
 import re
 import shlex
-import shutil
+import subprocess
 import sys
-import types
 
 import pytest
 
-from recbole_genrec import cli, registry
+from recbole_genrec import cli
 from recbole_genrec.config import Config
 from recbole_genrec.config.yaml_files import properties_dir
 from tests.conftest import REPOSITORY
 from tests.documents import anchors, blocks, commands, page
+from tests.small import NAME, write_toy
 
 PAGES = sorted([*(REPOSITORY / "docs").glob("*.md"), *REPOSITORY.glob("*.md")])
 
@@ -122,23 +124,26 @@ def test_pages_name_options_of_prepare_that_exist():
     assert sources == list(_parser()._option_string_actions["--source"].choices)
 
 
-def test_the_example_of_a_new_model_is_one(monkeypatch, tmp_path):
-    """Its class, YAML and registry line make `--model=TIGERTokenDropout` a configuration."""
-    code, line = (block.text for block in blocks(page("adding-a-model"), "python"))
-    (settings,) = blocks(page("adding-a-model"), "yaml")
-    name, target = re.fullmatch(r'"(\w+)": "([\w.:]+)",\n', line).groups()
-    module = types.ModuleType(target.partition(":")[0])
-    exec(compile(code, module.__name__, "exec"), module.__dict__)
-    monkeypatch.setitem(sys.modules, module.__name__, module)
-    monkeypatch.setitem(registry.MODELS, name, target)
-    shutil.copytree(properties_dir(), tmp_path / "properties")
-    file = tmp_path / "properties" / "model" / f"{name}.yaml"
-    file.write_text(settings.text)
-    monkeypatch.setattr(
-        "recbole_genrec.config.layers.properties_dir", lambda: tmp_path / "properties"
-    )
+def test_the_page_on_adding_a_model_shows_the_outside_model_of_the_tests():
+    code, _ = (block.text for block in blocks(page("adding-a-model"), "python"))
+    (settings,) = (block.text for block in blocks(page("adding-a-model"), "yaml"))
+    folder = REPOSITORY / "tests" / "outside"
+    assert code == (folder / "gru_writer.py").read_text(encoding="utf-8")
+    assert settings == (folder / "GRUWriter.yaml").read_text(encoding="utf-8")
 
-    assert [key.name for key in generator.read_keys(file)] == ["token_dropout"]
-    config = Config(name, "ml-100k")
-    assert registry.get_model(config["model"]) is module.TIGERTokenDropout
-    assert (config["token_dropout"], config["loss"]) == (0.1, "cross_entropy")
+
+def test_the_page_on_adding_a_model_runs_as_it_stands(tmp_path):
+    """Its files in an empty folder train the model, on a small data set in the place of ml-100k."""
+    code, script = (block.text for block in blocks(page("adding-a-model"), "python"))
+    (settings,) = (block.text for block in blocks(page("adding-a-model"), "yaml"))
+    (tmp_path / "gru_writer.py").write_text(code)
+    (tmp_path / "GRUWriter.yaml").write_text(settings)
+    given = 'config_dict={"item_text_fields": ["title"], "codebook_sizes": [8, 8], '
+    script = script.replace("ml-100k", NAME).replace("config_dict={", given)
+    write_toy(tmp_path / "dataset", missing=False)
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    subprocess.run([sys.executable, "-c", script], cwd=tmp_path, env=environment, check=True)
+    (record,) = tmp_path.glob("results/GRUWriter-toy-*/result.json")
+    result = json.loads(record.read_text())
+    assert (result["status"], result["epochs_trained"]) == ("finished", 2)
+    assert result["config"]["tokenizer"] == "RQKMeans"

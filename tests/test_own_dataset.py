@@ -10,6 +10,7 @@ import pytest
 
 from recbole_genrec import cli
 from recbole_genrec.config.yaml_files import read_yaml
+from recbole_genrec.stages.plan import Plan
 from recbole_genrec.tokenizer.semantic_ids import SemanticIDs
 from tests.documents import blocks, commands, page
 
@@ -80,21 +81,15 @@ def test_the_python_code_prints_recommendations(shop, capsys):
 
 
 def test_own_embeddings_and_ids_are_taken(shop, monkeypatch):
-    stages = []
-    from recbole_genrec.commands import tokenize as tokenize_command
-
-    original = tokenize_command.run_tokenizer_stage
-    monkeypatch.setattr(
-        tokenize_command,
-        "run_tokenizer_stage",
-        lambda *arguments: stages.append(original(*arguments)) or stages[-1],
-    )
+    built, run_plan = [], Plan.run
+    monkeypatch.setattr(Plan, "run", lambda plan: built.append(run_plan(plan)) or built[-1])
     text = page("your-own-embeddings-or-ids")
     exec(compile(blocks(text, "python")[0].text, "your-own-embeddings-or-ids.md", "exec"), {})
     for command in commands(text):
         run(command)
-    own_embeddings, own_ids = stages
-    assert own_embeddings.text_encoder is None and own_embeddings.item_embeddings.shape[1] == 32
-    exported = Path("saved/semantic_ids/shop-RQKMeans.sid.json")
-    expected = SemanticIDs.from_json(exported, own_ids.item_tokens)
-    assert own_ids.semantic_ids.codes.equal(expected.codes)
+    own_embeddings, own_ids = built
+    embeddings = own_embeddings.embeddings["text"]
+    assert embeddings.encoder.text_encoder is None and embeddings.vectors.shape[1] == 32
+    exported = Path("saved/semantic_ids/shop-RQKMeans-embeddings.sid.json")
+    expected = SemanticIDs.from_json(exported, own_ids.tokens)
+    assert own_ids.ids[""].codes.equal(expected.codes)

@@ -101,8 +101,8 @@ class _WatchedSoftRQVAE(SoftRQVAE):
         rate = collision_rate(self.encode(self.watched))
         self.curve.append({"progress": progress, "collision_rate": rate})
 
-    def loss(self, embeddings: Tensor, progress: float) -> Tensor:
-        loss = super().loss(embeddings, progress)  # sets the temperature
+    def loss(self, embeddings: Tensor, progress: float, **side: Tensor) -> Tensor:
+        loss = super().loss(embeddings, progress, **side)  # sets the temperature
         if progress >= len(self.curve) / POINTS:
             self.note(progress)
         return loss

@@ -27,7 +27,7 @@ from recbole_genrec.evaluator.ranks import is_known_per_list
 from recbole_genrec.evaluator.significance import mean_interval
 from recbole_genrec.plain import to_json
 
-FORMAT = 1
+FORMAT = 2
 PROTOCOL = ("eval_args", "repeatable", "user_inter_num_interval", "item_inter_num_interval")
 
 
@@ -147,7 +147,7 @@ def _summary(model: ModelRuns, metrics: Mapping[str, Any], topk: Sequence[int]) 
         "analysis": average([analyze(run, topk) for run in model.lists])
         if model.lists and topk
         else None,
-        "tokenizer_report": results[0]["tokenizer_report"],
+        "tokenizer_reports": results[0]["tokenizer_reports"],
     }
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from recbole_genrec.errors import InputError
 from recbole_genrec.evaluator.recommendations import Recommendations
-from recbole_genrec.items.texts import read_item_titles
+from recbole_genrec.items.texts import read_items
 
 LIST_SHOWN = 5  # items of each list
 KINDS = (("some", 4), ("all", 2), ("none", 2))  # which models hit, and how many such cases
@@ -74,6 +74,6 @@ def _spread(cases: np.ndarray, wanted: int) -> Sequence[int]:
 def _titles(config: Mapping[str, Any], item_tokens: list[str]) -> list[str] | None:
     """Titles from the files of the data set, None where there are none."""
     try:
-        return read_item_titles(defaultdict(lambda: None, config), item_tokens)
+        return read_items(defaultdict(lambda: None, config), item_tokens).titles
     except InputError:
         return None

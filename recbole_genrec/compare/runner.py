@@ -16,6 +16,7 @@ from recbole_genrec.compare.runs import failure
 from recbole_genrec.config import Config
 from recbole_genrec.config.yaml_files import properties_dir
 from recbole_genrec.errors import InputError, RunError
+from recbole_genrec.model.hooks import class_hooks
 from recbole_genrec.parallel.distributed import launched
 from recbole_genrec.registry import get_model
 from recbole_genrec.runs.record import find_finished, runs_of, was_interrupted
@@ -116,9 +117,7 @@ def _finish(run: Run, config: Config, title: str) -> Path | dict[str, Any]:
 
 def _checked_config(run: Run) -> Config:
     config = Config(*run)
-    model_class = get_model(config["model"])
-    if hasattr(model_class, "check_config"):
-        model_class.check_config(config)
+    class_hooks(get_model(config["model"])).check_config(config)
     return config
 
 

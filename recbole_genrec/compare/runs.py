@@ -45,7 +45,7 @@ class ModelRuns:
 
     @property
     def has_semantic_ids(self) -> bool:
-        return any(run.codes.size for run in self.lists)
+        return any(run.codes for run in self.lists)
 
     def values(self, metric: str) -> list[float]:
         """A test metric of each seed."""

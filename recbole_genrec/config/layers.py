@@ -14,7 +14,8 @@ from recbole_genrec.config.yaml_files import properties_dir, read_properties
 from recbole_genrec.errors import refuse
 from recbole_genrec.loss.registry import LOSSES
 from recbole_genrec.registry import module_folder, registered
-from recbole_genrec.tokenizer.registry import TOKENIZERS
+from recbole_genrec.tokenizer.base import ItemTokenizer
+from recbole_genrec.tokenizer.registry import TOKENIZERS, tokenizer_class
 
 PACKAGES = ("recbole", "recbole_genrec")  # whose files lie in our folder of properties
 
@@ -30,10 +31,10 @@ def item_keys() -> list[str]:
     return list(properties("items"))
 
 
-def tokenizer_keys(tokenizer: str) -> list[str]:
+def tokenizer_defaults(tokenizer: str) -> dict[str, Any]:
     """The settings that decide which codes given embeddings get, beside `seed`."""
     files = [properties_dir() / "tokenizer" / "common.yaml", *tokenizer_files(tokenizer)]
-    return list(dict.fromkeys(key for file in files for key in read_properties(file)))
+    return {key: value for file in files for key, value in read_properties(file).items()}
 
 
 def run_files(
@@ -69,8 +70,14 @@ def model_files(model_class: type, suffix: str = "") -> list[Path]:
 
 
 def tokenizer_files(name: str) -> list[Path]:
-    """The file of a tokenizer, if it is known and has one."""
-    return _files("tokenizer", name, TOKENIZERS.get(name))
+    """The file of a tokenizer, if it is known; one from elsewhere adds to ours, its base."""
+    files: list[Path] = []
+    for base in tokenizer_class(name).__mro__ if name in TOKENIZERS else ():
+        if issubclass(base, ItemTokenizer):
+            files = [*_files("tokenizer", base.__name__, base.__module__), *files]
+        if is_ours(base):
+            break
+    return files
 
 
 def loss_files(name: str) -> list[Path]:

@@ -37,11 +37,9 @@ class GenRecDataset(SequentialDataset, RepairedDataset):
 
     Attributes:
         items: what `recbole_genrec.stages` has made of the items, set by the runner, or None.
-        tokenizer_stage: the result of the tokenizer stage, set by the runner, or None.
     """
 
     items = None
-    tokenizer_stage = None
     _all_samples: Interaction | None = None
     _parts: np.ndarray | None = None  # of each interaction, where plain files are split already
 

@@ -25,22 +25,25 @@ def analyze(recommendations: Recommendations, topk: Sequence[int]) -> dict[str, 
 
     Returns:
         plain values under the names of the functions of this module: `head_tail` and `popularity`
-        (see `popularity_metrics`), `beyond_accuracy`, `history_length`; for models with semantic
-        IDs also `prefix` (see `prefix_metrics`; keys are texts) and `items_per_code`.
+        (see `popularity_metrics`), `beyond_accuracy`, `history_length`; `prefix` (see
+        `prefix_metrics`; lengths are texts) and `items_per_code`, each by the name of the set of
+        semantic IDs, empty for models without any.
     """
     r, k = recommendations, max(topk)
     top = r.items[:, :k]
-    found = {
+    return {
         "head_tail": _head_tail(r, topk),
         "popularity": popularity_shares(top, r.targets, r.popularity) if top.any() else None,
         "beyond_accuracy": beyond_accuracy(top, r.popularity),
         "history_length": history_length(r.ranks, r.history_lengths, topk),
+        "prefix": {name: _prefix(r, codes, topk) for name, codes in r.codes.items()},
+        "items_per_code": {name: items_per_code(codes) for name, codes in r.codes.items()},
     }
-    if r.codes.size:
-        by_length = prefix_metrics(r.items, r.targets, r.codes, topk)
-        found["prefix"] = {str(length): metrics for length, metrics in by_length.items()}
-        found["items_per_code"] = items_per_code(r.codes)
-    return found
+
+
+def _prefix(r: Recommendations, codes: np.ndarray, topk: Sequence[int]) -> dict[str, dict]:
+    by_length = prefix_metrics(r.items, r.targets, codes, topk)
+    return {str(length): metrics for length, metrics in by_length.items()}
 
 
 def _head_tail(r: Recommendations, topk: Sequence[int]) -> dict[str, dict] | None:

@@ -15,6 +15,7 @@ from recbole_genrec.evaluator.ranks import first_ranks
 from recbole_genrec.files import replacing
 from recbole_genrec.model.hooks import hooks_of
 
+CODES = "codes"  # of the main set in the file, `codes.<name>` of others
 HISTORY_SHOWN = 10  # items of a history that are kept, to show what a list answers
 TEXTS = ("users", "item_tokens")
 CHUNK = 4096  # histories that are gathered at a time
@@ -35,7 +36,8 @@ class Recommendations:
             where there are fewer; no columns for models that read no histories.
         item_tokens: raw item tokens [n_items], index = internal id, [0] = padding.
         popularity: interactions of each item in the training part [n_items].
-        codes: semantic IDs [n_items, L], row 0 = padding; no columns for models without them.
+        codes: semantic IDs [n_items, L] by the name of their set, row 0 = padding; the name of the
+            main set is empty, and models without semantic IDs have none.
     """
 
     users: np.ndarray
@@ -45,7 +47,7 @@ class Recommendations:
     histories: np.ndarray
     item_tokens: np.ndarray
     popularity: np.ndarray
-    codes: np.ndarray
+    codes: dict[str, np.ndarray]
 
     @property
     def ranks(self) -> np.ndarray:
@@ -68,7 +70,12 @@ class Recommendations:
         arrays = {}
         for field in fields(self):
             value = getattr(self, field.name)
-            arrays |= _packed(field.name, value) if field.name in TEXTS else {field.name: value}
+            if field.name == CODES:
+                arrays |= {f"{CODES}.{name}" if name else CODES: own for name, own in value.items()}
+            elif field.name in TEXTS:
+                arrays |= _packed(field.name, value)
+            else:
+                arrays[field.name] = value
         with replacing(path) as temporary:
             np.savez_compressed(temporary, **arrays)
 
@@ -79,14 +86,19 @@ class Recommendations:
         Raises:
             InputError: naming the file, if it is not there or does not hold recommendations.
         """
-        names = [field.name for field in fields(cls)]
+        names = [field.name for field in fields(cls) if field.name != CODES]
         try:
             with open(path, "rb") as file, np.load(file, allow_pickle=False) as content:
                 arrays = {
                     name: _unpacked(name, content) if name in TEXTS else content[name]
                     for name in names
                 }
-            loaded = cls(**arrays)
+                codes = {
+                    key.removeprefix(CODES).removeprefix("."): content[key]
+                    for key in content.files
+                    if key.partition(".")[0] == CODES
+                }
+            loaded = cls(**arrays, codes={name: own for name, own in codes.items() if own.size})
             loaded._check()
         except Exception as error:  # numpy, zipfile and zlib raise almost anything
             raise InputError(
@@ -103,7 +115,7 @@ class Recommendations:
             ("history_lengths", self.history_lengths, (cases,)),
             ("histories", self.histories, (cases, None)),
             ("popularity", self.popularity, (n_items,)),
-            ("codes", self.codes, (n_items if self.codes.size else None, None)),
+            *((CODES, own, (n_items, None)) for own in self.codes.values()),
         ):
             fits = array.ndim == len(shape) and array.dtype.kind in "iu"
             if not fits or any(w not in (None, n) for w, n in zip(shape, array.shape, strict=True)):
@@ -154,10 +166,10 @@ def _renumbered(run: Recommendations, vocabulary: np.ndarray) -> Recommendations
     order = np.lexsort((targets, run.users))
     popularity = np.zeros(len(vocabulary) + 1, dtype=run.popularity.dtype)
     popularity[new_id] = run.popularity
-    codes = run.codes
-    if codes.size:
-        codes = np.zeros((len(vocabulary) + 1, codes.shape[1]), dtype=codes.dtype)
-        codes[new_id] = run.codes
+    codes = {}
+    for name, own in run.codes.items():
+        codes[name] = np.zeros((len(vocabulary) + 1, own.shape[1]), dtype=own.dtype)
+        codes[name][new_id] = own
     return Recommendations(
         users=run.users[order],
         targets=targets[order],
@@ -203,14 +215,8 @@ def collect_recommendations(trainer, train_data, test_data) -> Recommendations |
         histories=_recent_items(test_data, len(users)),
         item_tokens=np.asarray(dataset.field2id_token[dataset.iid_field], dtype=object),
         popularity=_sums(counts, axis=0),
-        codes=model_codes(trainer.model),
+        codes={name: _array(own) for name, own in hooks_of(trainer.model).semantic_codes().items()},
     )
-
-
-def model_codes(model: torch.nn.Module) -> np.ndarray:
-    """The main semantic IDs of a model, as codes [n_items, L]; L = 0 for models without any."""
-    codes = hooks_of(model).semantic_codes()
-    return _array(codes[""]) if codes else np.zeros((0, 0), dtype=np.int32)
 
 
 def _test_cases(loader) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from logging import getLogger
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from recbole_genrec.cache import CacheFolder, hash_file, hash_texts
-from recbole_genrec.errors import InputError
 from recbole_genrec.items.embedding_file import EmbeddingFile
 from recbole_genrec.items.encoder import ItemEncoder
 from recbole_genrec.items.pca import PCA
 from recbole_genrec.items.row_file import fill_rows
-from recbole_genrec.items.text_encoder import TfidfEncoder, build_text_encoder
+from recbole_genrec.items.text_encoder import TextEncoder, TfidfEncoder
 
 CHUNK = 65_536  # rows that are projected or copied at a time
 
@@ -30,69 +30,51 @@ class ItemEmbeddings:
         vectors: `[n_items, d]`, perhaps memory-mapped; row 0, the padding item, is zero. None in a
             checkpoint, which has no need of them.
         encoder: what makes embeddings of further items.
+        source: what they come from, in a word that file names can hold.
         fingerprint: of all that the vectors depend on.
     """
 
     vectors: Tensor | None
     encoder: ItemEncoder
+    source: str = ""
     fingerprint: str = ""
 
 
-def build_item_embeddings(
-    config, item_tokens: list[str], item_texts: list[str] | None, root: Path
-) -> ItemEmbeddings:
-    """The embeddings of all items: those of `item_embedding_file` if set, else of the item texts.
+class Source(Protocol):
+    """Where the raw vectors of all items come from, chunk by chunk."""
 
-    They are taken from the cache where an earlier run, or one that was killed on the way, has left
-    them. Tokenizers share them: another tokenizer on the same texts encodes nothing again.
+    name: str
+    encoder: TextEncoder | None
+    chunk: int
+    progress: str
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What decides the raw vectors, beside the items."""
+
+    def prepare(self) -> None:
+        """Whatever has to be learned before the first rows."""
+
+    def rows(self, begin: int, end: int) -> np.ndarray:
+        """Raw vectors `[end - begin, d_raw]` of items begin..end-1, none of them the padding."""
+
+
+class TextSource:
+    """Vectors that a text encoder makes.
 
     Args:
-        config: needs `dataset`, `item_embedding_file`, `item_embedding_ids`, `text_encoder`,
-            `text_embedding_dim`, `text_batch_size`, `device` and `show_progress`.
-        item_tokens: raw token of every item, index = internal id; index 0 is the padding item.
-        item_texts: text of every item; not needed with `item_embedding_file`.
-        root: folder of all caches.
-
-    Raises:
-        InputError: for a setting or a file that cannot work.
+        encoder: not fitted yet.
+        texts: of every item; that of row 0, the padding item, is not looked at.
     """
-    for key in ("text_embedding_dim", "text_batch_size"):
-        if config[key] is not None and not (isinstance(config[key], int) and config[key] >= 1):
-            raise InputError(f"{key} should be an integer >= 1, found [{config[key]}]")
-    if config["item_embedding_file"]:
-        source = _GivenSource(config, item_tokens)
-    else:
-        source = _TextSource(config, item_texts)
-    identity = {"items": hash_texts(item_tokens), "pca": source.pca_dim, **source.identity()}
-    cache = CacheFolder(root, f"{config['dataset']}-{source.name}", identity)
-    progress = source.progress if config["show_progress"] else None
-    built = cache.ensure(lambda folder: _build(folder, source, len(item_tokens), progress))
-    embeddings = _load(cache, config["device"])
-    getLogger().info(
-        f"Item embeddings {list(embeddings.vectors.shape)}: "
-        f"{'written to' if built else 'from the cache'} {cache.path}"
-    )
-    return embeddings
-
-
-class _TextSource:
-    """Vectors that a text encoder makes."""
 
     progress = "Encode item texts"
 
-    def __init__(self, config, texts: list[str]) -> None:
-        self.texts = texts
-        self.encoder = build_text_encoder(
-            config["text_encoder"],
-            config["text_embedding_dim"],
-            config["device"],
-            config["text_batch_size"],
-        )
-        learns_dim = isinstance(self.encoder, TfidfEncoder)
-        self.pca_dim = None if learns_dim else config["text_embedding_dim"]
-        self.name = Path(self.encoder.name).name
-        self.chunk = self.encoder.chunk
+    def __init__(self, encoder: TextEncoder, texts: Sequence[str]) -> None:
+        self.encoder, self.texts = encoder, texts
+        self.name = Path(encoder.name).name
+        self.chunk = encoder.chunk
 
+    @property
     def identity(self) -> dict[str, Any]:
         return {"texts": hash_texts(self.texts), **self.encoder.identity}
 
@@ -103,20 +85,18 @@ class _TextSource:
         return self.encoder.encode(self.texts[begin:end]).numpy()
 
 
-class _GivenSource:
+class FileSource:
     """Vectors from a file."""
 
     progress = "Read item embeddings"
     encoder = None
     chunk = CHUNK
 
-    def __init__(self, config, item_tokens: list[str]) -> None:
-        self.file = EmbeddingFile(
-            config["item_embedding_file"], config["item_embedding_ids"], item_tokens[1:]
-        )
-        self.pca_dim = config["text_embedding_dim"]
-        self.name = "embeddings"
+    def __init__(self, file: EmbeddingFile) -> None:
+        self.file = file
+        self.name = file.path.stem
 
+    @property
     def identity(self) -> dict[str, Any]:
         return {"item_embedding_file": [hash_file(path) for path in self.file.files]}
 
@@ -127,11 +107,38 @@ class _GivenSource:
         return self.file.rows(begin - 1, end - 1)
 
 
+def build_item_embeddings(
+    config, item_tokens: Sequence[str], source: Source, root: Path
+) -> ItemEmbeddings:
+    """The embeddings of all items.
+
+    They are taken from the cache where an earlier run, or one that was killed on the way, has left
+    them. Tokenizers share them: another tokenizer on the same texts encodes nothing again.
+
+    Args:
+        config: needs `dataset`, `text_embedding_dim`, `device` and `show_progress`.
+        item_tokens: raw token of every item, index = internal id; index 0 is the padding item.
+        source: where the raw vectors come from.
+        root: folder of all caches.
+    """
+    learns_dim = isinstance(source.encoder, TfidfEncoder)
+    pca_dim = None if learns_dim else config["text_embedding_dim"]
+    identity = {"items": hash_texts(item_tokens), "pca": pca_dim, **source.identity}
+    cache = CacheFolder(root, f"{config['dataset']}-{source.name}", identity)
+    progress = source.progress if config["show_progress"] else None
+
+    def build(folder: Path) -> None:
+        _build(folder, source, pca_dim, len(item_tokens), progress)
+
+    cache.ensure(build, f"Item embeddings of {source.name}")
+    vectors = torch.from_numpy(np.load(cache.path / "embeddings.npy", mmap_mode="c"))
+    state = torch.load(cache.path / "encoder.pt", weights_only=True)
+    encoder = ItemEncoder.from_state(state, config["device"])
+    return ItemEmbeddings(vectors, encoder, source.name, cache.fingerprint)
+
+
 def _build(
-    folder: Path,
-    source: _TextSource | _GivenSource,
-    num_items: int,
-    progress: str | None,
+    folder: Path, source: Source, pca_dim: int | None, num_items: int, progress: str | None
 ) -> None:
     """Write `embeddings.npy` and `encoder.pt`."""
     source.prepare()
@@ -142,7 +149,7 @@ def _build(
 
     full_path = folder / "full.npy"
     full = fill_rows(full_path, num_items, rows, source.chunk, progress)
-    pca = _fit_pca(full[1:], source.pca_dim)
+    pca = _fit_pca(full[1:], pca_dim)
     if pca is None:
         full_path.replace(folder / "embeddings.npy")
     else:
@@ -175,9 +182,3 @@ def _project(pca: PCA, full: np.ndarray, begin: int, end: int) -> np.ndarray:
     if begin == 0:
         rows[0] = 0  # the padding item
     return rows
-
-
-def _load(cache: CacheFolder, device: torch.device | str) -> ItemEmbeddings:
-    vectors = torch.from_numpy(np.load(cache.path / "embeddings.npy", mmap_mode="c"))
-    state = torch.load(cache.path / "encoder.pt", weights_only=True)
-    return ItemEmbeddings(vectors, ItemEncoder.from_state(state, device), cache.fingerprint)

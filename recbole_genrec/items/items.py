@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from logging import getLogger
 from typing import Any
 
 import torch
@@ -26,6 +27,7 @@ class Items:
     Attributes:
         tokens: raw token of every item `[n_items]`, index = internal id.
         titles: what to call every item `[n_items]`; None where no name is known.
+        texts: what text embeddings are made of `[n_items]`; None once they are made.
         embeddings: by name, see `needs.Embeddings`; their `vectors` are `[n_items, d]`.
         ids: semantic IDs by name, see `needs.Tokens`.
         tokenizers: what made them, by the same names; none for imported IDs.
@@ -34,6 +36,7 @@ class Items:
 
     tokens: list[str]
     titles: list[str] | None = None
+    texts: list[str] | None = None
     embeddings: dict[str, ItemEmbeddings] = field(default_factory=dict)
     ids: dict[str, SemanticIDs] = field(default_factory=dict)
     tokenizers: dict[str, ItemTokenizer] = field(default_factory=dict)
@@ -97,6 +100,9 @@ class Items:
         counts = torch.tensor([item_counter.get(item, 0) for item in range(1, len(self.tokens))])
         for name, report in self.reports.items():
             add_purity_gains(report, self.ids[name], counts)
+            gains = ", ".join(f"{level['purity_gain']:.3f}" for level in report["levels"])
+            which = f" of {name}" if name else ""
+            getLogger().info(f"Purity gain of the levels{which} in training: {gains}")
 
     def state(self, ids: Mapping[str, SemanticIDs]) -> dict[str, Any]:
         """All but the embeddings' vectors as tensors and plain values, for a checkpoint.

@@ -62,7 +62,7 @@ class UniGRec(JointRecommender):
         if _has_weight(config) and not _sets_in(config):
             getLogger().warning(
                 f"No teacher: distillation_warmup_epochs [{config['distillation_warmup_epochs']}] "
-                f"do not end before training, after {_epochs(config)} epochs"
+                f"do not end before joint training, after {config['epochs']} epochs"
             )
 
     @classmethod
@@ -73,12 +73,12 @@ class UniGRec(JointRecommender):
     def __init__(self, config, dataset):
         super().__init__(config, dataset)
         self.reconstruction_weight = config["reconstruction_weight"]
-        self.distillation_warmup_epochs = config["distillation_warmup_epochs"]
+        self.distillation_epochs = range(config["distillation_warmup_epochs"], config["epochs"])
         self.distillation = None
         teacher = self.items.embeddings.get(COLLABORATIVE)
         if teacher is not None and teacher.vectors is not None:
             self.distillation = CollaborativeDistillation(
-                teacher.vectors, self.t5.d_model, self.tokenizer.dim, config
+                teacher.vectors, self.item_embeddings, self.t5.d_model, config
             )
         self.epoch = 0
         self._soft_items: Tensor | None = None
@@ -152,7 +152,7 @@ class UniGRec(JointRecommender):
             reconstruction = self.tokenizer.from_latent(soft.quantized)
             error = self.tokenizer.squared_error(reconstruction, embeddings)
             losses.append(self.reconstruction_weight * error)
-        if self.distillation is not None and self.epoch >= self.distillation_warmup_epochs:
+        if self.distillation is not None and self.epoch in self.distillation_epochs:
             means = history_means(encoded.tokens(), lengths, *seen)
             losses += self.distillation(means, states[:, 0], targets, self.tokenizer)
         return tuple(losses)
@@ -173,10 +173,7 @@ class UniGRec(JointRecommender):
             TOKENIZER: rate(config["joint_tokenizer_learning_rate"]),
             DISTILLATION: rate(config["distillation_learning_rate"]),
         }
-        fine = {
-            RECOMMENDER: LearningRate(config["finetune_learning_rate"]),
-            DISTILLATION: LearningRate(config["distillation_learning_rate"]),
-        }
+        fine = {RECOMMENDER: LearningRate(config["finetune_learning_rate"])}  # no distillation
         if not config["joint_tokenizer_learning_rate"]:
             del joint[TOKENIZER]
         phases = [Phase("joint training", config["epochs"], config["stopping_step"], [joint])]
@@ -187,6 +184,11 @@ class UniGRec(JointRecommender):
 
     def on_epoch_start(self, epoch: int) -> None:
         self.epoch = epoch
+
+    def on_epoch_end(self, epoch: int) -> None:
+        super().on_epoch_end(epoch)
+        if self.distillation is not None:
+            self.distillation.report(epoch, self.tokenizer)
 
     def _leave_out_distillation(self, state_dict: dict[str, Tensor], *_) -> None:
         """Before weights are loaded: only training needs the projections of the distillation."""
@@ -208,11 +210,7 @@ def _has_weight(config) -> bool:
 
 
 def _sets_in(config) -> bool:
-    return config["distillation_warmup_epochs"] < _epochs(config)
-
-
-def _epochs(config) -> int:
-    return config["epochs"] + config["finetune_epochs"]
+    return config["distillation_warmup_epochs"] < config["epochs"]
 
 
 def history_means(

@@ -40,6 +40,14 @@ class Style:
         return cls(color, marker, DASHES[index // len(COLORS) % len(DASHES)])
 
 
+def variant(style: Style, number: int) -> Style:
+    """The style of a further series of the same model, in its color: other dashes and marker."""
+    if number == 0:
+        return style
+    marker = MARKERS[(MARKERS.index(style.marker) + number) % len(MARKERS)]
+    return Style(style.color, marker, DASHES[number % len(DASHES)])
+
+
 TRUTH = Style(GREY, MARKERS[0], "3 3")
 
 

@@ -16,15 +16,16 @@ MOST_CODES = 4096  # codes of a level that are drawn one by one
 
 
 def codebooks(models: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Quality and usage of the codes; models with the same IDs share an entry."""
-    by_usage: dict[str, list[Mapping[str, Any]]] = {}
+    """Quality and usage of the codes of every set; models with the same IDs share an entry."""
+    by_usage: dict[str, list[tuple[str, Mapping[str, Any]]]] = {}
     for model in models:
-        usage = (model["analysis"] or {}).get("items_per_code")
-        if usage:
-            by_usage.setdefault(json.dumps(usage), []).append(model)
+        for name, usage in (model["analysis"] or {}).get("items_per_code", {}).items():
+            report = model["tokenizer_reports"].get(name, {})
+            title = set_title(model["name"], name)
+            by_usage.setdefault(json.dumps(usage), []).append((title, report))
     books = []
     for usage, sharing in by_usage.items():
-        report = sharing[0]["tokenizer_report"] or {}
+        report = sharing[0][1]
         levels = []
         sizes = report.get("codebook_sizes", [])
         for number, counts in enumerate(json.loads(usage)):
@@ -33,9 +34,18 @@ def codebooks(models: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
             name = f"Level {number + 1}: {sum(c > 0 for c in counts)} of {len(counts)} codes used"
             drawn = len(counts) <= MOST_CODES
             levels.append((name, Markup(charts.grid_picture(counts, name)) if drawn else ""))
-        names = ", ".join(model["name"] for model in sharing)
+        names = ", ".join(title for title, _ in sharing)
         books.append({"title": names, "levels": levels, **_tokenizer_quality(report)})
     return books
+
+
+def set_title(model: str, name: str) -> str:
+    """What to call a set of semantic IDs of a model; the main one is that of the model.
+
+    >>> set_title("EAGER", ""), set_title("EAGER", "behavior")
+    ('EAGER', 'EAGER, behavior')
+    """
+    return f"{model}, {name}" if name else model
 
 
 def _tokenizer_quality(report: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from recbole_genrec.report import charts
 from recbole_genrec.report.charts import Series, Style
+from recbole_genrec.report.codebooks import set_title
 from recbole_genrec.report.tables import Cell, Table
 
 
@@ -98,17 +99,21 @@ def where_good(comparison: Mapping[str, Any], styles: Mapping[str, Style]) -> Se
         svg = charts.line_chart(series, "interactions of the user", name, names)
         legend = _legend({model: styles[model] for model in lengths})
         figures.append(Figure("Short and long histories", text, Markup(svg), legend))
-    prefixes = {model: a["prefix"] for model, a in analyses.items() if a.get("prefix")}
+    prefixes = {
+        set_title(model, name): (prefix, charts.variant(styles[model], number))
+        for model, a in analyses.items()
+        for number, (name, prefix) in enumerate(a["prefix"].items())
+    }
     if prefixes:
-        longest = max(len(prefix) for prefix in prefixes.values())
+        longest = max(len(prefix) for prefix, _ in prefixes.values())
         series = [
-            Series(model, [(n, v[key]) for n, v in enumerate(prefix.values())], styles[model])
-            for model, prefix in prefixes.items()
+            Series(title, [(n, v[key]) for n, v in enumerate(prefix.values())], style)
+            for title, (prefix, style) in prefixes.items()
         ]
         text = "An item counts as a hit when its first codes are those of the target."
         names = [str(n) for n in range(1, longest + 1)]
         svg = charts.line_chart(series, "codes that must agree", name, names)
-        legend = _legend({model: styles[model] for model in prefixes})
+        legend = _legend({title: style for title, (_, style) in prefixes.items()})
         figures.append(Figure("Relaxed hits by prefix", text, Markup(svg), legend))
     return Section("where", "Where they are good", figures)
 

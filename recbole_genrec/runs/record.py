@@ -103,11 +103,11 @@ class RunRecorder:
 
     def record_preparation(self, model, train_data) -> None:
         """Note what will be trained; called right before `trainer.fit`."""
-        stage = getattr(train_data.dataset, "tokenizer_stage", None)
+        items = getattr(train_data.dataset, "items", None)  # RecBole's own data sets have none
         self._lap("preparation")
         self.result |= {
             "parameters": sum(weight.numel() for weight in model.parameters()),
-            "tokenizer_report": stage.report if stage else None,
+            "tokenizer_reports": items.reports if items else {},
             "data_files": data_files(self._config),  # only now is a data set there for certain
         }
         self._write()
@@ -189,6 +189,9 @@ def load_result(folder: str | os.PathLike) -> dict[str, Any]:
         raise InputError(f"{path}: expected the record of a run, found {error!r}") from error
     if found != FORMAT:
         raise InputError(f"{path}: expected format {FORMAT}, found {found}")
+    if "tokenizer_report" in result:  # as 0.1 noted it, of a single set of semantic IDs
+        report = result.pop("tokenizer_report")
+        result["tokenizer_reports"] = {"": report} if report else {}
     _check_record(result, path)
     return {**result, "folder": str(folder)}
 

@@ -1,4 +1,4 @@
-"""The teacher of the collaborative distillation: item embeddings of a sequential recommender."""
+"""Collaborative embeddings of the items: those of a sequential recommender, the teacher."""
 
 from __future__ import annotations
 
@@ -11,12 +11,17 @@ from pandas.util import hash_pandas_object
 from recbole.utils import init_seed
 from torch import Tensor
 
-from recbole_genrec.cache import CacheFolder, hash_texts
+from recbole_genrec.cache import CacheFolder, hash_file, hash_texts
 from recbole_genrec.config import Config
 from recbole_genrec.data.dataset import create_dataset
 from recbole_genrec.data.loaders import data_preparation
 from recbole_genrec.errors import InputError
 from recbole_genrec.items.embedding_file import EmbeddingFile
+from recbole_genrec.items.embeddings import ItemEmbeddings
+from recbole_genrec.items.encoder import ItemEncoder
+from recbole_genrec.items.items import Items
+from recbole_genrec.items.needs import COLLABORATIVE
+from recbole_genrec.model.hooks import class_hooks
 from recbole_genrec.registry import build_model
 from recbole_genrec.runs.checkpoint import check_same_data, load_checkpoint
 from recbole_genrec.runs.fingerprint import run_fingerprint
@@ -44,84 +49,64 @@ ITEM_SETTINGS = (
 WEIGHTS = "item_embedding.weight"  # where RecBole's sequential models keep them
 
 
-def run_teacher_stage(config, dataset) -> Tensor | None:
-    """The teacher's item embeddings `[n_items, d]`, row 0 zero.
+class CollaborativeEmbeddings:
+    """The embeddings "collaborative": those of the items in a sequential recommender, the teacher.
 
     They come from `teacher_embedding_file` if set, else from `teacher_checkpoint`, else from a
     `teacher_model` trained here, on the same data and split, with the settings that start with
     `teacher_`. A trained teacher is kept in `<checkpoint_dir>/teachers` for further runs; an
     interrupted training is continued.
-
-    Args:
-        config: of the model that is to be taught.
-        dataset: the data set of `config`, not yet split.
-
-    Returns:
-        None if no distillation has a weight above 0, or its warm-up takes as long as training, so
-        that no teacher is needed.
-
-    Raises:
-        InputError: if a setting or a file cannot work.
     """
-    if not _has_weight(config):
-        return None
-    if not _sets_in(config):
-        getLogger().warning(
-            f"No teacher: distillation_warmup_epochs [{config['distillation_warmup_epochs']}] do "
-            f"not end before training, after {_epochs(config)} epochs"
+
+    given: ItemEmbeddings | None = None
+
+    def check(self, config, dataset) -> None:
+        _check_sources(config)
+        if config["teacher_embedding_file"]:
+            self.given = _from_file(config, dataset)
+        elif config["teacher_checkpoint"]:
+            self.given = _from_checkpoint(Path(config["teacher_checkpoint"]), config, dataset)
+        else:
+            _check_model(config, dataset)
+
+    def run(self, config, dataset, items: Items) -> None:
+        embeddings = self.given
+        if embeddings is None:
+            embeddings = _from_checkpoint(_trained_teacher(config, dataset), config, dataset)
+        items.embeddings[COLLABORATIVE] = embeddings
+
+
+def _check_sources(config) -> None:
+    """At most one source is given, with all that belongs to it."""
+    checkpoint, file = config["teacher_checkpoint"], config["teacher_embedding_file"]
+    ids = config["teacher_embedding_ids"]
+    if checkpoint and file:
+        raise InputError(
+            "one of teacher_checkpoint and teacher_embedding_file should be set, found both "
+            f"[{checkpoint}] and [{file}]: which one is the teacher?"
         )
-        return None
-    if config["teacher_embedding_file"]:
-        embeddings = _from_file(config, dataset)
-    elif config["teacher_checkpoint"]:
-        embeddings = _from_checkpoint(Path(config["teacher_checkpoint"]), config, dataset)
-    else:
-        embeddings = _from_checkpoint(_trained_teacher(config, dataset), config, dataset)
-    return torch.cat([torch.zeros_like(embeddings[:1]), embeddings[1:]])
-
-
-def check_teacher(config, dataset) -> None:
-    """Find out, before a tokenizer is trained for long, whether there can be the teacher.
-
-    Raises:
-        InputError: naming the setting that stands against it.
-    """
-    if not (_has_weight(config) and _sets_in(config)):
-        return
-    if config["teacher_embedding_file"]:
-        _from_file(config, dataset)
-    elif config["teacher_checkpoint"]:
-        _from_checkpoint(Path(config["teacher_checkpoint"]), config, dataset)
-    else:
-        _check_model(config, dataset)
+    if ids and not file:
+        raise InputError(
+            f"teacher_embedding_ids [{ids}] should come with a teacher_embedding_file, found none"
+        )
+    if checkpoint and not Path(checkpoint).expanduser().is_file():
+        raise InputError(f"teacher_checkpoint: there is no file {checkpoint}")
 
 
 def _check_model(config, dataset) -> None:
+    """A model with item embeddings can be built, and there is no need to train it to know so."""
     name = config["teacher_model"]
     try:
         settings = teacher_config(config, config["checkpoint_dir"])
-        generates = getattr(settings.model_class, "needs_semantic_ids", False)
+        plain = not class_hooks(settings.model_class).needs(settings)
         with torch.random.fork_rng():
-            weights = {} if generates else build_model(settings, dataset).state_dict()
+            weights = build_model(settings, dataset).state_dict() if plain else {}
     except InputError as error:
         raise InputError(f"teacher_model [{name}] with its settings: {error}") from error
     if WEIGHTS not in weights:
         raise InputError(
             f"teacher_model should be a model of RecBole with item embeddings, found [{name}]"
         )
-
-
-def _has_weight(config) -> bool:
-    weights = ("tokenizer_distillation_weight", "recommender_distillation_weight")
-    return any(config[weight] for weight in weights)
-
-
-def _sets_in(config) -> bool:
-    return config["distillation_warmup_epochs"] < _epochs(config)
-
-
-def _epochs(config) -> int:
-    return config["epochs"] + config["finetune_epochs"]
 
 
 def teacher_config(config, checkpoint_dir: str | Path) -> Config:
@@ -182,15 +167,12 @@ def _trained_teacher(config, dataset) -> Path:
         getLogger().info(f"Teacher {settings['model']}: training")
         train_teacher(teacher_config(config, folder)).rename(folder / "teacher.pth")
 
-    built = cache.ensure(build)
-    getLogger().info(
-        f"Teacher {settings['model']} {'written to' if built else 'from the cache'} {cache.path}"
-    )
+    cache.ensure(build, f"Teacher {settings['model']}")
     return cache.path / "teacher.pth"
 
 
-def _from_checkpoint(path: Path, config, dataset) -> Tensor:
-    """Item embeddings `[n_items, d]` of a model that was trained on the same items."""
+def _from_checkpoint(path: Path, config, dataset) -> ItemEmbeddings:
+    """Those of a model that was trained on the same items."""
     path = path.expanduser()
     checkpoint = load_checkpoint(path)
     found: dict[str, Any] = checkpoint["config"]
@@ -217,10 +199,18 @@ def _from_checkpoint(path: Path, config, dataset) -> Tensor:
                 f"this run, so that the teacher has not seen its test, found [{seen}]"
             )
     check_same_data(checkpoint, config, path)
-    return weights[:n_items].float()
+    return _embeddings(weights[1:n_items].float(), dataset, found["model"], [path])
 
 
-def _from_file(config, dataset) -> Tensor:
+def _from_file(config, dataset) -> ItemEmbeddings:
     keys = ("teacher_embedding_file", "teacher_embedding_ids")
     file = EmbeddingFile(config[keys[0]], config[keys[1]], dataset.item_tokens[1:], keys)
-    return torch.nn.functional.pad(torch.from_numpy(file.rows(0, len(file))), (0, 0, 1, 0))
+    rows = torch.from_numpy(file.rows(0, len(file)))
+    return _embeddings(rows, dataset, file.path.stem, file.files)
+
+
+def _embeddings(rows: Tensor, dataset, source: str, files: list[Path]) -> ItemEmbeddings:
+    """Embeddings `[n, d]` of all items but the padding item, which come from these files."""
+    vectors = torch.nn.functional.pad(rows, (0, 0, 1, 0))
+    fingerprint = hash_texts([*map(hash_file, files), *dataset.item_tokens])
+    return ItemEmbeddings(vectors, ItemEncoder(), source, fingerprint)

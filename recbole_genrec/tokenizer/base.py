@@ -1,6 +1,6 @@
 """What every item tokenizer has in common: item embeddings in, codes out."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -27,33 +27,59 @@ class ItemTokenizer(nn.Module):
             it does not if None.
     """
 
+    side: Sequence[str] = ()
+    """Further embeddings of the same items that `fit` reads, by name, such as "collaborative"."""
     progress_file: Path | None = None
 
     def __init__(self, config: Mapping, dim: int):
         super().__init__()
+        self.check_settings(config)
         self.settings = dict(config)
         self.dim = dim
         self.seed = config["seed"]
-        self.codebook_sizes = _checked_sizes(config["codebook_sizes"])
+        self.codebook_sizes = list(config["codebook_sizes"])
         self.summary: dict = {}
 
-    def fit(self, embeddings: Tensor) -> "ItemTokenizer":
+    @classmethod
+    def check_settings(cls, config: Mapping) -> None:
+        """Raises InputError naming the key, for settings that cannot work with any embeddings."""
+        _check_sizes(config["codebook_sizes"])
+
+    def fit(self, embeddings: Tensor, **side: Tensor) -> "ItemTokenizer":
         """Learns from item embeddings [n, dim], a tensor or (memory-mapped) array, no padding row.
 
+        `side` holds the embeddings [n, d] that the attribute `side` names, row by row of the same
+        items.
+
         Raises:
-            InputError: wrong shape, NaN or infinite values, zero vectors, fewer items than codes.
+            InputError: wrong shape, NaN or infinite values, zero vectors, fewer items than codes,
+                other side embeddings than those named.
         """
         check_embeddings(embeddings, self.dim)
+        self._check_side(embeddings, side)
         if len(embeddings) < max(self.codebook_sizes):
             raise InputError(
                 f"{type(self).__name__} needs at least as many items as codes in a level: "
                 f"got {len(embeddings)} items for codebook_sizes {self.codebook_sizes}"
             )
-        self._fit(embeddings)
+        self._fit(embeddings, **side)
         return self
 
-    def _fit(self, embeddings: Tensor) -> None:
+    def _fit(self, embeddings: Tensor, **side: Tensor) -> None:
         raise NotImplementedError
+
+    def _check_side(self, embeddings: Tensor, side: Mapping[str, Tensor]) -> None:
+        if set(side) != set(self.side):
+            raise InputError(
+                f"{type(self).__name__} reads the side embeddings {sorted(self.side)}, "
+                f"got {sorted(side)}"
+            )
+        for name, rows in side.items():
+            if len(rows) != len(embeddings):
+                raise InputError(
+                    f"{len(rows)} {name} embeddings for {len(embeddings)} item embeddings"
+                )
+            check_embeddings(rows, rows.shape[-1])
 
     @torch.no_grad()
     def encode(self, embeddings: Tensor) -> Tensor:
@@ -139,7 +165,7 @@ def check_embeddings(embeddings: Tensor, dim: int) -> None:
             )
 
 
-def _checked_sizes(sizes: object) -> list[int]:
+def _check_sizes(sizes: object) -> None:
     if (
         not isinstance(sizes, list | tuple)
         or not sizes
@@ -148,4 +174,3 @@ def _checked_sizes(sizes: object) -> list[int]:
         raise InputError(
             f"codebook_sizes must be a list of positive integers, one per level, got {sizes!r}"
         )
-    return list(sizes)

@@ -34,7 +34,7 @@ class PQ(ItemTokenizer):
         )
 
     @torch.no_grad()
-    def _fit(self, embeddings: Tensor) -> None:
+    def _fit(self, embeddings: Tensor, **side: Tensor) -> None:
         generator = torch.Generator().manual_seed(self.seed)
         rows = sample_rows(embeddings, self.sample, generator).to(self.device)
         self._learn_rotation(rows)

@@ -20,8 +20,9 @@ class _GivenCodes(ResidualTokenizer):
     reconstruction and distances alone, so that the controls can be judged like other tokenizers.
     """
 
-    def fit(self, embeddings: Tensor) -> ItemTokenizer:
+    def fit(self, embeddings: Tensor, **side: Tensor) -> ItemTokenizer:
         check_embeddings(embeddings, self.dim)
+        self._check_side(embeddings, side)
         codes = self.encode(embeddings).to(self.device)
         for level, codebook in enumerate(self.codebooks):
             total, count = torch.zeros_like(codebook), torch.zeros_like(codebook[:, :1])
@@ -52,13 +53,16 @@ class LSH(_GivenCodes):
 
     def __init__(self, config: Mapping, dim: int):
         super().__init__(config, dim)
-        if any(size & (size - 1) for size in self.codebook_sizes):
-            raise InputError(
-                f"LSH needs codebook_sizes that are powers of two, got {self.codebook_sizes}"
-            )
         self.bits = [size.bit_length() - 1 for size in self.codebook_sizes]
         generator = torch.Generator().manual_seed(self.seed)
         self.register_buffer("hyperplanes", torch.randn(dim, sum(self.bits), generator=generator))
+
+    @classmethod
+    def check_settings(cls, config: Mapping) -> None:
+        super().check_settings(config)
+        sizes = config["codebook_sizes"]
+        if any(size & (size - 1) for size in sizes):
+            raise InputError(f"LSH needs codebook_sizes that are powers of two, got {sizes}")
 
     def _encode(self, embeddings: Tensor) -> Tensor:
         sides = (embeddings @ self.hyperplanes > 0).long()  # [n, all bits]

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from recbole_genrec.errors import check_name
+from recbole_genrec.errors import check_name, refuse
 from recbole_genrec.tokenizer.base import ItemTokenizer
 
 TOKENIZERS = {
@@ -20,6 +20,33 @@ TOKENIZERS = {
 }
 
 
+def register_tokenizer(cls: type[ItemTokenizer]) -> type[ItemTokenizer]:
+    """Make a tokenizer class known by its name, as `--tokenizer=<name>`; to be used above it.
+
+    Its settings are those of the tokenizer that it inherits from and those of `<name>.yaml` beside
+    its module, or in a folder `properties` there.
+
+    Raises:
+        InputError: if it is no `ItemTokenizer`, or its name is taken.
+    """
+    if not (isinstance(cls, type) and issubclass(cls, ItemTokenizer)):
+        refuse("tokenizer", "a class that inherits from ItemTokenizer", cls)
+    taken = TOKENIZERS.setdefault(cls.__name__, cls.__module__)
+    if taken != cls.__module__:
+        refuse("name of a tokenizer", f"one that is free ({taken} has it)", cls.__name__)
+    return cls
+
+
+def tokenizer_class(name: str) -> type[ItemTokenizer]:
+    """The tokenizer of this name.
+
+    Raises:
+        InputError: if there is no such tokenizer.
+    """
+    check_name("tokenizer", name, TOKENIZERS)
+    return getattr(import_module(TOKENIZERS[name]), name)
+
+
 def create_tokenizer(config: Mapping, dim: int) -> ItemTokenizer:
     """The untrained tokenizer that `config["tokenizer"]` names, for item embeddings of width `dim`.
 
@@ -28,9 +55,7 @@ def create_tokenizer(config: Mapping, dim: int) -> ItemTokenizer:
     Raises:
         InputError: if there is no such tokenizer.
     """
-    name = config["tokenizer"]
-    check_name("tokenizer", name, TOKENIZERS)
-    return getattr(import_module(TOKENIZERS[name]), name)(config, dim)
+    return tokenizer_class(config["tokenizer"])(config, dim)
 
 
 def tokenizer_state(tokenizer: ItemTokenizer) -> dict[str, Any]:

@@ -25,7 +25,7 @@ class RQKMeans(ResidualTokenizer):
         self.sample = config["tokenizer_kmeans_sample"]
 
     @torch.no_grad()
-    def _fit(self, embeddings: Tensor) -> None:
+    def _fit(self, embeddings: Tensor, **side: Tensor) -> None:
         generator = torch.Generator().manual_seed(self.seed)
         residual = sample_rows(embeddings, self.sample, generator).to(self.device)
         restarts = 0

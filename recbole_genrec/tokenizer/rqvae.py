@@ -6,6 +6,7 @@ equation numbers are those of UniGRec (arXiv 2601.17438), Section 2.1.
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +21,15 @@ from recbole_genrec.tokenizer.residual import ResidualTokenizer
 
 INIT_ROWS = 16384  # items whose latents the codebooks are initialised on
 CONVERGED = 1e-3  # relative fall of the loss that counts as progress
+
+
+class Rows(NamedTuple):
+    """What `fit` learns from, on the device of the tokenizer."""
+
+    embeddings: Tensor
+    """`[n, dim]`"""
+    side: Mapping[str, Tensor]
+    """Further embeddings `[n, d]` of the same items."""
 
 
 class RQVAE(ResidualTokenizer):
@@ -40,8 +50,6 @@ class RQVAE(ResidualTokenizer):
             self.encoder = mlp(widths)
             self.decoder = mlp(widths[::-1])
         self.epochs = config["tokenizer_epochs"]
-        if self.epochs < 1:
-            raise InputError(f"tokenizer_epochs must be at least 1, got {self.epochs}")
         self.batch_size = config["tokenizer_batch_size"]
         self.learning_rate = config["tokenizer_learning_rate"]
         self.weight_decay = config["tokenizer_weight_decay"]
@@ -56,11 +64,16 @@ class RQVAE(ResidualTokenizer):
         self.stopping_step = config["tokenizer_stopping_step"]
         self.bf16 = config["tokenizer_bf16"]
         self.reduction = config["tokenizer_loss_reduction"]
-        if self.reduction not in ("sum", "mean"):
-            raise InputError(
-                f"tokenizer_loss_reduction must be 'sum' or 'mean', got {self.reduction!r}"
-            )
         self._configure(config)
+
+    @classmethod
+    def check_settings(cls, config: Mapping) -> None:
+        super().check_settings(config)
+        epochs, reduction = config["tokenizer_epochs"], config["tokenizer_loss_reduction"]
+        if epochs < 1:
+            raise InputError(f"tokenizer_epochs must be at least 1, got {epochs}")
+        if reduction not in ("sum", "mean"):
+            raise InputError(f"tokenizer_loss_reduction must be 'sum' or 'mean', got {reduction!r}")
 
     def _configure(self, config: Mapping) -> None:
         self.commitment_weight = config["tokenizer_commitment_weight"]
@@ -94,8 +107,14 @@ class RQVAE(ResidualTokenizer):
                 residual = residual - codeword
         return latent - residual, loss
 
-    def loss(self, embeddings: Tensor, progress: float) -> Tensor:
-        """What `fit` minimises; `progress` is the share of all training steps taken, 0 to 1."""
+    def loss(self, embeddings: Tensor, progress: float, **side: Tensor) -> Tensor:
+        """What `fit` minimises.
+
+        Args:
+            embeddings: those of a batch of items `[n, dim]`.
+            progress: the share of all training steps taken, 0 to 1.
+            side: further embeddings `[n, d]` of the same items, see `side`.
+        """
         terms = self.loss_terms(embeddings)
         return terms["reconstruction"] + terms["quantization"]
 
@@ -104,16 +123,24 @@ class RQVAE(ResidualTokenizer):
         error = (output - target).square().mean()
         return error * target.shape[1] if self.reduction == "sum" else error
 
-    def _fit(self, embeddings: Tensor) -> None:
-        rows = to_tensor(embeddings, self.device)
+    def on_epoch_start(self, epoch: int) -> None:
+        """Called before each epoch of `fit`, also when it goes on after an interruption."""
+
+    def _fit(self, embeddings: Tensor, **side: Tensor) -> None:
+        rows = Rows(
+            to_tensor(embeddings, self.device),
+            {name: to_tensor(others, self.device) for name, others in side.items()},
+        )
         generator = torch.Generator().manual_seed(self.seed)
         optimizer = torch.optim.AdamW(
             self.parameters(), self.learning_rate, weight_decay=self.weight_decay, fused=True
         )
-        scheduler = self._scheduler(optimizer, self.epochs * -(-len(rows) // self.batch_size))
+        scheduler = self._scheduler(
+            optimizer, self.epochs * -(-len(rows.embeddings) // self.batch_size)
+        )
         progress = Progress(self.progress_file, self, optimizer, scheduler, generator)
         if not progress.restore():
-            self._start_codebooks(rows, generator)
+            self._start_codebooks(rows.embeddings, generator)
         so_far = progress.numbers
         with tqdm(
             desc=f"Train {type(self).__name__}",
@@ -140,14 +167,15 @@ class RQVAE(ResidualTokenizer):
     def _one_more_epoch(
         self,
         so_far: Numbers,
-        rows: Tensor,
+        rows: Rows,
         optimizer: torch.optim.Optimizer,
         scheduler: LRScheduler,
         generator: torch.Generator,
     ) -> None:
         epoch = so_far.epochs
+        self.on_epoch_start(epoch)
         if epoch and self.revive_every and epoch % self.revive_every == 0:
-            so_far.revived += self._revive(rows, generator)
+            so_far.revived += self._revive(rows.embeddings, generator)
         so_far.loss = self._train_epoch(rows, optimizer, scheduler, epoch, generator)
         if epoch == 0 or so_far.best - so_far.loss > CONVERGED * abs(so_far.best):
             so_far.best, so_far.best_epoch = so_far.loss, epoch
@@ -163,19 +191,21 @@ class RQVAE(ResidualTokenizer):
 
     def _train_epoch(
         self,
-        rows: Tensor,
+        rows: Rows,
         optimizer: torch.optim.Optimizer,
         scheduler: LRScheduler,
         epoch: int,
         generator: torch.Generator,
     ) -> float:
-        order = torch.randperm(len(rows), generator=generator).to(rows.device)
+        num_items, device = len(rows.embeddings), rows.embeddings.device
+        order = torch.randperm(num_items, generator=generator).to(device)
         batches = order.split(self.batch_size)
-        total = torch.zeros((), device=rows.device)
+        total = torch.zeros((), device=device)
         for step, batch in enumerate(batches):
             progress = (epoch + step / len(batches)) / self.epochs
-            with torch.autocast(rows.device.type, torch.bfloat16, enabled=self.bf16):
-                loss = self.loss(rows[batch], progress)
+            side = {name: others[batch] for name, others in rows.side.items()}
+            with torch.autocast(device.type, torch.bfloat16, enabled=self.bf16):
+                loss = self.loss(rows.embeddings[batch], progress, **side)
             optimizer.zero_grad()
             loss.backward()
             if self.clip_grad_norm is not None:
@@ -183,7 +213,7 @@ class RQVAE(ResidualTokenizer):
             optimizer.step()
             scheduler.step()
             total += loss.detach() * len(batch)
-        mean = (total / len(rows)).item()  # the only synchronisation of the epoch
+        mean = (total / num_items).item()  # the only synchronisation of the epoch
         if mean != mean:
             raise InputError(
                 f"the loss of {type(self).__name__} became NaN in epoch {epoch + 1}: "

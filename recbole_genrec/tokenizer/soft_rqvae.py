@@ -30,8 +30,12 @@ class SoftRQVAE(RQVAE):
         temperature: tau of Eq. 14, a tensor of one number that is saved with the weights.
     """
 
-    def _configure(self, config: Mapping) -> None:
+    @classmethod
+    def check_settings(cls, config: Mapping) -> None:
+        super().check_settings(config)
         check_settings(config)
+
+    def _configure(self, config: Mapping) -> None:
         self.uniformity_weight = config["tokenizer_uniformity_weight"]
         self.temperature_max = float(config["tokenizer_temperature_max"])
         self.temperature_min = float(config["tokenizer_temperature_min"])
@@ -41,23 +45,31 @@ class SoftRQVAE(RQVAE):
         """Probabilities [n, K_l] of the codes of each level, for embeddings [n, dim] (Eq. 14)."""
         return self.soft_quantize(self.to_latent(embeddings))[0]
 
-    def log_assignments(self, embeddings: Tensor) -> list[Tensor]:
-        """Logarithms of `assignments`, exact also where these are too small for a float."""
+    def log_assignments(self, embeddings: Tensor, temperature: float | None = None) -> list[Tensor]:
+        """Logarithms of `assignments`, exact also where these are too small for a float.
+
+        Args:
+            embeddings: `[n, dim]`
+            temperature: another tau of Eq. 14 than the tokenizer's own.
+        """
         # at a low temperature, rounding would change the codes
         with torch.autocast(embeddings.device.type, enabled=False):
-            logits, _, _ = self._soft_quantize(self.to_latent(embeddings.float()))
+            logits, _, _ = self._soft_quantize(self.to_latent(embeddings.float()), temperature)
         return [level.log_softmax(1) for level in logits]
 
     def soft_quantize(self, latent: Tensor) -> tuple[list[Tensor], Tensor]:
         """Probabilities [n, K_l] per level, and the sum [n, latent] of the soft codewords."""
         return self._soft_quantize(latent)[1:]
 
-    def _soft_quantize(self, latent: Tensor) -> tuple[list[Tensor], list[Tensor], Tensor]:
+    def _soft_quantize(
+        self, latent: Tensor, temperature: float | None = None
+    ) -> tuple[list[Tensor], list[Tensor], Tensor]:
         """As `soft_quantize`, preceded by the logits [n, K_l] of the probabilities."""
+        temperature = self.temperature if temperature is None else temperature
         residual, logits, probabilities = latent, [], []
         with torch.autocast(latent.device.type, enabled=False):  # distances need all their digits
             for codebook in self.codebooks:
-                logits.append(-relative_distances(residual, codebook) / self.temperature)
+                logits.append(-relative_distances(residual, codebook) / temperature)
                 probabilities.append(logits[-1].softmax(1))
                 residual = residual - probabilities[-1] @ codebook
         return logits, probabilities, latent - residual
@@ -72,13 +84,13 @@ class SoftRQVAE(RQVAE):
         reconstruction = self.squared_error(self.from_latent(quantized), embeddings)
         return {"reconstruction": reconstruction, "uniformity": uniformity(probabilities)}
 
-    def loss(self, embeddings: Tensor, progress: float) -> Tensor:
+    def loss(self, embeddings: Tensor, progress: float, **side: Tensor) -> Tensor:
         self.temperature.fill_(annealed(progress, self.temperature_max, self.temperature_min))
         terms = self.loss_terms(embeddings)
         return terms["reconstruction"] + self.uniformity_weight * terms["uniformity"]
 
-    def _fit(self, embeddings: Tensor) -> None:
-        super()._fit(embeddings)
+    def _fit(self, embeddings: Tensor, **side: Tensor) -> None:
+        super()._fit(embeddings, **side)
         self.temperature.fill_(self.temperature_min)
         with torch.no_grad():
             levels = self.assignments(to_tensor(embeddings[:CHUNK], self.device))

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from recbole_genrec.evaluator.collector import GenRecCollector, RankedItems
 from recbole_genrec.evaluator.metrics import GenRecEvaluator
-from recbole_genrec.model.tiger import TIGER
+from recbole_genrec.model.semantic_id_recommender import SemanticIDRecommender
 from recbole_genrec.parallel.distributed import share_of_users
 from recbole_genrec.runs.checkpoint import check_same_run, load_checkpoint, load_weights
 from recbole_genrec.trainer.faults import explained_memory
@@ -22,8 +22,9 @@ from recbole_genrec.trainer.faults import explained_memory
 class EvaluatingTrainer(Trainer):
     """RecBole's Trainer with another evaluation; metrics are RecBole's.
 
-    A model that recommends lists is evaluated by them, without a score for every item. Of several
-    processes each evaluates its share of the users; the metrics are those of all.
+    A model with semantic IDs is evaluated by the lists that it recommends, without a score for
+    every item. Of several processes each evaluates its share of the users; the metrics are those
+    of all.
 
     Attributes:
         recommended_items: the lists `[rows, K]` of the last full-ranking evaluation.
@@ -67,7 +68,7 @@ class EvaluatingTrainer(Trainer):
 
     def _full_sort_batch_eval(self, batched_data):
         interaction, history_index, positive_u, positive_i = batched_data
-        if not isinstance(self.model, TIGER) or history_index is not None:
+        if not isinstance(self.model, SemanticIDRecommender) or history_index is not None:
             return super()._full_sort_batch_eval(batched_data)
         ranked = self.model.recommend(interaction.to(self.device), max(self.config["topk"]))
         return interaction, RankedItems(*ranked), positive_u, positive_i

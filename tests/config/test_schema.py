@@ -98,15 +98,17 @@ def test_what_a_setting_may_be_is_let_through(settings):
 def test_a_tokenizer_is_known_once_it_is_registered(tmp_path, monkeypatch):
     with pytest.raises(InputError, match=r"tokenizer should be one of RQVAE, .*, LSH, found \[M"):
         config(model="TIGER", tokenizer="Mine")
-    monkeypatch.setitem(TOKENIZERS, "Mine", "my_package.my_module")
-    with pytest.raises(InputError, match=r"in a module .* found \[Mine in my_package.my_module\]"):
-        config(model="TIGER", tokenizer="Mine")
     (tmp_path / "my_package").mkdir()
-    (tmp_path / "my_package" / "my_module.py").touch()
+    (tmp_path / "my_package" / "my_module.py").write_text(
+        "from recbole_genrec.tokenizer.rqkmeans import RQKMeans\n\n"
+        "class Mine(RQKMeans):\n    pass\n"
+    )
     (tmp_path / "my_package" / "Mine.yaml").write_text("append_size: 7")
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(TOKENIZERS, "Mine", "my_package.my_module")
     made = config(model="TIGER", tokenizer="Mine")
     assert (made["tokenizer"], made["append_size"]) == ("Mine", 7)
+    assert made["tokenizer_kmeans_iterations"] == 20  # of the tokenizer that it inherits from
 
 
 def test_tuples_and_numbers_of_numpy_are_as_good_as_pythons():

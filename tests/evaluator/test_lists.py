@@ -60,9 +60,9 @@ def test_history_groups_by_hand():
     assert [g["recall@2"] for g in groups] == pytest.approx([1 / 3, 1, 0, 1])
 
 
-@pytest.mark.parametrize("levels", [0, 3])
-def test_groups_add_up_to_the_test_result(levels):
-    r = made_up_recommendations(levels=levels)
+@pytest.mark.parametrize("sets", [(), ("",), ("", "behavior")], ids=str)
+def test_groups_add_up_to_the_test_result(sets):
+    r = made_up_recommendations(levels=3, sets=sets)
     found = analyze(r, [5, 10])
     expected = rank_metrics(r.ranks, [5, 10])
     for groups in (found["history_length"], found["head_tail"].values()):
@@ -70,11 +70,12 @@ def test_groups_add_up_to_the_test_result(levels):
             assert sum(g["users"] * g[metric] for g in groups) / 60 == pytest.approx(value)
     for shares in found["popularity"].values():
         assert sum(shares) == pytest.approx(1)
-    assert ("prefix" in found) == ("items_per_code" in found) == (levels > 0)
-    if levels:
-        assert found["prefix"]["3"] == pytest.approx(expected)
-        assert found["prefix"]["1"]["recall@10"] >= found["prefix"]["2"]["recall@10"]
-        assert [sum(counts) for counts in found["items_per_code"]] == [40] * 3
+    assert set(found["prefix"]) == set(found["items_per_code"]) == set(sets)
+    for name in sets:
+        prefix = found["prefix"][name]
+        assert prefix["3"] == pytest.approx(expected)
+        assert prefix["1"]["recall@10"] >= prefix["2"]["recall@10"]
+        assert [sum(counts) for counts in found["items_per_code"][name]] == [40] * 3
 
 
 def test_items_per_code_by_hand():
@@ -105,12 +106,15 @@ def test_overlap_of_a_model_with_itself_is_complete():
 
 
 def test_align_finds_the_same_lists_behind_other_numbers_and_orders():
-    r = made_up_recommendations(levels=3)
+    r = made_up_recommendations(levels=3, sets=("", "behavior"))
     rng = np.random.default_rng(5)
     rows, shuffled = rng.permutation(60), rng.permutation(40) + 1  # other order, other item ids
     new_id = np.append(0, shuffled)
-    tokens, popularity, codes = r.item_tokens.copy(), r.popularity.copy(), r.codes.copy()
-    tokens[new_id], popularity[new_id], codes[new_id] = r.item_tokens, r.popularity, r.codes
+    tokens, popularity = r.item_tokens.copy(), r.popularity.copy()
+    tokens[new_id], popularity[new_id] = r.item_tokens, r.popularity
+    codes = {name: np.zeros_like(own) for name, own in r.codes.items()}
+    for name, own in r.codes.items():
+        codes[name][new_id] = own
     other = replace(
         r,
         users=r.users[rows],
@@ -123,8 +127,7 @@ def test_align_finds_the_same_lists_behind_other_numbers_and_orders():
         codes=codes,
     )
     first, second = align([r, other])
-    for name in vars(first):
-        np.testing.assert_array_equal(getattr(first, name), getattr(second, name))
+    np.testing.assert_equal(vars(first), vars(second))
     assert first.item_tokens[first.targets].tolist() == [
         r.item_tokens[target] for _, target in sorted(zip(r.users, r.targets, strict=True))
     ]

@@ -7,7 +7,7 @@ import pytest
 import recbole
 
 from recbole_genrec.errors import InputError
-from recbole_genrec.items.texts import read_item_texts, read_item_titles
+from recbole_genrec.items.texts import log_gaps, read_items
 
 BUNDLED = Path(recbole.__file__).parent / "dataset_example" / "ml-100k"
 
@@ -37,17 +37,18 @@ def write_items(folder, text):
 def test_bundled_ml_100k():
     config = settings(BUNDLED, "ml-100k", item_text_fields=["movie_title", "release_year", "class"])
     tokens = ["[PAD]", "2", "1"]  # the order is the caller's, not the file's
-    assert read_item_texts(config, tokens) == [
+    read = read_items(config, tokens)
+    assert read.texts == [
         "",
         "GoldenEye, 1995, Action Adventure Thriller",
         "Toy Story, 1995, Animation Children's Comedy",
     ]
-    assert read_item_titles(config, tokens) == ["", "GoldenEye", "Toy Story"]
+    assert read.titles == ["", "GoldenEye", "Toy Story"]
 
 
 def test_real_beauty(real_data):
     config = settings(real_data / "amazon-beauty", "amazon-beauty", item_text_fields=["title"])
-    texts = read_item_texts(config, ["[PAD]", "B004ZT0SSG", "B004756YJA"])
+    texts = read_items(config, ["[PAD]", "B004ZT0SSG", "B004756YJA"]).texts
     assert texts == ["", "red shatter crackle nail polish e55", "nail lacquer simmer and shimmer"]
 
 
@@ -97,19 +98,19 @@ def test_real_beauty(real_data):
 def test_columns_of_known_files(tmp_path, id_field, fields, file, expected):
     write_items(tmp_path, file)
     config = settings(tmp_path, ITEM_ID_FIELD=id_field, item_text_fields=fields)
-    assert read_item_texts(config, ["[PAD]", "B1"]) == ["", expected]
+    assert read_items(config, ["[PAD]", "B1"]).texts == ["", expected]
 
 
 def test_items_are_called_as_in_the_data_set(tmp_path):
     write_items(tmp_path, "item_id:token\ttitle:token\nNA\tSalt\nnull\tNULL\n")
     config = settings(tmp_path, item_text_fields=["title"])
-    assert read_item_texts(config, ["[PAD]", "null", "NA"]) == ["", "NULL", "Salt"]
+    assert read_items(config, ["[PAD]", "null", "NA"]).texts == ["", "NULL", "Salt"]
 
 
 def test_other_separators(tmp_path):
     write_items(tmp_path, "item_id:token,title:token_seq\r\n1,Toy|Story\r\n")
     config = settings(tmp_path, field_separator=",", seq_separator="|", item_text_fields=["title"])
-    assert read_item_texts(config, ["[PAD]", "1"]) == ["", "Toy Story"]
+    assert read_items(config, ["[PAD]", "1"]).texts == ["", "Toy Story"]
 
 
 def test_items_without_text_are_counted_and_named(tmp_path, caplog):
@@ -118,8 +119,11 @@ def test_items_without_text_are_counted_and_named(tmp_path, caplog):
     )
     config = settings(tmp_path, item_text_fields=["title", "brand"])
     with caplog.at_level(logging.WARNING):
-        texts = read_item_texts(config, ["[PAD]", "1", "2", "3", "9"])
-    assert texts == ["", "comb, Ace", "", "Ace", ""]
+        tokens = ["[PAD]", "1", "2", "3", "9"]
+        read = read_items(config, tokens)
+        assert not caplog.text  # which is for those who encode the texts
+        log_gaps(config, tokens, read)
+    assert read.texts == ["", "comb, Ace", "", "Ace", ""]
     assert "2 of 4 items have no text" in caplog.text
     assert caplog.text.rstrip().endswith("2, 9")
 
@@ -155,4 +159,4 @@ def test_bad_files(tmp_path, file, others, message):
     if file is not None:
         write_items(tmp_path, file)
     with pytest.raises(InputError, match=message):
-        read_item_texts(settings(tmp_path, **others), ["[PAD]", "1"])
+        read_items(settings(tmp_path, **others), ["[PAD]", "1"])

@@ -1,7 +1,10 @@
+from math import exp, log
+
 import pytest
 import torch
 from torch.nn import functional as F
 
+from recbole_genrec.errors import InputError
 from recbole_genrec.loss.distillation import (
     RecommenderDistillation,
     TokenizerDistillation,
@@ -47,6 +50,8 @@ def test_tokenizer_side_sums_levels_and_averages_distinct_items():
         symmetric_kl(log_p[level][i], log_q[level][i]) for level in (0, 1) for i in (0, 1, 3)
     )
     torch.testing.assert_close(tokenizer_distillation(log_p, log_q, items), expected / 3)
+    mean = tokenizer_distillation(log_p, log_q, items, "mean")
+    torch.testing.assert_close(mean, expected / 6)
     assert tokenizer_distillation(log_p, log_p, items) == 0
 
 
@@ -85,16 +90,106 @@ def test_recommender_side_is_bidirectional_and_vanishes_at_agreement():
     assert module(torch.eye(4), teacher, torch.arange(4)).item() == pytest.approx(0, abs=1e-5)
 
 
-def test_tokenizer_side_trains_both_projections_and_vanishes_at_agreement():
-    module = TokenizerDistillation(encoder_dim=4, teacher_dim=4, tokenizer_dim=3)
-    codebooks = torch.randn(2, 8, 3)
+def slow_tokenizer_side(side, history, teacher, items, codebooks, temperature) -> float:
+    """Eq. 14 and 18 number by number, averaged over the distinct items and the levels."""
 
-    def log_assignments(x):
-        return [(-torch.cdist(x, codebook).square()).log_softmax(1) for codebook in codebooks]
+    dims = range(codebooks.shape[2])
 
-    history, teacher, items = torch.randn(5, 4), torch.randn(5, 4), torch.arange(5)
-    module(history, teacher, items, log_assignments).backward()
-    assert all(parameter.grad.abs().sum() > 0 for parameter in module.parameters())
+    def assignments(x: list[float]) -> list[list[float]]:
+        levels = []
+        for codebook in codebooks.tolist():
+            squares = [sum((a - b) ** 2 for a, b in zip(x, e, strict=True)) for e in codebook]
+            scores = [exp(-square / temperature) for square in squares]
+            levels.append([score / sum(scores) for score in scores])
+            soft = [sum(p * e[d] for p, e in zip(levels[-1], codebook, strict=True)) for d in dims]
+            x = [a - b for a, b in zip(x, soft, strict=True)]
+        return levels
 
-    module.teacher_projection.load_state_dict(module.encoder_projection.state_dict())
-    assert module(history, history, items, log_assignments).item() == 0
+    seen, terms = set(), []
+    for h, t, item in zip(history, teacher, items.tolist(), strict=True):
+        if item in seen:
+            continue
+        seen.add(item)
+        ours = assignments(side.encoder_projection(h).tolist())
+        theirs = assignments(side.teacher_projection(t).tolist())
+        for p, q in zip(ours, theirs, strict=True):
+            terms.append(sum(a * log(a / b) for a, b in zip(p, q, strict=True)))
+            terms[-1] += sum(b * log(b / a) for a, b in zip(p, q, strict=True))
+    return sum(terms) / len(terms)
+
+
+def residual_quantizer(codebooks: torch.Tensor):
+    """The soft quantizer without the MLP: `log_assignments` of `TokenizerDistillation`."""
+
+    def log_assignments(x, temperature):
+        levels = []
+        for codebook in codebooks:
+            logits = -(x.unsqueeze(1) - codebook).square().sum(2) / (temperature or 0.3)
+            levels.append(logits.log_softmax(1))
+            x = x - logits.softmax(1) @ codebook
+        return levels
+
+    return log_assignments
+
+
+def tokenizer_side(form: str, **settings) -> TokenizerDistillation:
+    return TokenizerDistillation(4, torch.randn(30, 5), torch.randn(30, 3), form, **settings)
+
+
+@pytest.mark.parametrize(
+    ("form", "temperature"), [("aligned", 0.05), ("released", 1.0), ("literal", 0.3)]
+)
+@pytest.mark.parametrize("given", [None, 0.7])
+def test_each_form_of_the_tokenizer_side_equals_a_slow_computation(form, temperature, given):
+    side = tokenizer_side(form, temperature=given)
+    codebooks = torch.randn(2, 6, 3) * 0.5
+    history, teacher = torch.randn(5, 4), torch.randn(5, 5)
+    items = torch.tensor([8, 3, 8, 4, 3])
+    value = side(history, teacher, items, residual_quantizer(codebooks))
+    expected = slow_tokenizer_side(side, history, teacher, items, codebooks, given or temperature)
+    assert value.item() == pytest.approx(expected, rel=1e-3)
+    side.reduction = "sum"
+    summed = side(history, teacher, items, residual_quantizer(codebooks))
+    assert summed.item() == pytest.approx(2 * expected, rel=1e-3)
+
+
+@pytest.mark.parametrize(("form", "trained"), [("aligned", 1), ("released", 0), ("literal", 2)])
+def test_each_form_trains_its_own_layers(form, trained):
+    side = tokenizer_side(form)
+    codebooks = torch.randn(2, 6, 3, requires_grad=True)
+    value = side(
+        torch.randn(5, 4), torch.randn(5, 5), torch.arange(5), residual_quantizer(codebooks)
+    )
+    value.backward()
+    assert len(list(side.parameters())) == 2 * trained
+    assert all(parameter.grad.abs().sum() > 0 for parameter in side.parameters())
+    assert codebooks.grad.abs().sum() > 0
+    assert {f"{side}_projection.weight" for side in ("encoder", "teacher")} < set(side.state_dict())
+
+
+def test_a_stopped_gradient_leaves_the_encoder_side_alone_to_train():
+    codebooks = torch.randn(2, 6, 3, requires_grad=True)
+    history, teacher, items = torch.randn(5, 4), torch.randn(5, 5), torch.arange(5)
+    side = tokenizer_side("literal", stop_gradient=True)
+    value = side(history, teacher, items, residual_quantizer(codebooks))
+    (gradient,) = torch.autograd.grad(value, codebooks, retain_graph=True)
+    value.backward()
+    assert all(parameter.grad is None for parameter in side.teacher_projection.parameters())
+
+    fixed = residual_quantizer(codebooks.detach())(side.teacher_projection(teacher).detach(), None)
+    moving = residual_quantizer(codebooks)(side.encoder_projection(history), None)
+    expected = tokenizer_distillation(moving, fixed, items, "mean")
+    assert torch.equal(gradient, torch.autograd.grad(expected, codebooks)[0])
+
+
+def test_the_tokenizer_side_vanishes_at_agreement():
+    side = tokenizer_side("literal")
+    side.teacher_projection = side.encoder_projection
+    history = torch.randn(5, 4)
+    quantizer = residual_quantizer(torch.randn(2, 6, 3))
+    assert side(history, history, torch.arange(5), quantizer).item() == 0
+
+
+def test_an_unknown_form_is_refused():
+    with pytest.raises(InputError, match="tokenizer_distillation_form should be .* mean .aligned"):
+        tokenizer_side("alined")

@@ -30,14 +30,6 @@ def test_the_default_settings_pass():
             {"tokenizer_temperature_min": 0.1},
             r"tokenizer_temperature_min .* tokenizer_temperature_max \[0.01\], found .0.1",
         ),
-        ({"teacher_checkpoint": "no.pth"}, "teacher_checkpoint: there is no file no.pth"),
-        ({"teacher_embedding_file": "no.npz"}, "teacher_embedding_file: there is no file no.npz"),
-        ({"teacher_embedding_ids": "ids.txt"}, "teacher_embedding_ids .* should come with .*_file"),
-        ({"teacher_embedding_file": "e.npy"}, r"e.npy\] should come with teacher_embedding_ids"),
-        (
-            {"teacher_checkpoint": "a.pth", "teacher_embedding_file": "b.npz"},
-            r"teacher_checkpoint and teacher_embedding_file .* both \[a.pth\] and \[b.npz\]",
-        ),
     ],
 )
 def test_what_cannot_work_is_named(settings, message):

@@ -69,8 +69,15 @@ def test_the_points_of_figure_4():
     assert UNIGREC[UNIFORMITY] == 1e-4
 
 
+def test_the_released_recipe_has_no_key_of_the_paper():
+    changed = {key: value for key, value in RECIPES["released"].items() if key != "model"}
+    assert all(UNIGREC[key] != value for key, value in changed.items())
+    assert changed[UNIFORMITY] == pytest.approx(UNIGREC[UNIFORMITY] / 3, rel=1e-4)
+
+
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_recipe_is_a_valid_configuration(name):
     config = Config(None, "ml-100k", [str(ROOT / "recipe" / f"unigrec_{name}.yaml")])
     assert config["model"] == RECIPES[name]["model"]
-    assert config["append_size"] == 101
+    if config["model"] == "UniGRec":
+        assert config["append_size"] == 101

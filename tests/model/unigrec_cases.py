@@ -68,10 +68,14 @@ CONFIG = {
     "distillation_learning_rate": 0.02,
     "reconstruction_weight": 0.5,
     "tokenizer_distillation_weight": 0.01,
+    "tokenizer_distillation_form": "aligned",
+    "tokenizer_distillation_temperature": None,
+    "tokenizer_distillation_reduction": "mean",
+    "tokenizer_distillation_stop_gradient": False,
     "recommender_distillation_weight": 0.1,
     "distillation_temperature": 0.07,
     "distillation_warmup_epochs": 1,
-    "epochs": 10,
+    "epochs": 9,
     "finetune_epochs": 0,
 }
 
@@ -118,15 +122,18 @@ def histories() -> Interaction:
     return Interaction({"item_id_list": items, "item_length": lengths, "item_id": targets})
 
 
-def slow_assignments(model, embedding: torch.Tensor) -> list[list[float]]:
-    """Eq. 14 for one item `[d]`, code by code in float64."""
+def slow_assignments(
+    model, embedding: torch.Tensor, temperature: float | None = None
+) -> list[list[float]]:
+    """Eq. 14 for one item `[d]`, code by code in float64, by default at the model's temperature."""
+    if temperature is None:
+        temperature = model.tokenizer.temperature.double()
     residual = model.tokenizer.encoder(embedding).double()
     levels = []
     for codebook in model.tokenizer.codebooks:
         codebook = codebook.double()
         scores = [
-            torch.exp(-((residual - codeword) ** 2).sum() / model.tokenizer.temperature.double())
-            for codeword in codebook
+            torch.exp(-((residual - codeword) ** 2).sum() / temperature) for codeword in codebook
         ]
         probabilities = [score / sum(scores) for score in scores]
         soft = sum(p * codeword for p, codeword in zip(probabilities, codebook, strict=True))

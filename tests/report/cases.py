@@ -39,9 +39,9 @@ def comparison() -> dict:
                 lists = made_up_recommendations(
                     10 * number + seed, users=200, levels=3 * (model == "TIGER"), skill=skill
                 )
-                report = QUALITY if model == "TIGER" else None
+                report = {"": QUALITY} if model == "TIGER" else {}
                 path = root / f"{model}-{seed}"
-                write_run(path, model, seed, lists, settings, tokenizer_report=report)
+                write_run(path, model, seed, lists, settings, tokenizer_reports=report)
         error = {"type": "RuntimeError", "message": "out of memory <now>", "traceback": ""}
         write_run(root / "X-1", "X", 1, made_up_recommendations(), status="failed", error=error)
         return compare([root])

@@ -126,10 +126,10 @@ def test_a_run_leaves_its_settings_metrics_and_lists(model, tmp_path):
     assert lists.items.shape == (len(truth), 5)
     assert all(len(set(row[row > 0])) == (row > 0).sum() for row in lists.items)
     if model == "TIGER":
-        assert len(np.unique(lists.codes[1:], axis=0)) == len(name) - 1
-        assert result["tokenizer_report"]["num_items"] == len(name) - 1
+        assert len(np.unique(lists.codes[""][1:], axis=0)) == len(name) - 1
+        assert result["tokenizer_reports"][""]["num_items"] == len(name) - 1
     else:
-        assert lists.codes.size == 0 and result["tokenizer_report"] is None
+        assert lists.codes == result["tokenizer_reports"] == {}
 
 
 @pytest.mark.parametrize("model", ["Pop", "SASRec"])
@@ -232,12 +232,34 @@ def test_what_is_no_record_is_named(content, message, tmp_path):
     assert str(tmp_path / RESULT) in str(caught.value)
 
 
-def test_recommendations_survive_their_file(tmp_path):
-    lists = made_up_recommendations(levels=3)
+@pytest.mark.parametrize("sets", [(), ("",), ("", "behavior")], ids=str)
+def test_recommendations_survive_their_file(sets, tmp_path):
+    lists = made_up_recommendations(levels=3, sets=sets)
     lists.save(tmp_path / RECOMMENDATIONS)
     loaded = Recommendations.load(tmp_path / RECOMMENDATIONS)
-    for name, array in vars(lists).items():
-        np.testing.assert_array_equal(getattr(loaded, name), array)
+    np.testing.assert_equal(vars(loaded), vars(lists))
+
+
+def test_a_run_of_version_0_1_is_read(tmp_path):
+    """It has one set of semantic IDs, or an empty array and None for a model without."""
+    lists = made_up_recommendations(levels=3)
+    report = {"num_items": 40}
+    arrays = {**vars(lists), "codes": lists.codes[""]}
+    with_ids = write_run(tmp_path / "with", "TIGER", 1, lists)
+    without = write_run(tmp_path / "without", "Pop", 1, lists)
+    for folder, codes, noted in (
+        (with_ids, arrays["codes"], report),
+        (without, np.zeros((0, 0)), None),
+    ):
+        np.savez_compressed(folder / RECOMMENDATIONS, **{**arrays, "codes": codes})
+        result = json.loads((folder / RESULT).read_text())
+        del result["tokenizer_reports"]
+        write_json(folder / RESULT, {**result, "tokenizer_report": noted})
+    result, loaded = load_finished(with_ids)
+    assert result["tokenizer_reports"] == {"": report}
+    np.testing.assert_equal(loaded.codes, lists.codes)
+    result, loaded = load_finished(without)
+    assert result["tokenizer_reports"] == loaded.codes == {}
 
 
 def test_broken_recommendations_are_named(tmp_path):

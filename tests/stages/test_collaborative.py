@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from recbole_genrec import quick_start
 from recbole_genrec.data.dataset import create_dataset
 from recbole_genrec.errors import InputError
+from recbole_genrec.items.needs import Embeddings, Tokens
 from recbole_genrec.runs.checkpoint import load_checkpoint
-from recbole_genrec.stages import collaborative as teacher
-from recbole_genrec.stages.collaborative import run_teacher_stage, train_teacher
+from recbole_genrec.stages.collaborative import teacher_config, train_teacher
+from recbole_genrec.stages.plan import run_stages
 from recbole_genrec.trainer.trainer import GenRecTrainer
 from tests.callbacks import At, Epochs, fail
 from tests.small import new_trainer, prepare, toy_config, write_toy
@@ -46,21 +46,15 @@ def trainings(monkeypatch):
     return epochs.seen
 
 
-def test_no_weight_needs_no_teacher(toy, trainings):
-    weights = {"tokenizer_distillation_weight": 0, "recommender_distillation_weight": 0.0}
-    assert run_teacher_stage(*toy(**weights)) is None
-    assert trainings == []
-
-
-def test_a_distillation_that_never_sets_in_needs_no_teacher(toy, trainings):
-    assert run_teacher_stage(*toy(epochs=3, distillation_warmup_epochs=3)) is None
-    assert trainings == []
-    assert run_teacher_stage(*toy(epochs=3, distillation_warmup_epochs=2)) is not None
+def collaborative(config, dataset):
+    """The collaborative embeddings `[n_items, d]`."""
+    items = run_stages(config, dataset, [Embeddings("collaborative")])
+    return items.embeddings["collaborative"].vectors
 
 
 def test_the_trained_teacher_is_the_model_that_the_runner_trains(toy, trainings, tmp_path):
     config, dataset = toy()
-    embeddings = run_teacher_stage(config, dataset)
+    embeddings = collaborative(config, dataset)
     assert trainings == [0, 1]
     assert embeddings.shape == (len(dataset.item_tokens), 8)
     assert not embeddings[0].any()
@@ -75,21 +69,21 @@ def test_the_trained_teacher_is_the_model_that_the_runner_trains(toy, trainings,
 
 
 def test_a_teacher_is_trained_once_for_the_same_settings_and_data(toy, trainings):
-    first = run_teacher_stage(*toy())
+    first = collaborative(*toy())
     of_the_student = {"epochs": 7, "learning_rate": 0.5, "history_attention": "causal"}
     of_the_student |= {"metrics": ["NDCG", "ItemCoverage"], "topk": [5], "metric_decimal_place": 2}
-    again = run_teacher_stage(*toy(**of_the_student))
+    again = collaborative(*toy(**of_the_student))
     assert trainings == [0, 1]
     assert torch.equal(first, again)
-    run_teacher_stage(*toy(teacher_learning_rate=0.01))
+    collaborative(*toy(teacher_learning_rate=0.01))
     assert trainings == [0, 1, 0, 1]
-    run_teacher_stage(*toy(user_inter_num_interval="[6,inf)"))
+    collaborative(*toy(user_inter_num_interval="[6,inf)"))
     assert trainings == [0, 1, 0, 1, 0, 1]
 
 
 def test_other_interactions_need_another_teacher(toy, trainings, tmp_path):
     first = toy()
-    run_teacher_stage(*first)
+    collaborative(*first)
     file = tmp_path / "toy" / "toy.inter"
     header, *rows = [line.split("\t") for line in file.read_text().splitlines()]
     for row in rows:  # every history backwards
@@ -97,7 +91,7 @@ def test_other_interactions_need_another_teacher(toy, trainings, tmp_path):
     file.write_text("\n".join("\t".join(row) for row in [header, *rows]) + "\n")
     second = toy()
     assert second[1].item_tokens == first[1].item_tokens
-    run_teacher_stage(*second)
+    collaborative(*second)
     assert trainings == [0, 1, 0, 1]
 
 
@@ -105,30 +99,30 @@ def test_a_killed_training_goes_on_where_it_stopped(toy, trainings, monkeypatch)
     killed = At("on_valid_start", 2, fail(KeyboardInterrupt))
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(GenRecTrainer, "callbacks", [*GenRecTrainer.callbacks, killed])
-        run_teacher_stage(*toy())
-    run_teacher_stage(*toy())
+        collaborative(*toy())
+    collaborative(*toy())
     assert trainings == [0, 1, 1]
 
 
 def test_other_models_can_teach(toy, trainings):
     config, dataset = toy(teacher_model="GRU4Rec", teacher_config={"embedding_size": 6})
-    assert run_teacher_stage(config, dataset).shape == (len(dataset.item_tokens), 6)
+    assert collaborative(config, dataset).shape == (len(dataset.item_tokens), 6)
     assert trainings == [0, 1]
 
 
 def test_from_a_checkpoint(toy, trainings, tmp_path):
     config, dataset = toy()
-    checkpoint = train_teacher(teacher.teacher_config(config, tmp_path / "elsewhere"))
+    checkpoint = train_teacher(teacher_config(config, tmp_path / "elsewhere"))
     del trainings[:]
     config, dataset = toy(teacher_checkpoint=str(checkpoint))
-    embeddings = run_teacher_stage(config, dataset)
+    embeddings = collaborative(config, dataset)
     weights = load_checkpoint(checkpoint)["state_dict"]["item_embedding.weight"]
     assert torch.equal(embeddings[1:], weights[1:])
     assert trainings == []
 
     other = toy(teacher_checkpoint=str(checkpoint), item_inter_num_interval="[5,inf)")
     with pytest.raises(InputError, match="item_inter_num_interval should be .*5,inf"):
-        run_teacher_stage(*other)
+        collaborative(*other)
 
 
 @pytest.mark.parametrize(
@@ -143,40 +137,39 @@ def test_from_a_checkpoint(toy, trainings, tmp_path):
     ids=str,
 )
 def test_what_cannot_teach_is_known_before_the_tokenizer_is_trained(
-    toy, trainings, monkeypatch, settings, message
+    toy, trainings, tmp_path, settings, message
 ):
-    config, _ = toy(**settings)
-    monkeypatch.setattr(quick_start, "run_tokenizer_stage", pytest.fail)
     with pytest.raises(InputError, match=message):
-        quick_start.prepare_data(config)
+        run_stages(*toy(**settings), [Tokens(), Embeddings("collaborative")])
+    assert not (tmp_path / "saved" / "semantic_ids").exists()
 
 
 def test_a_checkpoint_of_other_data_is_refused(toy, tmp_path):
     """The same rows in another order: RecBole numbers the items otherwise."""
     config, dataset = toy()
-    checkpoint = train_teacher(teacher.teacher_config(config, tmp_path / "elsewhere"))
+    checkpoint = train_teacher(teacher_config(config, tmp_path / "elsewhere"))
     file = tmp_path / "toy" / "toy.inter"
     header, *lines = file.read_text().splitlines()
     file.write_text("\n".join([header, *lines[::-1]]))
     with pytest.raises(InputError, match=r"trained on other data: toy\.inter"):
-        run_teacher_stage(*toy(teacher_checkpoint=str(checkpoint)))
+        collaborative(*toy(teacher_checkpoint=str(checkpoint)))
 
 
 def test_a_checkpoint_that_has_seen_the_test_is_refused(toy, tmp_path):
     split = {"split": {"RS": [0.9, 0.05, 0.05]}}
     config, dataset = toy(eval_args=split)
-    checkpoint = train_teacher(teacher.teacher_config(config, tmp_path / "elsewhere"))
+    checkpoint = train_teacher(teacher_config(config, tmp_path / "elsewhere"))
     with pytest.raises(InputError, match="split of eval_args should be .*LS.* found .*RS"):
-        run_teacher_stage(*toy(teacher_checkpoint=str(checkpoint)))
+        collaborative(*toy(teacher_checkpoint=str(checkpoint)))
 
 
 def test_a_checkpoint_of_more_items_is_refused(toy, tmp_path, monkeypatch):
     config, dataset = toy()
-    checkpoint = train_teacher(teacher.teacher_config(config, tmp_path / "elsewhere"))
+    checkpoint = train_teacher(teacher_config(config, tmp_path / "elsewhere"))
     fewer = dataset.item_tokens[:-2]
     monkeypatch.setattr(type(dataset), "item_tokens", fewer)
     with pytest.raises(InputError, match=f"a row for each of {len(fewer)} items, found"):
-        run_teacher_stage(*toy(teacher_checkpoint=str(checkpoint)))
+        collaborative(*toy(teacher_checkpoint=str(checkpoint)))
 
 
 def test_a_checkpoint_without_item_embeddings_is_refused(toy, tmp_path):
@@ -184,7 +177,7 @@ def test_a_checkpoint_without_item_embeddings_is_refused(toy, tmp_path):
     trainer = new_trainer(run)
     trainer.fit(run.train, run.valid)
     with pytest.raises(InputError, match="of Pop: expected item_embedding.weight .* found None"):
-        run_teacher_stage(*toy(teacher_checkpoint=trainer.saved_model_file))
+        collaborative(*toy(teacher_checkpoint=trainer.saved_model_file))
 
 
 def test_from_a_file_by_raw_item_token(toy, tmp_path):
@@ -193,14 +186,14 @@ def test_from_a_file_by_raw_item_token(toy, tmp_path):
     shuffled = sorted(tokens)
     file = tmp_path / "teacher.npz"
     np.savez(file, ids=shuffled, embeddings=np.stack([vectors[token] for token in shuffled]))
-    embeddings = run_teacher_stage(*toy(teacher_embedding_file=str(file)))
+    embeddings = collaborative(*toy(teacher_embedding_file=str(file)))
     expected = np.stack([np.zeros(3), *vectors.values()])
     assert torch.equal(embeddings, torch.from_numpy(expected).float())
 
     np.savez(file, ids=shuffled[1:], embeddings=np.ones((len(shuffled) - 1, 3)))
     with pytest.raises(InputError, match="teacher.npz: no embedding for 1 item"):
-        run_teacher_stage(*toy(teacher_embedding_file=str(file)))
+        collaborative(*toy(teacher_embedding_file=str(file)))
 
     np.save(tmp_path / "teacher.npy", np.ones((len(shuffled), 3)))
     with pytest.raises(InputError, match=r"^teacher_embedding_file .* `teacher_embedding_ids`"):
-        run_teacher_stage(*toy(teacher_embedding_file=str(tmp_path / "teacher.npy")))
+        collaborative(*toy(teacher_embedding_file=str(tmp_path / "teacher.npy")))

@@ -207,3 +207,31 @@ def test_damaged_progress_is_no_obstacle(settings, embeddings: Tensor, tmp_path,
     tokenizer.progress_file.write_bytes(b"half")
     assert tokenizer.fit(embeddings).summary["epochs"] == 2
     assert "progress.pt is damaged" in caplog.text
+
+
+def test_the_loss_gets_side_embeddings_of_the_same_items(settings, embeddings: Tensor) -> None:
+    """A term that is 0 only where the rows of both belong together changes nothing."""
+
+    class Aligned(RQVAE):
+        side = ("collaborative",)
+
+        def __init__(self, config, dim):
+            super().__init__(config, dim)
+            self.seen: list[tuple[int, int]] = []
+            self.epoch = -1
+
+        def on_epoch_start(self, epoch):
+            self.epoch = epoch
+
+        def loss(self, embeddings, progress, **side):
+            self.seen.append((self.epoch, len(embeddings)))
+            apart = (side["collaborative"] - 2 * embeddings).abs().sum()
+            return super().loss(embeddings, progress) + apart
+
+    config = settings("RQVAE", tokenizer_epochs=3, tokenizer_batch_size=64)
+    aligned = Aligned(config, embeddings.shape[1]).fit(embeddings, collaborative=2 * embeddings)
+    plain = RQVAE(config, embeddings.shape[1]).fit(embeddings)
+    assert torch.equal(aligned.encode(embeddings), plain.encode(embeddings))
+    assert aligned.summary == plain.summary
+    for epoch in range(3):
+        assert sum(size for seen, size in aligned.seen if seen == epoch) == len(embeddings)

@@ -4,7 +4,6 @@ import pytest
 import torch
 
 from recbole_genrec.errors import InputError
-from recbole_genrec.stages import tokenizer as tokenizer_stage
 from tests.small import new_trainer, write_toy
 from tests.trainer.test_resume import prepared
 
@@ -19,7 +18,6 @@ CASES = {  # batches of 4 histories hold unequal numbers of targets; the last st
 @pytest.mark.parametrize("model", CASES)
 def test_small_batches_train_as_a_large_one(model, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(tokenizer_stage, "find_spec", lambda name: None)  # no picture: slow
     data_path = write_toy(tmp_path, missing=False)
 
     def trained(batch_size, steps):

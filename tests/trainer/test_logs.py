@@ -7,7 +7,6 @@ from types import SimpleNamespace
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from recbole_genrec.stages import tokenizer as tokenizer_stage
 from tests.small import new_trainer, write_toy
 from tests.trainer.test_resume import prepared
 
@@ -32,7 +31,6 @@ class FakeWandb(SimpleNamespace):
 def trained(tmp_path, monkeypatch):
     """A trainer after two epochs of a mixture of objectives, its results, and what W&B got."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(tokenizer_stage, "find_spec", lambda name: None)  # no picture: slow
     monkeypatch.setitem(sys.modules, "wandb", wandb := FakeWandb())
     settings = {"epochs": 2, "log_wandb": True, "wandb_project": "toys", "curriculum_rate": 0.01}
     run = prepared("TIGERTokenWeighted", write_toy(tmp_path, missing=False), **settings)

@@ -9,7 +9,6 @@ import torch
 
 from recbole_genrec.errors import InputError
 from recbole_genrec.runs.checkpoint import load_checkpoint, save_checkpoint
-from recbole_genrec.stages import tokenizer as tokenizer_stage
 from recbole_genrec.trainer import GenRecTrainer
 from tests.callbacks import At, Killed, fail
 from tests.killed_runs import run_in_process
@@ -22,7 +21,6 @@ EPOCHS = 3
 @pytest.fixture(autouse=True)
 def _work_in(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(tokenizer_stage, "find_spec", lambda name: None)  # no picture: slow
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from transformers import get_scheduler
 
 from recbole_genrec.evaluator.collector import GenRecCollector
 from recbole_genrec.model.hooks import ModelHooks
-from recbole_genrec.model.tiger import TIGER
+from recbole_genrec.model.semantic_id_recommender import SemanticIDRecommender
 from recbole_genrec.runs.checkpoint import load_checkpoint
 from recbole_genrec.trainer.epoch_losses import EpochLosses
 from tests.small import RecBoleSequentialDataset, new_trainer, prepare, toy_config
@@ -69,7 +69,7 @@ def test_results_are_plain_floats(data_path):
 
 
 def test_the_list_of_a_model_is_evaluated_without_dense_scores(data_path):
-    class Recommending(TIGER):
+    class Recommending(SemanticIDRecommender):
         def __init__(self, config, dataset):
             SequentialRecommender.__init__(self, config, dataset)
             self.weight = torch.nn.Parameter(torch.linspace(0.0, 1.0, self.n_items))

@@ -1,8 +1,11 @@
 """The checkpoints of the trainer: what they hold, what they are called, which are refused."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
+from recbole_genrec import __version__
 from recbole_genrec.errors import InputError
 from recbole_genrec.model.hooks import ModelHooks
 from recbole_genrec.runs.checkpoint import load_checkpoint, save_checkpoint
@@ -134,3 +137,40 @@ def test_hooks_of_the_model_are_called_and_its_extra_values_kept(data_path):
     fresh = popularity_trainer(run, Hooked)
     fresh.evaluate(run.test, model_file=trainer.saved_model_file)
     assert fresh.model.calls == calls
+
+
+def test_checkpoints_of_0_1_are_refused_in_one_line(data_path):
+    """They had no format number; what version wrote others is named."""
+    run = popularity_run(data_path)
+    trainer = popularity_trainer(run)
+    trainer.fit(run.train)
+    file = trainer.saved_model_file
+    for version, changes in (("0.1.0", {}), ("9.8", {"format": 99, "version": "9.8"})):
+        state = {**torch.load(file, weights_only=True), **changes}
+        if not changes:
+            del state["format"], state["version"]
+        torch.save(state, "other.pth")
+        fresh = popularity_trainer(run)
+        for use in (fresh.resume, lambda f, of=fresh: of.evaluate(run.test, model_file=f)):
+            with pytest.raises(InputError) as caught:
+                use("other.pth")
+            assert str(caught.value) == (
+                f"[other.pth] was written by recbole_genrec {version}, whose checkpoints this "
+                f"version ({__version__}) does not read: train again, or install "
+                f"recbole_genrec=={version}"
+            )
+
+
+def test_the_outcome_tells_what_was_trained(data_path):
+    run = popularity_run(data_path, epochs=3, eval_step=2)
+    trainer = popularity_trainer(run)
+    score, result = trainer.fit(run.train, run.valid)
+    outcome = trainer.outcome()
+    assert list(outcome.train_losses) == [0, 1, 2] and outcome.steps == 3 * len(run.train)
+    assert outcome.valid_results == {1: result} and outcome.best_epoch == 1
+    assert outcome.earlier_seconds == 0 and outcome.objective_weights == {}
+    again = popularity_trainer(run)
+    again.resume(trainer.last_model_file)
+    again.fit(run.train, run.valid)
+    seconds = load_checkpoint(trainer.last_model_file)["seconds"]
+    assert again.outcome() == replace(outcome, earlier_seconds=seconds) and seconds > 0

@@ -11,7 +11,6 @@ from recbole_genrec.inference import Recommender
 from recbole_genrec.model.unigrec import UniGRec
 from recbole_genrec.quick_start import run_recbole_genrec
 from recbole_genrec.runs.checkpoint import load_checkpoint
-from recbole_genrec.stages import tokenizer as tokenizer_stage
 from recbole_genrec.trainer import GenRecTrainer, TrainerCallback
 from tests.callbacks import At, fail
 from tests.small import NAME, new_trainer, prepare, toy_config, write_toy
@@ -49,7 +48,6 @@ SMALL = {
 def toy(tmp_path, monkeypatch):
     """A folder with a data set, in which a run leaves its files."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(tokenizer_stage, "find_spec", lambda name: None)  # no picture: slow
     return write_toy(tmp_path, missing=False)
 
 
@@ -94,7 +92,7 @@ def test_one_command_goes_through_all_stages(toy, epochs, caplog):
         "Teacher SASRec written to",
         "Phase 1 of 2, joint training: epochs 0 to 2, learning rates recommender 0.005 (constant_",
         "Hard identifiers after epoch 0",
-        "Phase 2 of 2, fine-tuning: epochs 3 to 4, learning rates recommender 0.0004, distillation",
+        "Phase 2 of 2, fine-tuning: epochs 3 to 4, learning rates recommender 0.0004",
     )
     places = [[start in m for m in messages].index(True) for start in order]
     assert places == sorted(places)
@@ -107,7 +105,7 @@ def test_joint_training_moves_the_tokenizer_and_fine_tuning_does_not(toy, epochs
     run.trainer.fit(run.train, run.valid)
     assert [trained for _, trained, _ in epochs] == [True] * 3 + [False] * 2
     assert all(len(rates) == 3 for _, _, rates in epochs[:3])
-    fine = {"recommender": run.config["finetune_learning_rate"], "distillation": 0.005}
+    fine = {"recommender": run.config["finetune_learning_rate"]}
     assert all(rates == fine for _, _, rates in epochs[3:])
     assert model.tokenizer_is_trained  # nothing stays frozen
     for name, weight in model.tokenizer.named_parameters():
@@ -176,6 +174,32 @@ def test_training_resumes_in_the_stage_that_was_interrupted(
     assert checkpoint["epoch"] == 4
     assert [record["epoch"] for record in after] == [0, 1, 2]
     assert after[: len(before)] == before
+
+
+def test_fine_tuning_has_no_distillation_also_when_it_is_resumed(toy, monkeypatch):
+    terms = {}
+    calculate_loss = UniGRec.calculate_loss
+
+    def counted(model, interaction):
+        losses = calculate_loss(model, interaction)
+        terms[model.epoch] = len(losses)
+        return losses
+
+    monkeypatch.setattr(UniGRec, "calculate_loss", counted)
+    monkeypatch.setattr(GenRecTrainer, "evaluate", scored(1.0))  # every epoch is saved as the best
+    first = prepared(toy)
+    first.trainer.callbacks = [At("on_epoch_start", 5, fail(KeyboardInterrupt))]
+    with pytest.raises(KeyboardInterrupt):
+        first.trainer.fit(first.train, first.valid)
+    assert terms == {0: 2, 1: 4, 2: 4, 3: 1}  # a warm-up, both distillations, T5 alone
+    second = prepared(toy)
+    second.trainer.resume_checkpoint(first.trainer.saved_model_file)
+    second.trainer.fit(second.train, second.valid)
+    assert terms == {0: 2, 1: 4, 2: 4, 3: 1, 4: 1}
+    ours, theirs = (
+        run.trainer.model.distillation.tokenizer_side.state_dict() for run in (first, second)
+    )
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
 def test_a_wrong_tokenizer_is_refused_before_the_data_are_read(toy):

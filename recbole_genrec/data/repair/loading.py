@@ -8,7 +8,7 @@ import pandas as pd
 from recbole.data.dataset import Dataset
 from recbole.utils import FeatureSource, FeatureType, set_color
 
-from recbole_genrec.data.repair.atomic_file import (
+from recbole_genrec.atomic_file import (
     check_some_in_common,
     read_atomic_file,
     read_header,

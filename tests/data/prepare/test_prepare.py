@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from recbole_genrec.atomic_file import read_atomic_file, read_header
 from recbole_genrec.commands.prepare import prepare_command
 from recbole_genrec.config import Config
 from recbole_genrec.data.dataset import create_dataset
@@ -17,9 +18,8 @@ from recbole_genrec.data.prepare.prepare import prepare_dataset
 from recbole_genrec.data.prepare.raw import readers
 from recbole_genrec.data.prepare.raw.drops import Drops
 from recbole_genrec.data.prepare.raw.table import table_layout
-from recbole_genrec.data.repair.atomic_file import read_atomic_file, read_header
 from recbole_genrec.errors import InputError, RunError
-from recbole_genrec.items.texts import read_item_texts
+from recbole_genrec.items.texts import read_items
 
 # What each line is, is written behind it; unix seconds were computed with `date -u +%s -d ...`.
 ORDERS = """\
@@ -322,7 +322,7 @@ def test_recbole_and_the_text_reader_read_the_files_with_their_config(folder):
         sample = test[row]
         tokens = [*sample["item_id_list"][:4].tolist(), int(sample["item_id"])]
         assert [dataset.item_tokens[token] for token in tokens] == expected
-    texts = read_item_texts(config, dataset.item_tokens)
+    texts = read_items(config, dataset.item_tokens).texts
     assert texts == ["", *(f"Name ''{token[1]}''" for token in dataset.item_tokens[1:])]
 
 

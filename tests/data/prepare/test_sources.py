@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from recbole_genrec.atomic_file import read_atomic_file, read_header
 from recbole_genrec.commands.prepare import prepare_command
 from recbole_genrec.config.yaml_files import read_yaml
 from recbole_genrec.data.prepare.raw import SOURCES
-from recbole_genrec.data.repair.atomic_file import read_atomic_file, read_header
 
 REVIEW_2014 = (
     '{"reviewerID": "A1YJEY40YUW4SE", "asin": "7806397051", "reviewerName": "Andrea", '

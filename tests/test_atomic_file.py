@@ -5,7 +5,7 @@ import gzip
 import numpy as np
 import pytest
 
-from recbole_genrec.data.repair.atomic_file import read_atomic_file, read_header
+from recbole_genrec.atomic_file import read_atomic_file, read_header
 from recbole_genrec.errors import InputError
 
 HEADER = "user_id:token\titem_id:token\ttimestamp:float\n"
