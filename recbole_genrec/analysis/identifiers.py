@@ -1,4 +1,6 @@
-"""What joint training does to codebooks and identifiers: Figures 3, 5 and 6 of UniGRec.
+"""What codebooks look like, and what joint training does to them and to the identifiers.
+
+For every model whose tokenizers have codebooks; Figures 3, 5 and 6 of UniGRec.
 
 Reference: UniGRec (arXiv 2601.17438), Section 4.4.1 and 4.5.
 """
@@ -7,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,8 @@ from recbole_genrec.files import check_writable, replacing
 from recbole_genrec.model.soft_identifiers import change_rate
 from recbole_genrec.runs.checkpoint import load_checkpoint
 from recbole_genrec.tokenizer.prefixes import collision_rate, usage_entropy
-from recbole_genrec.tokenizer.soft_rqvae import SoftRQVAE
+from recbole_genrec.tokenizer.registry import create_tokenizer
+from recbole_genrec.tokenizer.rqvae import RQVAE
 
 POINTS = 30  # of the tokenizer's own stage, at which its collisions are counted
 
@@ -90,20 +93,20 @@ def identifier_changes(before: Tensor, after: Tensor) -> dict[str, Any]:
     }
 
 
-class _WatchedSoftRQVAE(SoftRQVAE):
-    """Notes the collision rate of `watched` items while `fit` goes on."""
+class _CollisionCurve:
+    """Stands in for the `loss` of a tokenizer, and counts collisions of its codes meanwhile."""
 
-    def watch(self, embeddings: Tensor) -> None:
-        self.watched = embeddings
-        self.curve: list[dict[str, float]] = []
+    def __init__(self, tokenizer: RQVAE, embeddings: Tensor) -> None:
+        self.tokenizer, self.embeddings, self.loss = tokenizer, embeddings, tokenizer.loss
+        self.points: list[dict[str, float]] = []
 
     def note(self, progress: float) -> None:
-        rate = collision_rate(self.encode(self.watched))
-        self.curve.append({"progress": progress, "collision_rate": rate})
+        rate = collision_rate(self.tokenizer.encode(self.embeddings))
+        self.points.append({"progress": progress, "collision_rate": rate})
 
-    def loss(self, embeddings: Tensor, progress: float, **side: Tensor) -> Tensor:
-        loss = super().loss(embeddings, progress, **side)  # sets the temperature
-        if progress >= len(self.curve) / POINTS:
+    def __call__(self, embeddings: Tensor, progress: float, **side: Tensor) -> Tensor:
+        loss = self.loss(embeddings, progress, **side)  # sets the temperature, if there is one
+        if progress >= len(self.points) / POINTS:
             self.note(progress)
         return loss
 
@@ -112,52 +115,68 @@ def pretraining_collisions(path: str | Path) -> list[dict[str, float]]:
     """Collision rate over the tokenizer's own stage (Figure 3), by training it once more.
 
     Args:
-        path: a checkpoint of UniGRec, which has the settings and the item embeddings.
+        path: a checkpoint of a model that is trained together with its tokenizer, which has the
+            settings and the item embeddings.
 
     Returns:
         `progress`, the share of all steps, and `collision_rate` of each point and of the end.
 
     Raises:
-        InputError: if the checkpoint is not one of UniGRec.
+        InputError: for a checkpoint without item embeddings, or of a tokenizer without epochs.
     """
     checkpoint = load_checkpoint(path)
     embeddings = checkpoint["state_dict"].get("item_embeddings")
     if embeddings is None:
-        raise InputError(f"[{path}] has no item embeddings: expected a checkpoint of UniGRec")
+        raise InputError(f"[{path}] has no item embeddings: expected a jointly trained model")
     settings = checkpoint["extra"]["items"]["tokenizers"][""]["settings"]
-    tokenizer = _WatchedSoftRQVAE(settings, embeddings.shape[1])
+    tokenizer = create_tokenizer(settings, embeddings.shape[1])
+    if not isinstance(tokenizer, RQVAE):
+        raise InputError(
+            f"[{path}] has a {type(tokenizer).__name__}, which is not trained by steps"
+        )
     tokenizer.to("cuda" if torch.cuda.is_available() else "cpu")
-    tokenizer.watch(embeddings[1:])
-    tokenizer.fit(embeddings[1:]).note(1.0)
-    return tokenizer.curve
+    curve = _CollisionCurve(tokenizer, embeddings[1:])
+    tokenizer.loss = curve  # type: ignore[method-assign]
+    tokenizer.fit(embeddings[1:])
+    curve.note(1.0)
+    return curve.points
 
 
 def analyze_checkpoint(path: str | Path) -> dict[str, Any]:
-    """The analyses of one checkpoint of a model whose tokenizer has codebooks.
+    """The analyses of one checkpoint of a model whose tokenizers have codebooks.
 
     Returns:
-        `codebooks` (see `codebook_analysis`); of UniGRec also `identifiers` (see
-        `identifier_changes`, from the tokenizer stage to the checkpoint) and `joint_training`, the
-        collision and change rates of each epoch.
+        `codebooks` (see `codebook_analysis`) by the name of the set of semantic IDs, that of the
+        main one empty; of models that are trained together with their tokenizer also `identifiers`
+        (see `identifier_changes`, from the tokenizer stage to the checkpoint) and
+        `joint_training`, the collision and change rates of each epoch.
 
     Raises:
         InputError: if the checkpoint has no codebooks.
     """
     checkpoint = load_checkpoint(path)
-    items = checkpoint.get("extra", {}).get("items", {"tokenizers": {}})
-    weights = items["tokenizers"][""]["state"] if "" in items["tokenizers"] else {}
-    levels = [int(name.split(".")[1]) for name in weights if name.startswith("codebooks.")]
-    codebooks = [weights[f"codebooks.{level}"] for level in sorted(levels)]
-    if not codebooks:
+    extra = checkpoint.get("extra") or {}
+    tokenizers = extra["items"]["tokenizers"] if "items" in extra else {}
+    books = {name: _codebooks(tokenizer["state"]) for name, tokenizer in tokenizers.items()}
+    books = {name: codebooks for name, codebooks in books.items() if codebooks}
+    if not books:
         raise InputError(f"[{path}] has no codebooks: expected a model with a trained tokenizer")
-    codes = items["ids"][""]["codes"][1:]
-    analysis: dict[str, Any] = {"codebooks": codebook_analysis(codebooks, codes)}
+    codes = {name: extra["items"]["ids"][name]["codes"][1:] for name in books}
+    analysis: dict[str, Any] = {
+        "codebooks": {name: codebook_analysis(books[name], codes[name]) for name in books}
+    }
     pretrained = checkpoint["state_dict"].get("pretrained_codes")
     if pretrained is not None:
-        levels = len(codebooks)  # without the dedicated token
-        analysis["identifiers"] = identifier_changes(pretrained[1:, :levels], codes[:, :levels])
-        analysis["joint_training"] = checkpoint["extra"]["identifier_history"]
+        levels = len(books[""])  # without the dedicated token
+        analysis["identifiers"] = identifier_changes(pretrained[1:, :levels], codes[""][:, :levels])
+        analysis["joint_training"] = extra["identifier_history"]
     return analysis
+
+
+def _codebooks(weights: Mapping[str, Tensor]) -> list[Tensor]:
+    """The codebooks among the weights of a tokenizer, level by level."""
+    levels = [int(name.split(".")[1]) for name in weights if name.startswith("codebooks.")]
+    return [weights[f"codebooks.{level}"] for level in sorted(levels)]
 
 
 def write_analysis(

@@ -1,4 +1,4 @@
-"""The analyses of UniGRec as pictures (needs matplotlib)."""
+"""The analyses of checkpoints as pictures (needs matplotlib)."""
 
 from __future__ import annotations
 
@@ -10,11 +10,15 @@ from recbole_genrec.files import replacing
 
 
 def plot_codebooks(analyses: dict[str, dict[str, Any]], path: str | Path) -> None:
-    """Figure 5: one row per model, one panel per level."""
-    columns = max(len(analysis["codebooks"]) for analysis in analyses.values())
-    figure, grid = _figure(len(analyses), columns)
-    for row, (name, analysis) in zip(grid, analyses.items(), strict=True):
-        for panel, (axes, level) in enumerate(zip(row, analysis["codebooks"], strict=False), 1):
+    """Figure 5: one row per set of semantic IDs, one panel per level."""
+    books = {
+        f"{model}, {name}" if name else model: levels
+        for model, analysis in analyses.items()
+        for name, levels in analysis["codebooks"].items()
+    }
+    figure, grid = _figure(len(books), max(map(len, books.values())))
+    for row, (name, levels) in zip(grid, books.items(), strict=True):
+        for panel, (axes, level) in enumerate(zip(row, levels, strict=False), 1):
             axes.scatter(*zip(*level["points"], strict=True), s=8, alpha=0.7)
             entropy, most = level["entropy"], level["max_entropy"]
             axes.set(title=f"{name}, level {panel}", xlabel=f"entropy {entropy:.2f} of {most:.2f}")

@@ -82,7 +82,7 @@ def test_numbers_and_pictures_of_checkpoints(tmp_path):
         assert (folder / name).read_bytes().startswith(PNG)
 
     analysis = analyses["after"]
-    assert [len(level["points"]) for level in analysis["codebooks"]] == SIZES
+    assert [len(level["points"]) for level in analysis["codebooks"][""]] == SIZES
     expected = identifier_changes(
         model.pretrained_codes[1:, :2], model.tokenizer.encode(model.item_embeddings[1:])
     )
@@ -114,14 +114,34 @@ def test_a_checkpoint_without_codebooks_is_refused(tmp_path):
     assert not (tmp_path / "analysis").exists()
 
 
+def checkpoint_with(path, sizes):
+    """A checkpoint of any model with sets of semantic IDs: name -> codes of each level."""
+    tokenizers = {
+        name: {"state": {f"codebooks.{n}": torch.randn(size, 3) for n, size in enumerate(own)}}
+        for name, own in sizes.items()
+    }
+    ids = {
+        name: {"codes": torch.stack([torch.randint(size, (9,)) for size in own or [2]], dim=1)}
+        for name, own in sizes.items()
+    }
+    extra = {"items": {"tokenizers": tokenizers, "ids": ids}}
+    save_checkpoint({"config": {}, "state_dict": {}, "extra": extra}, path)
+    return path
+
+
 def test_the_levels_of_codebooks_are_in_the_order_of_numbers(tmp_path):
-    codebooks = {f"codebooks.{level}": torch.randn(2 + level, 3) for level in range(11)}
-    codes = torch.stack([torch.randint(2 + level, (5,)) for level in range(11)], dim=1)
-    items = {"tokenizers": {"": {"state": codebooks}}, "ids": {"": {"codes": codes}}}
-    path = tmp_path / "deep.pth"
-    save_checkpoint({"config": {}, "state_dict": {}, "extra": {"items": items}}, path)
-    sizes = [len(level["points"]) for level in analyze_checkpoint(path)["codebooks"]]
+    path = checkpoint_with(tmp_path / "deep.pth", {"": range(2, 13)})
+    sizes = [len(level["points"]) for level in analyze_checkpoint(path)["codebooks"][""]]
     assert sizes == list(range(2, 13))
+
+
+def test_every_set_of_semantic_ids_is_analyzed(tmp_path):
+    path = checkpoint_with(tmp_path / "two.pth", {"": [4, 5], "behavior": [3], "imported": []})
+    analyses = write_analysis([path], tmp_path / "analysis")
+    codebooks = analyses["two"]["codebooks"]
+    sizes = {name: [len(level["points"]) for level in own] for name, own in codebooks.items()}
+    assert sizes == {"": [4, 5], "behavior": [3]}
+    assert (tmp_path / "analysis" / "codebooks.png").read_bytes().startswith(PNG)
 
 
 def test_checkpoints_of_the_same_name_are_refused(tmp_path):
