@@ -193,4 +193,5 @@ def test_compiled_layers_compute_the_same_for_batches_of_all_shapes():
             logits = t5(batch.history.requires_grad_(), batch.lengths, batch.inputs)
             each.append(loss_and_gradients(t5, logits, batch.targets, batch.history))
         torch.testing.assert_close(*each, **SAME)
-    assert counter.frame_count == 2  # an encoder and a decoder layer, each for all shapes
+    if torch.__version__ >= (2, 13):  # older ones compile again for each shape
+        assert counter.frame_count == 2  # an encoder and a decoder layer, each for all shapes
