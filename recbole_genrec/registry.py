@@ -27,6 +27,7 @@ from recbole_genrec.compat import RECBOLE_PROPERTIES
 from recbole_genrec.errors import InputError, MissingPackage, nearest, refuse
 
 MODELS = {
+    "DiscRec": "recbole_genrec.model.discrec:DiscRec",
     "Pop": "recbole_genrec.model.pop:Pop",  # RecBole's, repaired
     "RPG": "recbole_genrec.model.rpg:RPG",
     "TIGER": "recbole_genrec.model.tiger:TIGER",

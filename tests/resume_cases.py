@@ -34,6 +34,7 @@ SETTINGS = {
         "train_batch_size": 16,
         "gradient_accumulation_steps": 2,
     },
+    "DiscRec": {**T5, "tokenizer": "RQKMeans", "item_num_heads": 2, "item_d_ff": 8},
     "RPG": {
         **ITEMS,
         "codebook_sizes": [8, 8],

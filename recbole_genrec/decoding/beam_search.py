@@ -67,6 +67,25 @@ def beam_search(
     )
 
 
+def grown(
+    prefixes: torch.Tensor | None, tokens: torch.Tensor, parents: torch.Tensor
+) -> torch.Tensor:
+    """All tokens of each beam, for a step that needs more than the last one.
+
+    Args:
+        prefixes: result of the step before [batch, beams before, l]; None in the first step.
+        tokens, parents: what the step was called with [batch, beams].
+
+    Returns:
+        [batch, beams, l + 1]
+    """
+    last = tokens.unsqueeze(-1)
+    if prefixes is None:
+        return last
+    chosen = parents.unsqueeze(-1).expand(-1, -1, prefixes.shape[-1])
+    return torch.cat([prefixes.gather(1, chosen), last], dim=-1)
+
+
 def _best(
     score: torch.Tensor, edges: torch.Tensor, beam_size: int
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

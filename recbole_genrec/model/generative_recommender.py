@@ -10,7 +10,7 @@ from recbole.data.interaction import Interaction
 from torch import Tensor
 from torch.nn import functional as F
 
-from recbole_genrec.decoding.beam_search import beam_search
+from recbole_genrec.decoding.beam_search import beam_search, grown
 from recbole_genrec.errors import InputError
 from recbole_genrec.loss import LossContext, build_loss, loss_without_data
 from recbole_genrec.model.semantic_id_recommender import SemanticIDRecommender
@@ -202,15 +202,10 @@ class PrefixStep:
     def __call__(self, tokens: Tensor, parents: Tensor) -> Tensor:
         """Tokens, parents `[users, beams]` -> logits `[users, beams, vocab_size]`."""
         beams = tokens.shape[1]
-        inputs = tokens.unsqueeze(-1)
-        if self.prefixes is not None:
-            length = self.prefixes.shape[-1]
-            chosen = parents.unsqueeze(-1).expand(-1, -1, length)
-            inputs = torch.cat([self.prefixes.gather(1, chosen), inputs], dim=-1)
-        self.prefixes = inputs
+        self.prefixes = grown(self.prefixes, tokens, parents)
         history = torch.arange(self.users, device=tokens.device).repeat_interleave(beams)
         view = TargetView(None, history)
-        logits = self.model.decode(self.memory, inputs.flatten(0, 1), view)
+        logits = self.model.decode(self.memory, self.prefixes.flatten(0, 1), view)
         return logits[:, -1].unflatten(0, (self.users, beams))
 
 

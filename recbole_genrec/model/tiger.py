@@ -12,6 +12,7 @@ import torch
 from recbole.data.interaction import Interaction
 from torch import Tensor
 
+from recbole_genrec.decoding.trie import ItemTrie
 from recbole_genrec.model.generative_recommender import GenerativeRecommender, TargetView
 from recbole_genrec.model.t5.generation import generate
 from recbole_genrec.model.t5.t5 import T5, Encoded
@@ -86,8 +87,14 @@ class TIGER(GenerativeRecommender):
     ) -> tuple[Tensor, Tensor]:
         history, lengths = self.history(interaction)
         trie, beams = self.ids.trie_of(allowed), max(k, self.beam_size)
-        items, scores = generate(self.t5, history, lengths, trie, beams)
+        items, scores = self.search(history, lengths, trie, beams)
         return items[:, :k], scores[:, :k]
+
+    def search(
+        self, history: Tensor, lengths: Tensor, trie: ItemTrie, beams: int
+    ) -> tuple[Tensor, Tensor]:
+        """The likeliest items of each `history`, and their scores `[batch, beams]`."""
+        return generate(self.t5, history, lengths, trie, beams)
 
     def compile_layers(self) -> None:
         self.t5.compile_layers()

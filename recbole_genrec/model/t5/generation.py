@@ -9,18 +9,25 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
-from recbole_genrec.decoding.beam_search import beam_search
+from recbole_genrec.decoding.beam_search import beam_search, grown
 from recbole_genrec.decoding.trie import ItemTrie
 from recbole_genrec.model.kernels.linear import linear, linear_add, linear_relu
 from recbole_genrec.model.t5.packing import check_lengths
 from recbole_genrec.model.t5.t5 import T5
+
+Embed = Callable[[torch.Tensor], torch.Tensor]  # tokens [n, l] -> embeddings [n, l, d_model]
 
 BEAMS_AT_ONCE = {"cpu": 960, "cuda": 32_768}  # activations that stay in the cache, or fill the GPU
 
 
 @torch.no_grad()
 def generate(
-    t5: T5, history: torch.Tensor, lengths: torch.Tensor, trie: ItemTrie, beam_size: int
+    t5: T5,
+    history: torch.Tensor,
+    lengths: torch.Tensor,
+    trie: ItemTrie,
+    beam_size: int,
+    embed: Embed | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The likeliest items of each history, by exact beam search; without dropout.
 
@@ -31,28 +38,37 @@ def generate(
         history, lengths: as in `T5.forward`.
         trie: the items that can be returned.
         beam_size: number of beams and of items returned.
+        embed: embeds decoder inputs, each of which may depend on those before it; if not given, the
+            embedding table of the T5 does.
 
     Returns:
         (item ids [batch, beam_size], log-probabilities [batch, beam_size]), best first; id 0 and
         -inf where there are fewer items than beams.
     """
     with evaluating(t5):
-        return _generate(t5, history, lengths, trie, beam_size)
+        return _generate(t5, history, lengths, trie, beam_size, embed)
 
 
 @contextmanager
 def evaluating(module: torch.nn.Module) -> Iterator[None]:
     """Evaluation mode inside, and afterwards the mode of before."""
-    training = module.training
+    if not module.training:
+        yield
+        return
     module.eval()
     try:
         yield
     finally:
-        module.train(training)
+        module.train()
 
 
 def _generate(
-    t5: T5, history: torch.Tensor, lengths: torch.Tensor, trie: ItemTrie, beam_size: int
+    t5: T5,
+    history: torch.Tensor,
+    lengths: torch.Tensor,
+    trie: ItemTrie,
+    beam_size: int,
+    embed: Embed | None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     device = history.device
     lengths = lengths.cpu()
@@ -68,7 +84,7 @@ def _generate(
         tokens += (first[chunk] - sizes.cumsum(0) + sizes).repeat_interleave(sizes)
         states = t5.encode(history[tokens.to(device)], sizes).tokens()
         with torch.autocast(device.type, enabled=False):
-            step = BeamStep(decoder, states, sizes, t5.cross_bias)
+            step = BeamStep(decoder, states, sizes, t5.cross_bias, embed)
             found.append(beam_search(step, trie, beam_size, len(chunk)))
     back = order.argsort().to(device)
     ids, scores = (torch.cat(parts)[back] for parts in zip(*found, strict=True))
@@ -144,12 +160,19 @@ class BeamStep:
         states: [total_tokens, d_model] encoder states of the users' histories laid end to end.
         lengths: [batch] tokens of each history, on the host.
         cross_bias: `T5.cross_bias`.
+        embed: as in `generate`.
     """
 
     def __init__(
-        self, decoder: Decoder, states: torch.Tensor, lengths: torch.Tensor, cross_bias: Callable
+        self,
+        decoder: Decoder,
+        states: torch.Tensor,
+        lengths: torch.Tensor,
+        cross_bias: Callable,
+        embed: Embed | None = None,
     ):
-        self.decoder = decoder
+        self.decoder, self.embed = decoder, embed
+        self.prefixes: torch.Tensor | None = None  # [batch, beams, l], where embed reads them
         self.batch = len(lengths)
         states = states.to(decoder.output.dtype)
         place = torch.arange(int(lengths.max()))
@@ -170,7 +193,7 @@ class BeamStep:
         beams = tokens.shape[1]
         self._follow(parents)
         eps = self.decoder.eps
-        x = self.decoder.embedding[tokens.flatten()]  # [batch * beams, d_model]
+        x = self._embedded(tokens, parents)  # [batch * beams, d_model]
         for layer, memory, past in zip(self.decoder.layers, self.memory, self.past, strict=True):
             x = linear_add(self._self_attention(layer, _norm(x, eps), past), layer.o, x)
             q = linear(_norm(x, eps), layer.cross_q)
@@ -178,6 +201,14 @@ class BeamStep:
             x = linear_add(linear_relu(_norm(x, eps), layer.wi), layer.wo, x)
         logits = linear(_norm(x, eps), self.decoder.output)
         return logits.view(self.batch, beams, -1)
+
+    def _embedded(self, tokens: torch.Tensor, parents: torch.Tensor) -> torch.Tensor:
+        """Embeddings [batch * beams, d_model] of the last tokens."""
+        if self.embed is None:
+            return self.decoder.embedding[tokens.flatten()]
+        self.prefixes = grown(self.prefixes, tokens, parents)
+        embedded = self.embed(self.prefixes.flatten(0, 1))[:, -1]
+        return embedded.to(self.decoder.embedding.dtype)
 
     def _follow(self, parents: torch.Tensor) -> None:
         """Carries the ancestors' row numbers over to the beams of this step."""

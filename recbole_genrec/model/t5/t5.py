@@ -110,7 +110,8 @@ class T5(nn.Module):
         Args:
             history: [total_tokens, d_model] token embeddings of all histories laid end to end.
             lengths: [batch] tokens of each history; on the host it costs no synchronisation.
-            decoder_input_ids: [n_targets, L]; one target per history unless `sequence` says else.
+            decoder_input_ids: [n_targets, L] tokens, or their embeddings [n_targets, L, d_model];
+                one target per history unless `sequence` says else.
             sequence: [n_targets] the history of each target.
             visible: [n_targets] how many of the first tokens of its history a target sees; all by
                 default. A target's logits equal those of the history cut there only if the model's
@@ -165,7 +166,9 @@ class T5(nn.Module):
         visible = lengths if visible is None else torch.minimum(visible.cpu(), lengths)
         targets = place_targets(packing, sequence, visible).to(device)
         length = decoder_input_ids.shape[1]
-        x = self._dropout(self.embedding(decoder_input_ids))  # [n_targets, L, d_model]
+        embedded = decoder_input_ids.is_floating_point()
+        x = decoder_input_ids if embedded else self.embedding(decoder_input_ids)
+        x = self._dropout(x)  # [n_targets, L, d_model]
         future = torch.ones(length, length, dtype=torch.bool, device=device).triu(1)
         bias = self.relative_bias("decoder", length).masked_fill(future, MASKED)
         bias = self._for_products(bias.expand(len(x), -1, -1, -1).flatten(0, 1))
