@@ -151,6 +151,25 @@ def analyze(arguments: Sequence[str]) -> None:
     print(f"written to {known.output}")
 
 
+def reproduce(arguments: Sequence[str]) -> None:
+    """Make a table or figure of a paper."""
+    parser = _settings_parser("reproduce")
+    parser.add_argument("table", help="see docs/reproducing-the-papers.md, or any name for a list")
+    parser.add_argument("--seed_list", type=_numbers, help="seeds of the runs, with commas")
+    known, settings = _parse_settings(parser, arguments)
+    if known.dataset is None:
+        parser.error("expected --dataset")
+    from recbole_genrec.reproduce import reproduce
+
+    reproduce(
+        known.table.replace("-", "_"),
+        known.dataset,
+        known.seed_list,
+        known.config_files,
+        settings,
+    )
+
+
 def prepare(arguments: Sequence[str]) -> None:
     """Turn raw files into a data set."""
     from recbole_genrec.commands.prepare import prepare_command
@@ -166,6 +185,7 @@ COMMANDS = {
     "compare": compare_runs,
     "analyze": analyze,
     "analyse": analyze,  # its name in 0.1
+    "reproduce": reproduce,
     "prepare": prepare,
 }
 
@@ -176,6 +196,7 @@ HELP = {
     "recommend": "answer histories of items: --checkpoint=C [--input=histories.jsonl] [--top_k=10]",
     "compare": "compare finished runs: tables, statistics and an HTML report",
     "analyze": "look into checkpoints with codebooks: usage, identifiers, collisions; JSON and PNG",
+    "reproduce": "make a table or figure of a paper: TABLE --dataset=D [--seed_list=1,2,3]",
     "prepare": "turn raw interactions and item texts into a data set for --dataset",
 }
 

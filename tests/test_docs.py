@@ -13,6 +13,7 @@ import pytest
 from recbole_genrec import cli
 from recbole_genrec.config import Config
 from recbole_genrec.config.yaml_files import properties_dir
+from recbole_genrec.reproduce import EXPERIMENTS
 from tests.conftest import REPOSITORY
 from tests.documents import anchors, blocks, commands, page
 from tests.small import NAME, write_toy
@@ -92,16 +93,25 @@ def test_commands_that_train_on_real_data_have_settings_that_exist(monkeypatch):
         for model in models:
             check(model, dataset, files, settings)
 
+    def reproduced(name, dataset, seeds, files, settings):
+        for row in getattr(EXPERIMENTS[name], "rows", [EXPERIMENTS[name]]):
+            recipe = properties_dir() / "recipe" / f"{row.recipe}.yaml"
+            Config(None, dataset, [str(recipe), *(files or [])], settings)
+
     monkeypatch.chdir(REPOSITORY)
     monkeypatch.setattr("recbole_genrec.quick_start.run_recbole_genrec", check)
     monkeypatch.setattr("recbole_genrec.compare.compare_models", check_all)
     monkeypatch.setattr("recbole_genrec.report.publish", lambda comparison: None)
+    monkeypatch.setattr("recbole_genrec.reproduce.reproduce", reproduced)
     analyzed = []
     monkeypatch.setattr(
         "recbole_genrec.analysis.identifiers.write_analysis",
         lambda *arguments: analyzed.append(arguments),
     )
-    for command in commands(page("reproducing-the-papers")):
+    text = page("reproducing-the-papers")
+    in_tables = re.findall(r"\| `(recbole-genrec reproduce .*?)` \|", text)
+    assert len(in_tables) == len(EXPERIMENTS)
+    for command in [*commands(text), *in_tables]:
         program, script, *arguments = shlex.split(command)
         if program == "recbole-genrec":
             cli.main([script, *arguments])

@@ -118,13 +118,36 @@ def purity_gains(groups: Tensor, item_counts: Tensor) -> list[float]:
     Figure 1 of the token-weighting paper: the purity of a prefix is 1 - H / log n, H the
     entropy of the interactions over its n items; 1 for a single item, 0 where nobody interacted.
     """
+    return prefix_purities(groups, item_counts).mean(0).diff().tolist()
+
+
+def prefix_purities(groups: Tensor, item_counts: Tensor) -> Tensor:
+    """Purity of each prefix of each item `[n, L + 1]`, float64; arguments as in `purity_gains`."""
     purities = []
     for group in groups.unbind(1):
         size = torch.bincount(group)
         seen = torch.bincount(group, item_counts) > 0
         purity = torch.where(seen, 1 - entropies(group, item_counts) / size.log(), 0.0)
-        purities.append(torch.where(size == 1, 1.0, purity)[group].mean())
-    return [float(after - before) for before, after in pairwise(purities)]
+        purities.append(torch.where(size == 1, 1.0, purity)[group])
+    return torch.stack(purities, 1)
+
+
+def token_purity_gains(codes: Tensor, item_counts: Tensor) -> list[Tensor]:
+    """Mean purity gain of each used token over the items that have it (Figure 1), per level.
+
+    Args:
+        codes: `[n, L]`, without the padding item.
+        item_counts: training interactions of each item `[n]`.
+
+    Returns:
+        L tensors, one number for each code in use, by rising code.
+    """
+    gains = prefix_purities(prefix_groups(codes), item_counts).diff(dim=1)  # [n, L]
+    levels = []
+    for level, gain in zip(codes.unbind(1), gains.unbind(1), strict=True):
+        used, place, count = level.unique(return_inverse=True, return_counts=True)
+        levels.append(torch.zeros(len(used), dtype=gain.dtype).index_add_(0, place, gain) / count)
+    return levels
 
 
 def prefix_cosines(embeddings: Tensor, groups: Tensor) -> list[float | None]:

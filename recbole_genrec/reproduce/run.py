@@ -1,0 +1,123 @@
+"""Expand a table or figure into its runs, finish those that are missing, and draw it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from recbole_genrec.analysis.plots import figure_class
+from recbole_genrec.compare.comparison import compare
+from recbole_genrec.compare.runner import Run, finish_runs
+from recbole_genrec.config import Config
+from recbole_genrec.config.yaml_files import properties_dir
+from recbole_genrec.errors import InputError, check_name
+from recbole_genrec.report.write import publish
+from recbole_genrec.reproduce.experiments import EXPERIMENTS, Experiment, Survey
+from recbole_genrec.reproduce.results import Results
+from recbole_genrec.runs.fingerprint import run_fingerprint
+from recbole_genrec.runs.log import start_log
+from recbole_genrec.runs.record import new_folder, results_root
+from recbole_genrec.trainer.checkpointer import Checkpointer
+
+
+def reproduce(
+    name: str,
+    dataset: str,
+    seed_list: Sequence[int] | None = None,
+    config_file_list: Sequence[str] | None = None,
+    config_dict: Mapping[str, Any] | None = None,
+) -> Path:
+    """Make a table or figure of a paper on a data set.
+
+    Every row is a recipe on top of `properties/comparison.yaml`. Finished runs with the same
+    settings are used again, and interrupted ones go on.
+
+    Args:
+        name: of `EXPERIMENTS`.
+        dataset: name of the data set.
+        seed_list: seeds; by default the one of the configuration.
+        config_file_list: YAML files for all rows, which override their recipes.
+        config_dict: settings for all rows, which override all files.
+
+    Returns:
+        the folder with the table or figure, its numbers and the report on the runs.
+
+    Raises:
+        InputError: for an unknown name, or settings of any row that cannot work, before the first
+            run; if no run ends well.
+    """
+    check_name("table or figure", name, EXPERIMENTS)
+    experiment = EXPERIMENTS[name]
+    figure_class()  # before any long work
+    files, settings = list(config_file_list or []), dict(config_dict or {})
+    if isinstance(experiment, Survey):
+        folder = _survey(name, experiment, dataset, files, settings)
+    else:
+        folder = _trained(name, experiment, dataset, seed_list or [None], files, settings)
+    print(f"{name}: {experiment.title}, in {folder}")
+    return folder
+
+
+def _recipe(name: str, files: Sequence[str]) -> list[str]:
+    root = properties_dir()
+    return [str(root / "comparison.yaml"), str(root / "recipe" / f"{name}.yaml"), *files]
+
+
+def _survey(name: str, survey: Survey, dataset: str, files: list[str], settings: dict) -> Path:
+    config = Config(None, dataset, _recipe(survey.recipe, files), settings)
+    start_log(config)
+    folder = new_folder(results_root(config), f"{name}-{dataset}-{_now()}")
+    print(f"\n{survey.draw(config, folder)}")
+    return folder
+
+
+def _trained(
+    name: str,
+    experiment: Experiment,
+    dataset: str,
+    seeds: Sequence[int | None],
+    files: list[str],
+    settings: dict[str, Any],
+) -> Path:
+    runs: dict[tuple[str, int | None], Run] = {}
+    for seed in seeds:  # seed by seed: after an interruption there is a whole table to look at
+        for row in experiment.rows:
+            own = {**settings, **(row.settings or {}), **({} if seed is None else {"seed": seed})}
+            runs[row.name, seed] = (None, dataset, _recipe(row.recipe, files), own)
+    configs = {row: Config(*run) for row, run in runs.items()}
+    _check_distinct(configs)
+    outcomes = finish_runs(list(runs.values()), [row for row, _ in runs])
+    done = {
+        row: folder for row, folder in zip(runs, outcomes, strict=True) if isinstance(folder, Path)
+    }
+    names = {str(folder): row for (row, _), folder in done.items()}
+    first = next(iter(names.values()))
+    comparison = compare(names, first, names)
+    failed = [outcome for outcome in outcomes if not isinstance(outcome, Path)]
+    folder = publish({**comparison, "failed": failed})
+    if experiment.missing:
+        print(f"Rows of the paper that have no model here: {experiment.missing}")
+    if experiment.draw is not None:
+        checkpoints: dict[str, list[Path]] = {}
+        for row in done:
+            checkpoints.setdefault(row[0], []).append(Checkpointer(configs[row]).best)
+        experiment.draw(Results(name, comparison, checkpoints, folder))
+    return folder
+
+
+def _check_distinct(configs: Mapping[tuple[str, int | None], Config]) -> None:
+    """Settings for all rows must leave what tells them apart."""
+    rows: dict[str, str] = {}
+    for (row, _), config in configs.items():
+        other = rows.setdefault(run_fingerprint(config), row)
+        if other != row:
+            raise InputError(
+                f"the rows [{other}] and [{row}] should differ, found them the same: leave out "
+                "the setting that makes them so"
+            )
+
+
+def _now() -> str:
+    return f"{datetime.now():%Y-%m-%d_%H-%M-%S}"
