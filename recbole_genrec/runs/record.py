@@ -43,7 +43,7 @@ ENTRIES = {
 TESTED = {
     **dict.fromkeys(("parameters", "epochs_trained", "steps", "peak_memory"), Real | None),
     **{"valid_metric": str, "learning_curve": list, "test_result": dict},
-    **{"best_epoch": int | None, "tokenizer_report": dict | None},
+    **{"best_epoch": int | None, "tokenizer_reports": dict},
 }
 
 

@@ -13,7 +13,7 @@ from tests.made_up_runs import made_up_recommendations, write_run
 
 KEYS = (
     *("format", "status", "model", "dataset", "seed", "fingerprint", "started", "config"),
-    *("versions", "hardware", "seconds", "parameters", "tokenizer_report", "epochs_trained"),
+    *("versions", "hardware", "seconds", "parameters", "tokenizer_reports", "epochs_trained"),
     *("steps", "best_epoch", "valid_metric", "learning_curve", "peak_memory"),
 )
 
