@@ -17,7 +17,7 @@ from recbole.utils import init_seed
 from recbole_genrec.config import Config
 from recbole_genrec.data.dataset import create_dataset
 from recbole_genrec.items.items import Items
-from recbole_genrec.items.needs import Need, Tokens
+from recbole_genrec.items.needs import Tokens
 from recbole_genrec.model.hooks import class_hooks
 from recbole_genrec.runs.log import start_log
 from recbole_genrec.stages.base import cache_root
@@ -74,7 +74,7 @@ def tokenize(
     return built
 
 
-def _sets(config: Config) -> list[Need]:
+def _sets(config: Config) -> list[Tokens]:
     """The sets of semantic IDs of a model, one for a model without any."""
     needs = class_hooks(config.model_class).needs(config)
     return [need for need in needs if isinstance(need, Tokens)] or [Tokens()]

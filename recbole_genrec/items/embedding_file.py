@@ -48,7 +48,7 @@ class EmbeddingFile:
             raise InputError(f"{keys[0]}: there is no file {path}.")
         ids, self.vectors = _read(self.path, ids_path, keys)
         self.files = [self.path]
-        if self.path.suffix.lower() == ".npy":
+        if ids_path:
             self.files.append(Path(ids_path).expanduser())
         self._check_form(ids)
         self.item_tokens = item_tokens

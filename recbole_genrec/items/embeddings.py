@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from logging import getLogger
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -39,27 +40,44 @@ class ItemEmbeddings:
     source: str = ""
     fingerprint: str = ""
 
+    @property
+    def rows(self) -> Tensor:
+        """The vectors `[n, d]` without that of the padding item."""
+        if self.vectors is None:
+            raise ValueError("embeddings that a checkpoint carries have no vectors")
+        return self.vectors[1:]
 
-class Source(Protocol):
-    """Where the raw vectors of all items come from, chunk by chunk."""
+
+class Source(ABC):
+    """Where the raw vectors of all items come from, chunk by chunk.
+
+    Attributes:
+        name: what they come from, in a word that file names can hold.
+        encoder: what makes them of texts, if anything does.
+        chunk: how many to make at a time.
+        progress: title of a progress bar.
+    """
 
     name: str
-    encoder: TextEncoder | None
+    encoder: TextEncoder | None = None
     chunk: int
     progress: str
 
     @property
+    @abstractmethod
     def identity(self) -> dict[str, Any]:
         """What decides the raw vectors, beside the items."""
 
+    @abstractmethod
     def prepare(self) -> None:
-        """Whatever has to be learned before the first rows."""
+        """Learn what has to be learned before the first rows."""
 
+    @abstractmethod
     def rows(self, begin: int, end: int) -> np.ndarray:
         """Raw vectors `[end - begin, d_raw]` of items begin..end-1, none of them the padding."""
 
 
-class TextSource:
+class TextSource(Source):
     """Vectors that a text encoder makes.
 
     Args:
@@ -67,6 +85,7 @@ class TextSource:
         texts: of every item; that of row 0, the padding item, is not looked at.
     """
 
+    encoder: TextEncoder
     progress = "Encode item texts"
 
     def __init__(self, encoder: TextEncoder, texts: Sequence[str]) -> None:
@@ -85,11 +104,10 @@ class TextSource:
         return self.encoder.encode(self.texts[begin:end]).numpy()
 
 
-class FileSource:
+class FileSource(Source):
     """Vectors from a file."""
 
     progress = "Read item embeddings"
-    encoder = None
     chunk = CHUNK
 
     def __init__(self, file: EmbeddingFile) -> None:

@@ -27,7 +27,7 @@ class Items:
     Attributes:
         tokens: raw token of every item `[n_items]`, index = internal id.
         titles: what to call every item `[n_items]`; None where no name is known.
-        texts: what text embeddings are made of `[n_items]`; None once they are made.
+        texts: what text embeddings are made of `[n_items]`; empty once they are made.
         embeddings: by name, see `needs.Embeddings`; their `vectors` are `[n_items, d]`.
         ids: semantic IDs by name, see `needs.Tokens`.
         tokenizers: what made them, by the same names; none for imported IDs.
@@ -36,7 +36,7 @@ class Items:
 
     tokens: list[str]
     titles: list[str] | None = None
-    texts: list[str] | None = None
+    texts: list[str] = field(default_factory=list)
     embeddings: dict[str, ItemEmbeddings] = field(default_factory=dict)
     ids: dict[str, SemanticIDs] = field(default_factory=dict)
     tokenizers: dict[str, ItemTokenizer] = field(default_factory=dict)

@@ -126,12 +126,12 @@ class SentenceEncoder(TextEncoder):
     chunk = 512  # what a killed process can lose
 
     def __init__(
-        self, name: str, device: torch.device | str = "cpu", batch_size: int = 128
+        self, name: str | Path, device: torch.device | str = "cpu", batch_size: int = 128
     ) -> None:
         self.name = str(name)
         self.device = torch.device(device)
         self.batch_size = batch_size
-        self._model = None
+        self._model: Any = None
 
     @property
     def identity(self) -> dict[str, Any]:

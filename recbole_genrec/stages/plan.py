@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from recbole_genrec.errors import check_name
 from recbole_genrec.items.items import Items
 from recbole_genrec.items.needs import COLLABORATIVE, TEXT, Embeddings, Need, Tokens
 from recbole_genrec.stages.base import Stage
 from recbole_genrec.stages.collaborative import CollaborativeEmbeddings
-from recbole_genrec.stages.text import ReadItems, TextEmbeddings
+from recbole_genrec.stages.text import GivenEmbeddings, ReadItems, TextEmbeddings
 from recbole_genrec.stages.tokenizer import TokenizerStage, set_setting, tokenizer_settings
 from recbole_genrec.tokenizer.registry import tokenizer_class
-
-EMBEDDINGS: dict[str, type[Stage]] = {
-    TEXT: TextEmbeddings,
-    COLLABORATIVE: CollaborativeEmbeddings,
-}
 
 
 def run_stages(config, dataset, needs: Sequence[Need]) -> Items:
@@ -53,7 +48,7 @@ class Plan:
         items = Items(list(self.dataset.item_tokens))
         for stage in self.stages:
             stage.run(self.config, self.dataset, items)
-        items.texts = None  # whose embeddings are there
+        items.texts = []  # whose embeddings are there
         return items
 
 
@@ -66,8 +61,11 @@ def stages_for(config, needs: Iterable[Need]) -> list[Stage]:
     wanted: list[Need] = []
     for need in needs:
         wanted += [one for one in (*_before(need, config), need) if one not in wanted]
-    needs_texts = Embeddings(TEXT) in wanted and not config["item_embedding_file"]
-    return [ReadItems(needs_texts), *map(_stage, wanted)]
+    text = GivenEmbeddings if config["item_embedding_file"] else TextEmbeddings
+    embeddings: dict[str, type[Stage]] = {TEXT: text, COLLABORATIVE: CollaborativeEmbeddings}
+    stages = [_stage(need, embeddings) for need in wanted]
+    needs_texts = any(isinstance(stage, TextEmbeddings) for stage in stages)
+    return [ReadItems(needs_texts), *stages]
 
 
 def _before(need: Need, config) -> list[Need]:
@@ -81,8 +79,8 @@ def _before(need: Need, config) -> list[Need]:
     return [Embeddings(name) for name in dict.fromkeys((need.embeddings, *tokenizer.side))]
 
 
-def _stage(need: Need) -> Stage:
+def _stage(need: Need, embeddings: Mapping[str, type[Stage]]) -> Stage:
     if isinstance(need, Tokens):
         return TokenizerStage(need)
-    check_name("embeddings", need.name, EMBEDDINGS)
-    return EMBEDDINGS[need.name]()
+    check_name("embeddings", need.name, embeddings)
+    return embeddings[need.name]()

@@ -1,11 +1,11 @@
-"""From the `.item` file, or from embeddings of the user's, to the text embeddings of all items."""
+"""From the `.item` file, or from embeddings of the user's, to the embeddings "text"."""
 
 from __future__ import annotations
 
 from logging import getLogger
 
 from recbole_genrec.items.embedding_file import EmbeddingFile
-from recbole_genrec.items.embeddings import FileSource, Source, TextSource, build_item_embeddings
+from recbole_genrec.items.embeddings import FileSource, TextSource, build_item_embeddings
 from recbole_genrec.items.items import Items
 from recbole_genrec.items.needs import TEXT
 from recbole_genrec.items.text_encoder import TextEncoder, build_text_encoder
@@ -40,29 +40,36 @@ class ReadItems:
 
 
 class TextEmbeddings:
-    """The embeddings "text": of `item_embedding_file` if set, else of the item texts."""
+    """The embeddings "text", of the texts that `ReadItems` has read."""
 
-    file: EmbeddingFile | None = None
-    encoder: TextEncoder | None = None
+    encoder: TextEncoder
+
+    def check(self, config, dataset) -> None:
+        self.encoder = build_text_encoder(
+            config["text_encoder"],
+            config["text_embedding_dim"],
+            config["device"],
+            config["text_batch_size"],
+        )
+
+    def run(self, config, dataset, items: Items) -> None:
+        source = TextSource(self.encoder, items.texts)
+        items.embeddings[TEXT] = build_item_embeddings(
+            config, items.tokens, source, cache_root(config)
+        )
+
+
+class GivenEmbeddings:
+    """The embeddings "text", of `item_embedding_file` in place of texts."""
+
+    file: EmbeddingFile
 
     def check(self, config, dataset) -> None:
         path, ids = config["item_embedding_file"], config["item_embedding_ids"]
-        if path:
-            self.file = EmbeddingFile(path, ids, dataset.item_tokens[1:])
-        else:
-            self.encoder = build_text_encoder(
-                config["text_encoder"],
-                config["text_embedding_dim"],
-                config["device"],
-                config["text_batch_size"],
-            )
+        self.file = EmbeddingFile(path, ids, dataset.item_tokens[1:])
 
     def run(self, config, dataset, items: Items) -> None:
-        source: Source
-        if self.file is not None:
-            source = FileSource(self.file)
-        else:
-            source = TextSource(self.encoder, items.texts)
+        source = FileSource(self.file)
         items.embeddings[TEXT] = build_item_embeddings(
             config, items.tokens, source, cache_root(config)
         )

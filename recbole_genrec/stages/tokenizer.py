@@ -94,7 +94,7 @@ def tokenize(config, settings: dict[str, Any], items: Items, source: str) -> Cod
     """Fit the tokenizer on the embeddings called `source`, and encode them."""
     embeddings = items.embeddings[source]
     side = {name: items.embeddings[name] for name in tokenizer_class(settings["tokenizer"]).side}
-    vectors = embeddings.vectors[1:]
+    vectors = embeddings.rows
     tokenizer = create_tokenizer(settings, vectors.shape[1]).to(config["device"])
     identity = {
         "items": hash_texts(items.tokens),
@@ -109,7 +109,7 @@ def tokenize(config, settings: dict[str, Any], items: Items, source: str) -> Cod
     def build(folder: Path) -> None:
         getLogger().info(f"{settings['tokenizer']}: training on {len(vectors)} items")
         tokenizer.progress_file = folder / "progress.pt"
-        tokenizer.fit(vectors, **{name: other.vectors[1:] for name, other in side.items()})
+        tokenizer.fit(vectors, **{name: other.rows for name, other in side.items()})
         codes = tokenizer.encode(vectors)  # [n, L]
         weights = {name: tensor.cpu() for name, tensor in tokenizer.state_dict().items()}
         torch.save(weights, folder / "tokenizer.pt")
@@ -150,7 +150,7 @@ def resolve(
     cache = CacheFolder(cache_root(config), f"{config['dataset']}-{name}-ids", identity)
 
     def build(folder: Path) -> None:
-        vectors = None if embeddings is None else embeddings.vectors[1:]
+        vectors = None if embeddings is None else embeddings.rows
         codes, sizes = _unique(settings, given, vectors)
         padded = torch.nn.functional.pad(codes, (0, 0, 1, 0))  # row 0 = the padding item
         ids = SemanticIDs(padded, sizes)
@@ -171,8 +171,11 @@ def _unique(
     if tokenizer is None and len(given.codes.unique(dim=0)) == len(given.codes):
         return given.codes, given.sizes
 
-    def distances(rows: Tensor, codes: Tensor) -> Tensor:
-        return tokenizer.last_level_distances(vectors[rows], codes)
+    distances = None
+    if tokenizer is not None and vectors is not None:
+
+        def distances(rows: Tensor, codes: Tensor) -> Tensor:
+            return tokenizer.last_level_distances(vectors[rows], codes)
 
     return resolve_collisions(
         given.codes,
@@ -180,7 +183,7 @@ def _unique(
         settings["collision"],
         settings["seed"],
         append_size=settings["append_size"],
-        distances=tokenizer and distances,
+        distances=distances,
     )
 
 

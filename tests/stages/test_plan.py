@@ -13,7 +13,7 @@ from recbole_genrec.items import embedding_file
 from recbole_genrec.items.needs import Embeddings, Tokens
 from recbole_genrec.stages.collaborative import CollaborativeEmbeddings
 from recbole_genrec.stages.plan import Plan
-from recbole_genrec.stages.text import ReadItems, TextEmbeddings
+from recbole_genrec.stages.text import GivenEmbeddings, ReadItems, TextEmbeddings
 from recbole_genrec.stages.tokenizer import TokenizerStage
 from recbole_genrec.tokenizer.registry import TOKENIZERS, register_tokenizer
 from recbole_genrec.tokenizer.rqkmeans import RQKMeans
@@ -97,7 +97,7 @@ class TestOrder:
     def test_imported_ids_need_embeddings_only_where_they_are_given(self, toy):
         assert names(toy, Tokens(), sid_file="ids.json") == [ReadItems, "main"]
         given = {"sid_file": "ids.json", "item_embedding_file": "items.npz"}
-        assert names(toy, Tokens(), **given) == [ReadItems, TextEmbeddings, "main"]
+        assert names(toy, Tokens(), **given) == [ReadItems, GivenEmbeddings, "main"]
 
     def test_unknown_embeddings_are_refused(self, toy):
         with pytest.raises(InputError, match=r"embeddings should be .*text.*\[texts\].*\[text\]"):
@@ -182,7 +182,7 @@ class TestReading:
         assert calls == ["items.npz", "teacher.npz"]
 
     def test_texts_are_not_kept(self, toy):
-        assert toy.run().texts is None
+        assert toy.run().texts == []
 
 
 class TestSide:
