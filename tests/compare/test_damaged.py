@@ -122,7 +122,7 @@ def test_a_long_token_makes_no_other_longer(tmp_path):
     tokens[3] = "x" * 20_000
     recommendations.item_tokens = np.array([*tokens, *map(str, range(50_000))], dtype=object)
     recommendations.popularity = np.zeros(len(recommendations.item_tokens), dtype=int)
-    recommendations.codes = np.zeros((0, 0), dtype=int)
+    recommendations.codes = {}
     recommendations.save(tmp_path / "a.npz")
     loaded = type(recommendations).load(tmp_path / "a.npz")  # 4 GB as an array of texts
     assert loaded.item_tokens.tolist() == recommendations.item_tokens.tolist()
