@@ -21,7 +21,8 @@ from recbole_genrec.parallel.distributed import (
     rank_0_first,
     world_size,
 )
-from recbole_genrec.trainer import GenRecTrainer, TrainerCallback
+from recbole_genrec.registry import get_model
+from recbole_genrec.trainer import GenRecTrainer, TrainerCallback, get_trainer
 from tests.conftest import REPOSITORY
 from tests.killed_runs import PROCESSES
 from tests.resume_cases import SETTINGS
@@ -53,7 +54,7 @@ def run(folder: Path, model: str, settings: dict[str, Any], ending: tuple | None
     os.chdir(folder)
     warnings = _collected_warnings()
     quick_start.get_environment = Mock()  # measures the load for a second
-    empty, fit = [], quick_start._fit
+    empty, fit = [], GenRecTrainer.fit
     outcome: dict[str, Any] = {}
 
     class Watching(TrainerCallback):
@@ -62,8 +63,8 @@ def run(folder: Path, model: str, settings: dict[str, Any], ending: tuple | None
             if ending and ending[2] == trainer.step and rank() == world_size() - 1:
                 os.kill(ending[1] or os.getpid(), ending[0])
 
-    def noted_fit(trainer: GenRecTrainer, *data):
-        result = fit(trainer, *data)
+    def noted_fit(trainer: GenRecTrainer, *data, **options):
+        result = fit(trainer, *data, **options)
         check_alike(trainer.model)
         outcome["warnings"] = warnings
         outcome["losses"] = list(trainer.train_loss_dict.values())
@@ -72,7 +73,7 @@ def run(folder: Path, model: str, settings: dict[str, Any], ending: tuple | None
         outcome["last"] = os.path.abspath(trainer.last_model_file)
         return result
 
-    GenRecTrainer.callbacks, quick_start._fit = [Watching()], noted_fit
+    GenRecTrainer.callbacks, GenRecTrainer.fit = [Watching()], noted_fit
     result = quick_start.run_recbole_genrec(model, NAME, config_dict=case(model, **settings))
     return {**result, **outcome}
 
@@ -111,8 +112,8 @@ def evaluate(folder: Path, model: str, settings: dict[str, Any], checkpoint: str
     with joined(config["device"]):
         with rank_0_first():
             train_data, _, test_data = quick_start.prepare_data(config)
-        model = quick_start.get_model(model)(config, train_data.dataset)
-        trainer = quick_start.get_trainer(config["MODEL_TYPE"], config["model"])(config, model)
+        model = get_model(model)(config, train_data.dataset)
+        trainer = get_trainer(config["MODEL_TYPE"], config["model"])(config, model)
         trainer.eval_collector.data_collect(train_data)
         counts, recommended = [], trainer.eval_collector._recommended
         trainer.eval_collector._recommended = lambda ranked: counts.append(1) or recommended(ranked)

@@ -27,3 +27,8 @@ class FitResult:
     earlier_seconds: float = 0.0
     phases: Mapping[int, str] = field(default_factory=dict)
     objective_weights: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
+
+    @property
+    def best_result(self) -> Mapping[str, float] | None:
+        """What the validation of the best epoch gave."""
+        return None if self.best_epoch is None else self.valid_results[self.best_epoch]

@@ -123,7 +123,7 @@ class RunRecorder:
             "steps": outcome.steps,
             "best_epoch": outcome.best_epoch,
             "valid_metric": self._config["valid_metric"].lower(),
-            "valid_result": outcome.valid_results.get(outcome.best_epoch),
+            "valid_result": outcome.best_result,
             "learning_curve": [
                 {
                     "epoch": epoch,

@@ -28,7 +28,7 @@ class EpochLosses:
                 named.
         """
         self.is_tuple = isinstance(losses, tuple)
-        parts = losses if self.is_tuple else (losses,)
+        parts = losses if isinstance(losses, tuple) else (losses,)
         self.pending.append(torch.stack([part.detach().double().reshape(()) for part in parts]))
         if len(self.pending) == self.interval:
             self._fetch()

@@ -28,12 +28,16 @@ class PhaseRun:
         parts: the parameters of each part of the model; a part may have none.
 
     Raises:
-        InputError: when the phase names a part that the model does not have.
+        InputError: when the phase names no part, or one that the model does not have.
     """
 
     def __init__(
         self, phase: Phase, first_epoch: int, parts: Mapping[str, Sequence[nn.Parameter]]
     ) -> None:
+        if not phase.learning_rates:
+            refuse(
+                f"learning_rates of phase {phase.name}", "a mapping for each epoch in turn", "none"
+            )
         self.phase = phase
         self.first_epoch = first_epoch
         self._parts = parts
@@ -74,7 +78,8 @@ class PhaseRun:
         """
         schedules = {rate.schedule for each in self.phase.learning_rates for rate in each.values()}
         if PART not in optimizer.param_groups[0] and schedules != {None}:
-            refuse("lr_scheduler", "~ where a trainer has optimizers of its own", *schedules)
+            found = ", ".join(filter(None, schedules))
+            refuse("lr_scheduler", "~ where a trainer has optimizers of its own", found)
         self._rates = self.rates_of(epoch)
         trained = [part for each in range(self.first_epoch, end) for part in self.rates_of(each)]
         self._totals = {part: trained.count(part) * steps_per_epoch for part in self._rates}
@@ -114,7 +119,7 @@ class PhaseRun:
         """
         for group in optimizer.param_groups:
             part = group.get(PART)
-            if part in self._rates:
+            if part is not None and part in self._rates:
                 steps, total = part_steps.get(part, 0), self._totals[part]
                 group["lr"] = learning_rate(self._rates[part], steps, total)
 
@@ -158,17 +163,17 @@ def parts_of(hooks: ModelHooks) -> dict[str, list[nn.Parameter]]:
 
 def learning_rate(rate: LearningRate, steps: int, total: int) -> float:
     """The learning rate after so many steps of a total."""
-    return rate.peak if rate.schedule is None else rate.peak * _schedule(rate, total)(steps)
+    return rate.peak if rate.schedule is None else rate.peak * _factor(rate, total)(steps)
 
 
 @lru_cache
-def _schedule(rate: LearningRate, total: int) -> Callable[[int], float]:
-    """Steps done -> share of the peak."""
+def _factor(rate: LearningRate, total: int) -> Callable[[int], float]:
+    """Steps done -> share of the peak, by the schedule of the rate."""
     from transformers import get_scheduler
 
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=rate.peak)
     warmup = round(rate.warmup_ratio * total)
-    return get_scheduler(rate.schedule, optimizer, warmup, total).lr_lambdas[0]
+    return get_scheduler(rate.schedule or "constant", optimizer, warmup, total).lr_lambdas[0]
 
 
 def _words(rate: LearningRate) -> str:

@@ -37,7 +37,7 @@ def repaired_trainer(trainer_class: type) -> type:
         return GenRecTrainer
     if not issubclass(trainer_class, Trainer):
         return type(trainer_class.__name__, (TreeTrainer, trainer_class), {})
-    bases = (trainer_class, GenRecTrainer)
+    bases: tuple[type, ...] = (trainer_class, GenRecTrainer)
     if issubclass(trainer_class, PretrainTrainer):
         bases = (GenRecPretrainTrainer, *bases)
     settings = {"__doc__": trainer_class.__doc__, "shares_batches": False}

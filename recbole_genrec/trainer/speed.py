@@ -17,10 +17,10 @@ from recbole_genrec.parallel.distributed import NO_SHARE, world_size
 T = TypeVar("T")
 
 
-def progress_bar(steps: Iterable[T], epoch: int, done: int, total: int) -> tqdm[T]:
+def progress_bar(steps: Iterable[T], epoch: int, done: int, total: int, shown: bool) -> tqdm[T]:
     """A bar over the optimizer steps of an epoch, of which some are done already."""
-    description = set_color(f"Train {epoch:>5}", "pink")
-    return tqdm(steps, initial=done, total=total, ncols=100, desc=description)
+    text = set_color(f"Train {epoch:>5}", "pink")
+    return tqdm(steps, initial=done, total=total, ncols=100, desc=text, disable=not shown)
 
 
 class Speed:

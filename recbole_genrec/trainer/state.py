@@ -112,8 +112,9 @@ class TrainingState:
         so_far = losses.state_dict()
         halfway = so_far["steps"] and not so_far["complete"]  # its batches will be drawn again
         values = {name: vars(self)[name] for name in PROGRESS}
-        # RecBole sets its own only after saving
-        best = self.valid_results.get(self.best_epoch, self.best_valid_result)
+        best = self.best_valid_result  # which RecBole sets only after saving
+        if self.best_epoch is not None:
+            best = self.valid_results[self.best_epoch]
         return {
             **values,
             "best_valid_result": best,

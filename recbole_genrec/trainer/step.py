@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import reduce
+from operator import add
 from typing import Any
 
 import torch
@@ -76,11 +78,11 @@ class OptimizerStep:
             batch = batch.to(self._device)
         with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self._in_bfloat16):
             losses = loss_func(batch)
-        loss = sum(losses) if isinstance(losses, tuple) else losses
+        parts = losses if isinstance(losses, tuple) else (losses,)
+        loss = reduce(add, parts)
         self.scaler.scale(loss if share is None else loss * share).backward()
-        if isinstance(losses, tuple):
-            return tuple(part.detach() for part in losses)
-        return losses.detach()
+        detached = tuple(part.detach() for part in parts)
+        return detached if isinstance(losses, tuple) else detached[0]
 
     def _weight(self, interaction: Interaction) -> int | Tensor:
         """By how much the loss, a mean over targets, weighs among those of all ranks."""
@@ -88,6 +90,9 @@ class OptimizerStep:
 
 
 def _weighted_sum(each: Sequence[Losses], weights: Sequence[float | Tensor]) -> Losses:
-    if isinstance(each[0], tuple):
-        return tuple(_weighted_sum(list(parts), weights) for parts in zip(*each, strict=True))
-    return sum(loss * weight for loss, weight in zip(each, weights, strict=True))
+    rows = [losses if isinstance(losses, tuple) else (losses,) for losses in each]
+    sums = tuple(
+        reduce(add, (loss * weight for loss, weight in zip(parts, weights, strict=True)))
+        for parts in zip(*rows, strict=True)
+    )
+    return sums if isinstance(each[0], tuple) else sums[0]

@@ -1,4 +1,4 @@
-"""Several batches in one optimiser step give what one batch as large as all of them gives."""
+"""Several batches in one optimizer step give what one batch as large as all of them gives."""
 
 import pytest
 import torch

@@ -14,7 +14,7 @@ from tests.small import new_trainer, prepare, toy_config, write_toy
 from tests.trainer.popularity import SMALL, Popularity, popularity_run, popularity_trainer
 
 
-def test_resume_continues_the_optimiser_the_schedule_and_the_best_result(data_path):
+def test_resume_continues_the_optimizer_the_schedule_and_the_best_result(data_path):
     settings = {**SMALL, "lr_scheduler": "linear", "warmup_ratio": 0.25, "stopping_step": 10}
     settings |= {"hidden_dropout_prob": 0.0, "attn_dropout_prob": 0.0, "shuffle": False}
     run = prepare(toy_config("SASRec", data_path, **settings, epochs=4))
