@@ -35,9 +35,7 @@ class PhaseRun:
         self, phase: Phase, first_epoch: int, parts: Mapping[str, Sequence[nn.Parameter]]
     ) -> None:
         if not phase.learning_rates:
-            refuse(
-                f"learning_rates of phase {phase.name}", "a mapping for each epoch in turn", "none"
-            )
+            refuse(f"learning_rates of phase {phase.name}", "mappings for its epochs", "none")
         self.phase = phase
         self.first_epoch = first_epoch
         self._parts = parts

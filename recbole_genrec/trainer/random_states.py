@@ -15,7 +15,7 @@ def random_states(device: torch.device) -> dict[str, Any]:
     name, keys, *others = np.random.get_state()
     states = {
         "python": random.getstate(),
-        "numpy": (name, keys.tolist(), *others),
+        "numpy": (name, np.asarray(keys).tolist(), *others),
         "torch": torch.get_rng_state(),
     }
     if device.type == "cuda":

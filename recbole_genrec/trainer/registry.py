@@ -5,11 +5,13 @@ from recbole.utils import ModelType
 
 from recbole_genrec.registry import get_model
 from recbole_genrec.trainer.repaired import repaired_trainer
+from recbole_genrec.trainer.trainer import GenRecTrainer
+from recbole_genrec.trainer.trees import TreeTrainer
 
 _BY_TYPE = {ModelType.KNOWLEDGE: "KGTrainer", ModelType.TRADITIONAL: "TraditionalTrainer"}
 
 
-def get_trainer(model_type: ModelType, model_name: str) -> type:
+def get_trainer(model_type: ModelType, model_name: str) -> type[GenRecTrainer] | type[TreeTrainer]:
     """The trainer class of a model, which is also that of the models that inherit from it."""
     trainers = vars(recbole.trainer)
     for base in get_model(model_name).__mro__:

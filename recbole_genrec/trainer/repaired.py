@@ -2,6 +2,7 @@
 
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from recbole.trainer import PretrainTrainer, Trainer
 
@@ -9,8 +10,8 @@ from recbole_genrec.trainer.trainer import GenRecTrainer
 from recbole_genrec.trainer.trees import TreeTrainer
 
 
-class GenRecPretrainTrainer:
-    """What trainers with a pre-training stage need on top; mixed in before RecBole's class."""
+class GenRecPretrainTrainer(GenRecTrainer):
+    """What trainers with a pre-training stage need on top; goes before RecBole's class."""
 
     def save_pretrained_model(self, epoch, saved_model_file) -> None:
         self._save_checkpoint(epoch, verbose=False, saved_model_file=saved_model_file)
@@ -28,7 +29,7 @@ class GenRecPretrainTrainer:
 
 
 @cache
-def repaired_trainer(trainer_class: type) -> type:
+def repaired_trainer(trainer_class: type) -> type[GenRecTrainer] | type[TreeTrainer]:
     """A trainer class of RecBole, based on GenRecTrainer.
 
     The class itself stays in front, so that what it does in its own way is done so.
@@ -36,9 +37,13 @@ def repaired_trainer(trainer_class: type) -> type:
     if trainer_class is Trainer:
         return GenRecTrainer
     if not issubclass(trainer_class, Trainer):
-        return type(trainer_class.__name__, (TreeTrainer, trainer_class), {})
+        return _mixed(trainer_class, (TreeTrainer, trainer_class))
     bases: tuple[type, ...] = (trainer_class, GenRecTrainer)
     if issubclass(trainer_class, PretrainTrainer):
         bases = (GenRecPretrainTrainer, *bases)
+    return _mixed(trainer_class, bases)
+
+
+def _mixed(trainer_class: type, bases: tuple[type, ...]) -> Any:
     settings = {"__doc__": trainer_class.__doc__, "shares_batches": False}
     return type(trainer_class.__name__, bases, settings)

@@ -209,12 +209,9 @@ class GenRecTrainer(EvaluatingTrainer):
         return self.state.losses
 
     def _train_batches(self, train_data, losses, loss_func, show_progress, stopping) -> None:
-        state = self.state
-        steps = progress_bar(
-            remaining_steps(train_data, self._batches_per_step, losses.steps, self.device),
-            *(state.epoch, losses.steps, state.steps_per_epoch),
-            shown=show_progress,
-        )
+        steps = remaining_steps(train_data, self._batches_per_step, losses.steps, self.device)
+        place = self.state.epoch, losses.steps, self.state.steps_per_epoch
+        steps = progress_bar(steps, *place, shown=show_progress)
         speed = Speed(self.hooks, self.device)
         for batches in steps:
             speed.add(batches)

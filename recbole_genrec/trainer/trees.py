@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from recbole.trainer.trainer import DecisionTreeTrainer
 
 from recbole_genrec.errors import refuse
 from recbole_genrec.runs.outcome import FitResult
 from recbole_genrec.trainer.checkpointer import AUTO
 
 
-class TreeTrainer:
-    """What a run asks of its trainer beside RecBole's interface; mixed in before RecBole's class.
+class TreeTrainer(DecisionTreeTrainer):
+    """What a run asks of its trainer beside RecBole's interface; goes before RecBole's class.
 
     There are no epochs to go on from, no batches to share and no lists.
     """
@@ -18,7 +18,6 @@ class TreeTrainer:
     shares_batches = False
     recommended_items = None
     last_model_file = None
-    config: Any
 
     def resume(self, where: str) -> None:
         """Train from the start with the next `fit`, which is all that `auto` can ask for.

@@ -40,7 +40,7 @@ def run_trial(config: Config, trial: optuna.Trial) -> float:
         trial.set_user_attr("run", str(run.folder))
         trainer, train_data, valid_data, _ = _prepare(config)
         run.record_preparation(trainer.model, train_data)
-        pruned, best_score = None, None
+        pruned, best_score = None, math.nan
         try:
             best_score, _ = trainer.fit(
                 train_data,
