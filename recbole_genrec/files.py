@@ -36,11 +36,11 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
 @contextmanager
 def replacing_all(paths: Sequence[str | os.PathLike]) -> Iterator[list[Path]]:
     """As `replacing`, for files that belong together: none takes its place if the block fails."""
-    given, paths = paths, [Path(os.path.realpath(path)) for path in paths]
+    targets = [Path(os.path.realpath(path)) for path in paths]
     writer = f"{gethostname()}.{os.getpid()}"
-    with written(" and ".join(map(str, given))), ExitStack() as stack:
+    with written(" and ".join(map(str, paths))), ExitStack() as stack:
         names = []
-        for path in paths:
+        for path in targets:
             if path.is_dir():
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -49,14 +49,14 @@ def replacing_all(paths: Sequence[str | os.PathLike]) -> Iterator[list[Path]]:
             names.append(folder / f".{path.name}.{writer}.tmp{path.suffix}")
             stack.callback(names[-1].unlink, missing_ok=True)
         yield names
-        for temporary, path in zip(names, paths, strict=True):
+        for temporary, path in zip(names, targets, strict=True):
             if temporary.parent == path.parent:
                 _sync(temporary)
                 os.replace(temporary, path)
             else:
-                with open(temporary, "rb") as source, open(path, "wb") as target:
-                    shutil.copyfileobj(source, target)
-        for folder in {path.parent for path in paths}:
+                with open(temporary, "rb") as source, open(path, "wb") as device:
+                    shutil.copyfileobj(source, device)
+        for folder in {path.parent for path in targets}:
             _sync(folder)
 
 

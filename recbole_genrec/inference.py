@@ -175,7 +175,7 @@ class Recommender:
         self._check_new(tokens, texts, embeddings)
         items = self.catalogue.items
         if embeddings is None:
-            vectors = items.encode_texts(list(texts))
+            vectors = items.encode_texts(list(texts or ()))
         else:
             vectors = items.reduce(to_tensor(embeddings))
         self.model.add_items(tokens, texts or tokens, {TEXT: vectors})

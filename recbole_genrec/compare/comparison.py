@@ -56,8 +56,9 @@ def compare(
             or metric in common.
     """
     models, failed = read_models(folders)
-    for model in models if names else ():
-        model.name, model.unnamed = names[model.results[0]["folder"]], ()
+    if names is not None:
+        for model in models:
+            model.name, model.unnamed = names[model.results[0]["folder"]], ()
     results = [result for model in models for result in model.results]
     _check_protocol(results)
     metrics = _common_metrics(results)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -65,7 +65,7 @@ def pick_examples(
     return examples
 
 
-def _spread(cases: np.ndarray, wanted: int) -> Sequence[int]:
+def _spread(cases: np.ndarray, wanted: int) -> np.ndarray:
     if len(cases) <= wanted:
         return cases
     return cases[np.arange(wanted) * len(cases) // wanted]

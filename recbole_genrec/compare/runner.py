@@ -87,13 +87,14 @@ def finish_runs(
             well.
     """
     configs = [_checked_config(run) for run in runs]  # mistakes are found before the first run
-    outcomes = []
+    outcomes: list[Path | dict[str, Any]] = []
     for number, (run, config) in enumerate(zip(runs, configs, strict=True)):
         name = names[number] if names else config["model"]
         title = f"[{number + 1}/{len(runs)}] {name}, seed {config['seed']}"
         outcomes.append(_finish(run, config, title))
-    if not any(isinstance(outcome, Path) for outcome in outcomes):
-        said = (f"{run['model']}, seed {run['seed']}: {run['error']}" for run in outcomes)
+    failed = [outcome for outcome in outcomes if not isinstance(outcome, Path)]
+    if len(failed) == len(outcomes):
+        said = (f"{run['model']}, seed {run['seed']}: {run['error']}" for run in failed)
         raise InputError(f"no run ended well: {'; '.join(said)}")
     return outcomes
 

@@ -148,12 +148,11 @@ def _group(finished: Sequence[tuple[dict, Recommendations | None]]) -> list[Mode
         if other is None or other[0]["started"] < result["started"]:
             runs[result["seed"]] = (result, lists)
     models = []
-    for runs in groups.values():
-        results, lists = zip(*(runs[seed] for seed in sorted(runs)), strict=True)
-        complete = all(run is not None for run in lists)
-        models.append(
-            ModelRuns(results[0]["model"], list(results), list(lists) if complete else [])
-        )
+    for by_seed in groups.values():
+        results = [by_seed[seed][0] for seed in sorted(by_seed)]
+        kept = [by_seed[seed][1] for seed in sorted(by_seed)]
+        complete = all(run is not None for run in kept)
+        models.append(ModelRuns(results[0]["model"], results, kept if complete else []))
     _tell_apart(models)
     return models
 

@@ -49,7 +49,7 @@ def read_dataset(path: Path, dataset_class: type, config: Config) -> Dataset | N
     values = _read(path, _identity(config, dataset_class), "dataset_save_path")
     if values is None:
         return None
-    dataset = dataset_class.__new__(dataset_class)
+    dataset: Dataset = object.__new__(dataset_class)
     vars(dataset).update(_from_plain(values), config=config, logger=getLogger())
     if issubclass(dataset_class, DIENDataset):
         dataset.seq_sampler = SeqSampler(dataset)

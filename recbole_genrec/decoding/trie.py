@@ -121,7 +121,7 @@ def _lexicographic_order(tokens: torch.Tensor) -> torch.Tensor:
     """[n_items] row numbers in the lexicographic order of the rows of tokens [n_items, L]."""
     bits = max(1, int(tokens.max()).bit_length())
     per_key = max(1, KEY_BITS // bits)
-    order = None
+    order: torch.Tensor | None = None
     # as many columns as fit go into one integer; stable sorts from the last group to the first
     for columns in reversed(tokens.split(per_key, dim=1)):
         key = columns[:, 0].long()
@@ -129,6 +129,8 @@ def _lexicographic_order(tokens: torch.Tensor) -> torch.Tensor:
             key = (key << bits) | column
         new = (key if order is None else key[order]).sort(stable=True).indices
         order = new if order is None else order[new]
+    if order is None:
+        raise ValueError("tokens without a level have no order")
     return order
 
 

@@ -68,9 +68,8 @@ class GenRecCollector(Collector):
             InputError: when a score is NaN.
         """
         if self.config["eval_type"] == EvaluatorType.RANKING:
-            ranked = scores_tensor
-            if not isinstance(ranked, RankedItems):
-                ranked = self._rank(scores_tensor)
+            given = scores_tensor
+            ranked = given if isinstance(given, RankedItems) else self._rank(given)
             items = self._recommended(ranked)
             self._lists.append(items)
             if self.needs_items:

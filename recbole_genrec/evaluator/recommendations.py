@@ -67,7 +67,7 @@ class Recommendations:
 
     def save(self, path: str | os.PathLike) -> None:
         """Writes a .npz that needs no pickle; an existing file is never left half-written."""
-        arrays = {}
+        arrays: dict[str, np.ndarray] = {}
         for field in fields(self):
             value = getattr(self, field.name)
             if field.name == CODES:

@@ -81,6 +81,9 @@ class FixedLinear(nn.Module):
         bias: `[d_out]`
     """
 
+    weight: Tensor
+    bias: Tensor
+
     def __init__(self, weight: Tensor, bias: Tensor) -> None:
         super().__init__()
         self.register_buffer("weight", weight)

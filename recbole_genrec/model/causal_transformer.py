@@ -6,6 +6,9 @@ Reference:
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -50,7 +53,7 @@ class CausalTransformer(nn.Module):
         )
         self.norm = nn.LayerNorm(hidden_size)
         nn.init.normal_(self.position.weight, std=STD)
-        for block in self.blocks:
+        for block in cast("Iterable[Block]", self.blocks):
             for linear in (block.qkv, block.wi, block.o, block.wo):
                 last = linear in (block.o, block.wo)  # what is added up over the layers
                 nn.init.normal_(linear.weight, std=STD * (2 * n_layers) ** -0.5 if last else STD)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from recbole_genrec.loss.distillation import RecommenderDistillation, TokenizerDistillation
+from recbole_genrec.tokenizer.soft_rqvae import SoftRQVAE
 
 CHUNK = 16384  # items whose assignment probabilities are held at a time
 
@@ -24,6 +25,8 @@ class CollaborativeDistillation(nn.Module):
         d_model: width of the encoder and decoder states.
         config: the weights, forms and temperatures of the losses.
     """
+
+    teacher_embeddings: Tensor
 
     def __init__(
         self,
@@ -54,7 +57,7 @@ class CollaborativeDistillation(nn.Module):
         self._steps = 0
 
     def forward(
-        self, histories: Tensor, decoder_states: Tensor, targets: Tensor, tokenizer: nn.Module
+        self, histories: Tensor, decoder_states: Tensor, targets: Tensor, tokenizer: SoftRQVAE
     ) -> list[Tensor]:
         """The weighted losses of a batch, scalars.
 
@@ -62,7 +65,7 @@ class CollaborativeDistillation(nn.Module):
             histories: encoder states averaged over each history `[batch, d_model]`.
             decoder_states: first decoder state of each target `[batch, d_model]`.
             targets: target items `[batch]`.
-            tokenizer: has `log_assignments`.
+            tokenizer: gives the soft codes of the histories and of the teacher.
         """
         teacher = self.teacher_embeddings[targets]  # [batch, teacher_dim]
         losses = []
@@ -76,7 +79,7 @@ class CollaborativeDistillation(nn.Module):
         return losses
 
     @torch.no_grad()
-    def teacher_codes(self, tokenizer: nn.Module) -> Tensor:
+    def teacher_codes(self, tokenizer: SoftRQVAE) -> Tensor:
         """The likeliest codes `[n_items - 1, L]` of all items as the teacher sees them."""
         side = self.tokenizer_side
         chunks = [
@@ -85,7 +88,7 @@ class CollaborativeDistillation(nn.Module):
         ]
         return torch.cat([torch.stack([p.argmax(1) for p in levels], 1) for levels in chunks])
 
-    def report(self, epoch: int, tokenizer: nn.Module) -> None:
+    def report(self, epoch: int, tokenizer: SoftRQVAE) -> None:
         """Log the tokenizer's side of an epoch: it has failed if all items have the same codes."""
         if not self._steps:
             return

@@ -49,6 +49,8 @@ class GenerativeRecommender(SemanticIDRecommender):
         beam_size: number of beams.
     """
 
+    target_counts: Tensor
+
     @classmethod
     def check_config(cls, config) -> None:
         loss_without_data(config)

@@ -72,7 +72,7 @@ class JointRecommender(TIGER):
         codes = self.tokenizer.encode(self.item_embeddings[1:])
         after = follow_codes(codes, before, self.seed)
         self.ids.replace(after)
-        record = {
+        record: dict[str, Any] = {
             "epoch": epoch,
             "collision_rate": collision_rate(codes),
             "change_rate": change_rate(before.codes[1:].to(codes.device), after.codes[1:]),

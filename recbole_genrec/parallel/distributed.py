@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import copy
 from datetime import timedelta
@@ -176,7 +176,7 @@ class _ShareOfBatch:
     def __init__(self, collate: Callable[[list], Interaction], rank: int, world_size: int) -> None:
         self.collate, self.rank, self.world_size = collate, rank, world_size
 
-    def __call__(self, index: Sequence[int]) -> Interaction:
+    def __call__(self, index: list) -> Interaction:
         share = index[self.rank :: self.world_size]
         batch = self.collate(share or index[:1])
         if not share:
@@ -203,8 +203,8 @@ def average_gradients(
         return losses
     gradients = [each.grad for each in model.parameters() if each.grad is not None]
     parts = losses if isinstance(losses, tuple) else (losses,)
-    values = [value.detach().reshape(-1) for value in (*gradients, *parts)]
-    values = torch.cat([*values, values[-1].new_ones(1)]) * weight
+    flat = [value.detach().reshape(-1) for value in (*gradients, *parts)]
+    values = torch.cat([*flat, flat[-1].new_ones(1)]) * weight
     with _naming_lost_process():
         dist.all_reduce(values)
     values /= values[-1].clone()
@@ -246,7 +246,7 @@ class _ShareOfUsers:
     def __init__(self, loader: DataLoader) -> None:
         self._loader = loader
 
-    @property
+    @property  # type: ignore[misc]
     def __class__(self) -> type:
         return type(self._loader)  # RecBole asks `isinstance`, to know how to evaluate
 

@@ -59,8 +59,9 @@ def run_on_processes(config, function: Callable, *arguments: Any) -> Any:
                 process.kill()
                 process.join()
     outcomes = list(received)
-    if all(outcome and outcome[0] for outcome in outcomes):
-        return outcomes[0][1]
+    values = [outcome[1] for outcome in outcomes if outcome and outcome[0]]
+    if len(values) == len(outcomes):
+        return values[0]
     errors = [outcome[1] for outcome in outcomes if outcome and not outcome[0]]
     for error in errors:
         if not isinstance(error, LostProcess):  # which is the consequence of another
@@ -121,8 +122,11 @@ def _received(receiver) -> tuple[bool, Any] | None:
         return None
 
 
-def _sudden_end(rank: int, code: int) -> str:
-    how = f"by signal {-code}, as when memory runs out" if code < 0 else f"with code {code}"
+def _sudden_end(rank: int, code: int | None) -> str:
+    if code is not None and code < 0:
+        how = f"by signal {-code}, as when memory runs out"
+    else:
+        how = f"with code {code}"
     return f"the process of rank {rank} ended {how}"
 
 

@@ -76,6 +76,7 @@ def line_chart(
     pad = 0.5 if x_names else 0.0
     x_low, x_high = min(xs) - pad, max(xs) + pad
     plot = _Plot(x_low, x_high if x_high > x_low else x_low + 1, y_ticks[0], y_ticks[-1])
+    x_ticks: list[tuple[float, str]]
     if x_names:
         x_ticks = list(enumerate(x_names))
     else:

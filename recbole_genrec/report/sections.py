@@ -81,12 +81,12 @@ def where_good(comparison: Mapping[str, Any], styles: Mapping[str, Style]) -> Se
     figures = []
     halves = {model: a["head_tail"] for model, a in analyses.items() if a["head_tail"]}
     if halves:
-        series = [
+        bars = [
             (model, [half["head"][key], half["tail"][key]], styles[model])
             for model, half in halves.items()
         ]
         text = "Targets ranked by their interactions in training; the upper half is the head."
-        svg = charts.bar_chart(["head", "tail"], series, "half of the targets", name)
+        svg = charts.bar_chart(["head", "tail"], bars, "half of the targets", name)
         figures.append(Figure("Head and tail", text, Markup(svg), _legend(used)))
     lengths = {model: a["history_length"] for model, a in analyses.items() if a["history_length"]}
     if len({len(groups) for groups in lengths.values()}) == 1:

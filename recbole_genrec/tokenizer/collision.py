@@ -88,7 +88,7 @@ def resolve_collisions(
         _spread(codes, turn, level, sizes[level], room, generator)
     if strategy == "append":
         codes[:, last] = rank_in_group(group_rows(codes[:, :last]))
-    elif strategy == "sinkhorn":
+    elif distances is not None and strategy == "sinkhorn":
         _transport(codes, distances)
     else:
         _spread(codes, turn, last, sizes[last], 1, generator)

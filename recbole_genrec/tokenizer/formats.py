@@ -9,6 +9,7 @@ Written: the first two. In "<b_70>" the letter names the level (a = first) and t
 import json
 import os
 import re
+from collections import Counter
 from collections.abc import Sequence
 
 import torch
@@ -91,8 +92,7 @@ def _load_json(path: str | os.PathLike) -> dict:
     def no_duplicates(pairs: list) -> dict:
         table = dict(pairs)
         if len(table) < len(pairs):
-            seen: set = set()
-            twice = next(key for key, _ in pairs if key in seen or seen.add(key))
+            twice = Counter(key for key, _ in pairs).most_common(1)[0][0]
             raise InputError(f"{path}: item {twice!r} occurs more than once")
         return table
 

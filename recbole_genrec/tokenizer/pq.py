@@ -66,6 +66,8 @@ class PQ(ItemTokenizer):
 class OPQ(PQ):
     """Product quantization after the rotation that suits it best, learned by faiss."""
 
+    rotation: Tensor
+
     def __init__(self, config: Mapping, dim: int):
         super().__init__(config, dim)
         if dim % len(self.codebook_sizes):

@@ -48,7 +48,11 @@ class Progress:
         generator: torch.Generator,
     ) -> None:
         self.file, self.generator = file, generator
-        self.parts = {"tokenizer": tokenizer, "optimizer": optimizer, "scheduler": scheduler}
+        self.parts: dict[str, Any] = {
+            "tokenizer": tokenizer,
+            "optimizer": optimizer,
+            "scheduler": scheduler,
+        }
         self.numbers = Numbers()
         self._saved = monotonic()
 

@@ -51,6 +51,8 @@ class Random(_GivenCodes):
 class LSH(_GivenCodes):
     """Locality-sensitive hashing: the sides of h random hyperplanes are the bits of a code."""
 
+    hyperplanes: Tensor
+
     def __init__(self, config: Mapping, dim: int):
         super().__init__(config, dim)
         self.bits = [size.bit_length() - 1 for size in self.codebook_sizes]

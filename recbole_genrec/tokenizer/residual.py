@@ -1,6 +1,6 @@
 """Codebooks that add up: what the tokenizers with residual levels share."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -42,7 +42,7 @@ class ResidualTokenizer(ItemTokenizer):
         return squared_distances(self.to_latent(embeddings) - explained, self.codebooks[-1])
 
 
-def residual_codes(rows: Tensor, codebooks: Sequence[Tensor]) -> Tensor:
+def residual_codes(rows: Tensor, codebooks: Iterable[Tensor]) -> Tensor:
     """Codes [n, L] of rows [n, d]: at each level the codeword nearest to what is left."""
     codes = []
     for codebook in codebooks:
@@ -51,6 +51,9 @@ def residual_codes(rows: Tensor, codebooks: Sequence[Tensor]) -> Tensor:
     return torch.stack(codes, 1)
 
 
-def sum_codewords(codes: Tensor, codebooks: Sequence[Tensor]) -> Tensor | int:
+def sum_codewords(codes: Tensor, codebooks: Iterable[Tensor]) -> Tensor:
     """Sum [n, d] of the codewords that codes [n, >= L] name in L codebooks; 0 without codebooks."""
-    return sum(codebook[codes[:, level]] for level, codebook in enumerate(codebooks))
+    total = torch.zeros((), device=codes.device)
+    for level, codebook in enumerate(codebooks):
+        total = total + codebook[codes[:, level]]
+    return total

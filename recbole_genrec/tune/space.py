@@ -52,7 +52,7 @@ class Parameter:
 
     def examples(self) -> list[Any]:
         """Settings by which it can be tried out: all choices, or the ends of the range."""
-        if isinstance(self.distribution, CategoricalDistribution):
+        if isinstance(self.distribution, CategoricalDistribution) and self.values is not None:
             return list(self.values.values())
         return [self.setting(self.distribution.low), self.setting(self.distribution.high)]
 
@@ -87,16 +87,16 @@ def grid(space: Iterable[Parameter]) -> list[dict[str, Any]]:
     Raises:
         InputError: for a hyper-parameter of which there are infinitely many values.
     """
-    space = list(space)
+    space, drawable = list(space), []
     for parameter in space:
         if parameter.values is None:
             raise InputError(
                 f"{parameter.place}: an exhaustive search needs choice or quniform, "
                 f"found [{parameter.text}]"
             )
+        drawable.append(parameter.values)
     names = [parameter.name for parameter in space]
-    points = product(*(parameter.values for parameter in space))
-    return [dict(zip(names, point, strict=True)) for point in points]
+    return [dict(zip(names, point, strict=True)) for point in product(*drawable)]
 
 
 def _parse(line: str, place: str) -> Parameter:

@@ -130,7 +130,7 @@ class Sweep:
         """The configuration of a trial; its record goes into the folder of the search."""
         trials = {"results_dir": str(self.folder / "trials")}
         return Config(
-            config_file_list=[self._settings_file],
+            config_file_list=[str(self._settings_file)],
             config_dict={**self.values(drawn), **trials, **others},
         )
 

@@ -58,7 +58,7 @@ def run_trial(config: Config, trial: optuna.Trial) -> float:
     if pruned is not None:
         _remove(trainer.saved_model_file)
         raise pruned
-    if not math.isfinite(best_score):
+    if best_score is None or not math.isfinite(best_score):
         raise InputError("there is no score to choose by: the split has no validation data")
     trial.set_user_attr("checkpoint", str(trainer.saved_model_file))
     return float(best_score)

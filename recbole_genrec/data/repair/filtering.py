@@ -1,6 +1,7 @@
 """The filters of RecBole's Dataset, without the in-place changes that pandas gives up."""
 
 import re
+from math import nan
 from pathlib import Path
 from typing import Any
 
@@ -184,10 +185,10 @@ def parse_intervals(key: str, text: Any) -> list[tuple[str, float, float, str]]:
     for part in str(text).split(";"):
         found = re.fullmatch(r"\s*([\[(])([^,]+),([^,]+)([\])])\s*", part)
         try:
-            low, high = float(found[2]), float(found[3])
-        except (TypeError, ValueError):
-            low, high = float("nan"), float("nan")
-        if not low <= high:
+            low, high = map(float, found.group(2, 3)) if found else (nan, nan)
+        except ValueError:
+            low, high = nan, nan
+        if found is None or not low <= high:
             raise InputError(f'{key} should be an interval such as "[5,inf)", found [{text}]')
         intervals.append((found[1], low, high, found[4]))
     return intervals

@@ -190,10 +190,9 @@ class LoadedDataset(Dataset):
 
     def _split_sequences(self, cells: pd.Series, field, ftype, filepath) -> list[np.ndarray]:
         """Cells of words or numbers to arrays, at most `seq_len` long; missing cells are empty."""
-        separator, dtype = self.config["seq_separator"], str
+        separator = self.config["seq_separator"]
         longest = (self.config["seq_len"] or {}).get(field)
-        if ftype == FeatureType.FLOAT_SEQ:
-            dtype = np.float64
+        dtype = np.float64 if ftype == FeatureType.FLOAT_SEQ else str
         try:
             sequences = [
                 np.array([word for word in cell.split(separator) if word], dtype=dtype)[:longest]

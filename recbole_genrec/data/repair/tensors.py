@@ -93,8 +93,8 @@ class RepairedDataset(FilteredDataset):
                 if self.field2type[field] == FeatureType.FLOAT:
                     feat[field] = np.stack(pair, axis=-1).tolist()
                 else:
-                    pair = [like(feat[field], part) for part in pair]
-                    feat[field] = list(zip(*pair, strict=True))
+                    columns = [like(feat[field], part) for part in pair]
+                    feat[field] = list(zip(*columns, strict=True))
 
     def _is_float_field(self, field: str, key: str) -> bool:
         if field not in self.field2type:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +13,7 @@ import torch.nn.functional as F
 from recbole_genrec.decoding.beam_search import beam_search, grown
 from recbole_genrec.decoding.trie import ItemTrie
 from recbole_genrec.model.kernels.linear import linear, linear_add, linear_relu
+from recbole_genrec.model.t5.layers import Block
 from recbole_genrec.model.t5.packing import check_lengths
 from recbole_genrec.model.t5.t5 import T5
 
@@ -123,7 +125,7 @@ class Decoder:
         if torch.is_autocast_enabled(device.type):
             dtype = torch.get_autocast_dtype(device.type)
         layers = []
-        for block in t5.decoder:
+        for block in cast("Iterable[Block]", t5.decoder):
             own, cross = block.self_attention, block.cross_attention
             cross_q, cross_kv = cross.qkv.weight.split([cross.inner, 2 * cross.inner])
             weights = (
@@ -185,8 +187,9 @@ class BeamStep:
         seen = (part.unsqueeze(1).to(states.device) for part in (distance, filled))
         self.bias = cross_bias(*seen).to(states.dtype)
         self.memory = [self._memory(layer, states) for layer in decoder.layers]
-        self.past = [[] for _ in decoder.layers]  # per layer and position [rows, 2, heads, d_kv]
-        self.ancestors = []  # per past position [batch * beams] rows in it
+        self.past: list[list[torch.Tensor]] = [[] for _ in decoder.layers]
+        # per layer and position [rows, 2, heads, d_kv]
+        self.ancestors: list[torch.Tensor] = []  # per past position [batch * beams] rows in it
 
     def __call__(self, tokens: torch.Tensor, parents: torch.Tensor) -> torch.Tensor:
         """tokens, parents [batch, beams] -> logits [batch, beams, vocab]."""

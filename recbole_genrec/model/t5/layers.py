@@ -96,6 +96,8 @@ def folded(
     x: torch.Tensor, norm: nn.RMSNorm, weight: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """What to multiply for linear(norm(x), weight): the weight of the norm goes into the other."""
+    if norm.eps is None:
+        raise ValueError("expected a norm with an eps of its own, found None")
     return normalize(x, norm.eps), weight * norm.weight
 
 

@@ -115,14 +115,14 @@ def pack(lengths: torch.Tensor) -> Packing:
         room, row = rows[0]
         placed.append((history, row, width + room))
         heapq.heapreplace(rows, (room + sizes[history], row))
-    _, row, start = torch.tensor(sorted(placed)).unbind(1)
+    _, row_of, start_of = torch.tensor(sorted(placed)).unbind(1)
     history_of = torch.arange(len(lengths)).repeat_interleave(lengths)
     position = torch.arange(len(history_of)) - (lengths.cumsum(0) - lengths)[history_of]
-    slot = (row * width + start)[history_of] + position
-    history = torch.full((len(rows) * width,), -1)
+    slot = (row_of * width + start_of)[history_of] + position
+    histories = torch.full((len(rows) * width,), -1)
     positions = torch.zeros(len(rows) * width, dtype=torch.long)
-    history[slot], positions[slot] = history_of, position
-    return Packing(slot, row, history.view(-1, width), positions.view(-1, width))
+    histories[slot], positions[slot] = history_of, position
+    return Packing(slot, row_of, histories.view(-1, width), positions.view(-1, width))
 
 
 def place_targets(packing: Packing, sequence: torch.Tensor, visible: torch.Tensor) -> Targets:

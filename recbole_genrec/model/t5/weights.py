@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -20,7 +22,7 @@ SHARED_OPTIONS = (  # of our T5, by the names that a T5Config of `transformers` 
 )
 
 
-def options_of(hf_model: nn.Module) -> dict[str, int | float]:
+def options_of(hf_model: Any) -> dict[str, Any]:
     """The options of our T5 for a `transformers` one.
 
     Raises:
@@ -44,7 +46,7 @@ def stacked(hf_model: nn.Module, t5: nn.Module) -> dict[str, torch.Tensor]:
     }
 
 
-def to_transformers(t5: nn.Module) -> nn.Module:
+def to_transformers(t5: Any) -> nn.Module:
     """A `transformers.T5ForConditionalGeneration` in evaluation mode with the weights of ours."""
     from transformers import T5Config, T5ForConditionalGeneration
 

@@ -182,7 +182,7 @@ def reconstruction_error(tokenizer: ItemTokenizer, embeddings: Tensor, codes: Te
     0 is perfect, 1 no better than the mean embedding for every item. Embeddings that are all equal
     have no variance to explain: 0.
     """
-    error, square, total = 0.0, 0.0, 0.0
+    error, square, total = 0.0, 0.0, torch.zeros((), dtype=torch.float64)
     for start in range(0, len(embeddings), CHUNK):
         rows = to_tensor(embeddings[start : start + CHUNK]).cpu()
         decoded = tokenizer.decode(codes[start : start + CHUNK])

@@ -87,16 +87,18 @@ class InteractionCleaner:
             unreadable = rows["rating"].isna() & ~ratings.isin(MISSING_WORDS)
             rows = leave_out(rows, unreadable, UNREADABLE_RATING, self.drops)
         if self.seen is not None:
-            rows = leave_out(rows, self._repeated(rows), "repeated interaction", self.drops)
+            rows = leave_out(rows, _repeated(rows, self.seen), "repeated interaction", self.drops)
         return rows
 
-    def _repeated(self, rows: pd.DataFrame) -> pd.Series:
-        repeated = []
-        for row in zip(rows["user_id"], rows["item_id"], rows["timestamp"], strict=True):
-            key = blake2b(repr(row).encode(), digest_size=16).digest()
-            repeated.append(key in self.seen)
-            self.seen.add(key)
-        return pd.Series(repeated, rows.index, dtype=bool)
+
+def _repeated(rows: pd.DataFrame, seen: set[bytes]) -> pd.Series:
+    """Whether each row is among the `seen` ones or an earlier row; all are seen afterwards."""
+    repeated = []
+    for row in zip(rows["user_id"], rows["item_id"], rows["timestamp"], strict=True):
+        key = blake2b(repr(row).encode(), digest_size=16).digest()
+        repeated.append(key in seen)
+        seen.add(key)
+    return pd.Series(repeated, rows.index, dtype=bool)
 
 
 def to_numbers(values: pd.Series) -> pd.Series:

@@ -164,7 +164,7 @@ def read_lines(path: Path, encoding: str) -> Iterator[str]:
                 yield line
                 if number % 10_000 == 0:
                     progress.update(raw.tell() - progress.n)
-        except UnicodeError as error:
+        except UnicodeDecodeError as error:
             raise InputError(
                 f"{path} is not text in the encoding {encoding.removesuffix('-sig')} soon after "
                 f"line {number} ({error.reason}); --encoding names another one, e.g. latin-1"
@@ -204,4 +204,4 @@ def _chunks(rows: Rows, drops: Drops) -> Chunks:
         good = [row for row in chunk if len(row) > 1]
         if good:
             lines, *columns = zip(*good, strict=True)
-            yield lines, columns
+            yield lines, list(columns)

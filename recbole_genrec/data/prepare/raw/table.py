@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import codecs
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 from recbole_genrec.data.prepare.raw.layout import Layout
-from recbole_genrec.data.prepare.raw.readers import read_csv, read_json_lines, read_parquet
+from recbole_genrec.data.prepare.raw.readers import Chunks, read_csv, read_json_lines, read_parquet
 from recbole_genrec.errors import InputError
 
-READERS = {
+READERS: dict[str, Callable[..., Chunks]] = {
     **dict.fromkeys((".csv", ".tsv", ".txt"), read_csv),
     **dict.fromkeys((".json", ".jsonl", ".ndjson"), read_json_lines),
     **dict.fromkeys((".parquet", ".pq"), read_parquet),
