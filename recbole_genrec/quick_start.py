@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from logging import getLogger
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from recbole_genrec.registry import build_model
 from recbole_genrec.runs.log import start_log
 from recbole_genrec.runs.record import RunRecorder, recorded_run
 from recbole_genrec.stages.plan import run_stages
-from recbole_genrec.trainer.checkpointer import AUTO, check_resumable
+from recbole_genrec.trainer.checkpointer import AUTO, check_resumable, training_alone
 from recbole_genrec.trainer.registry import get_trainer
 
 
@@ -126,9 +127,12 @@ def _train_and_test(config: Config, run: RunRecorder, saved: bool) -> dict[str, 
     run.record_preparation(model, train_data)
 
     trainer = get_trainer(config["MODEL_TYPE"], config["model"])(config, model)
-    best_valid_score, best_valid_result = _fit(trainer, train_data, valid_data, saved)
-    run.record_fit(trainer)
-    test_result = _test(trainer, test_data, saved)
+    if config["resume"] is not None:
+        trainer.resume(config["resume"])
+    with training_alone(trainer.saved_model_file) if rank() == 0 else nullcontext():
+        best_valid_score, best_valid_result = _fit(trainer, train_data, valid_data, saved)
+        run.record_fit(trainer)
+        test_result = _test(trainer, test_data, saved)
     run.record_test(trainer, train_data, test_data, test_result)
 
     logger.info(f"The running environment is as follows:\n{get_environment(config).draw()}")
@@ -143,14 +147,10 @@ def _train_and_test(config: Config, run: RunRecorder, saved: bool) -> dict[str, 
 
 
 def _fit(trainer, train_data, valid_data, saved: bool) -> tuple:
-    """`trainer.fit`, from where an earlier attempt was stopped if that is asked for."""
-    config = trainer.config
-    if config["resume"] is not None:
-        trainer.resume(config["resume"])
+    """`trainer.fit`, which says how to go on where it is stopped."""
+    progress = trainer.config["show_progress"]
     try:
-        return trainer.fit(
-            train_data, valid_data, saved=saved, show_progress=config["show_progress"]
-        )
+        return trainer.fit(train_data, valid_data, saved=saved, show_progress=progress)
     except (KeyboardInterrupt, InputError, RunError):
         last = trainer.last_model_file
         if last is not None and Path(last).is_file():

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from logging import getLogger
 from pathlib import Path
 from typing import Any
 
-from recbole_genrec.errors import InputError
+from filelock import FileLock, Timeout
+
+from recbole_genrec.errors import InputError, RunError
 from recbole_genrec.files import remove_unfinished
 from recbole_genrec.runs.checkpoint import check_same_run, load_checkpoint, save_checkpoint
 from recbole_genrec.runs.fingerprint import changed_settings, data_files, run_fingerprint
@@ -89,6 +93,43 @@ class Checkpointer:
         if changes:
             getLogger().warning(f"[{file}] was saved under other settings: {changes}")
         return checkpoint
+
+
+@contextmanager
+def training_alone(file: str | Path) -> Iterator[None]:
+    """Hold the checkpoint of a run: two runs of the same settings would test each other's best.
+
+    A process that ends, however it does, holds it no longer.
+
+    Raises:
+        RunError: when another process holds it.
+    """
+    file = Path(file)
+    lock = FileLock(file.with_name(f".{file.name}.lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise RunError(
+            f"another process trains this: it writes [{file}], where this run would keep its best "
+            "epoch; wait for it, or choose another folder as checkpoint_dir"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def check_own(checkpoint: dict[str, Any], best_epoch: int | None, file: str | Path) -> None:
+    """Refuse to test another epoch than the best one of this run.
+
+    Raises:
+        RunError: naming the file and both epochs.
+    """
+    if best_epoch is not None and checkpoint["epoch"] != best_epoch:
+        raise RunError(
+            f"[{file}] holds epoch {checkpoint['epoch']}, and the best of this run is {best_epoch}:"
+            " another process has written it; train again, with another checkpoint_dir"
+        )
 
 
 def check_resumable(file: str | Path, config: Any) -> None:

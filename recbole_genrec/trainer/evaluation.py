@@ -16,6 +16,7 @@ from recbole_genrec.evaluator.metrics import GenRecEvaluator
 from recbole_genrec.model.semantic_id_recommender import SemanticIDRecommender
 from recbole_genrec.parallel.distributed import share_of_users
 from recbole_genrec.runs.checkpoint import check_same_run, load_checkpoint, load_weights
+from recbole_genrec.trainer.checkpointer import check_own
 from recbole_genrec.trainer.faults import explained_memory
 
 
@@ -28,7 +29,10 @@ class EvaluatingTrainer(Trainer):
 
     Attributes:
         recommended_items: the lists `[rows, K]` of the last full-ranking evaluation.
+        best_epoch: the epoch that validation has chosen; None before, and where there is none.
     """
+
+    best_epoch: int | None = None
 
     def __init__(self, config, model) -> None:
         super().__init__(config, model)
@@ -53,6 +57,8 @@ class EvaluatingTrainer(Trainer):
             file = model_file or self.saved_model_file
             checkpoint = load_checkpoint(file, self.device)
             check_same_run(checkpoint, self.config, file)
+            if model_file is None:
+                check_own(checkpoint, self.best_epoch, file)
             load_weights(self.model, checkpoint, file)
             self.logger.info(f"Loading model structure and parameters from {file}")
         self.eval_collector.begin()

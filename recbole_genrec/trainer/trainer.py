@@ -90,6 +90,11 @@ class GenRecTrainer(EvaluatingTrainer):
         self.checkpointer.best = Path(file)
 
     @property
+    def best_epoch(self) -> int | None:
+        """The epoch that validation has chosen; None before."""
+        return self.state.best_epoch
+
+    @property
     def last_model_file(self) -> str:
         """Where the last checkpoint lies, beside the best one."""
         return str(self.checkpointer.last)
