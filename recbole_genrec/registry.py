@@ -27,11 +27,13 @@ from recbole_genrec.compat import RECBOLE_PROPERTIES
 from recbole_genrec.errors import InputError, MissingPackage, nearest, refuse
 
 MODELS = {
+    "BSARec": "recbole_genrec.model.bsarec:BSARec",
     "DiscRec": "recbole_genrec.model.discrec:DiscRec",
     "Pop": "recbole_genrec.model.pop:Pop",  # RecBole's, repaired
     "RPG": "recbole_genrec.model.rpg:RPG",
     "TIGER": "recbole_genrec.model.tiger:TIGER",
     "TIGERTokenWeighted": "recbole_genrec.model.tiger_token_weighted:TIGERTokenWeighted",
+    "TransitionGraph": "recbole_genrec.model.transition_graph:TransitionGraph",
     "UniGRec": "recbole_genrec.model.unigrec:UniGRec",
 }
 ENTRY_POINTS = "recbole_genrec.models"

@@ -34,6 +34,8 @@ MODELS = {
         "valid_metric": "AUC",
     },
     "FEARec": {**SMALL, "n_layers": 2},
+    "LightSANs": {**SMALL, "k_interests": 2},
+    "BSARec": SMALL,  # ours, on RecBole's SASRec
     "FPMC": SMALL,
     "NGCF": {"hidden_size_list": [8], "embedding_size": 8},
     "MultiVAE": {"mlp_hidden_size": [8], "latent_dimension": 4},
