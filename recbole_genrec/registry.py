@@ -31,6 +31,7 @@ MODELS = {
     "DiscRec": "recbole_genrec.model.discrec:DiscRec",
     "Pop": "recbole_genrec.model.pop:Pop",  # RecBole's, repaired
     "RPG": "recbole_genrec.model.rpg:RPG",
+    "SemanticSASRec": "recbole_genrec.model.semantic_sasrec:SemanticSASRec",
     "TIGER": "recbole_genrec.model.tiger:TIGER",
     "TIGERTokenWeighted": "recbole_genrec.model.tiger_token_weighted:TIGERTokenWeighted",
     "TransitionGraph": "recbole_genrec.model.transition_graph:TransitionGraph",

@@ -45,6 +45,15 @@ SETTINGS = {
         "n_heads": 2,
         "train_batch_size": 8,
     },
+    "SemanticSASRec": {
+        **ITEMS,
+        "tokenizer": "RQKMeans",
+        "codebook_sizes": [8, 8],
+        "hidden_size": 8,
+        "inner_size": 8,
+        "n_layers": 1,
+        "train_batch_size": 8,
+    },
     "UniGRec": {
         **T5,
         "finetune_epochs": 2,

@@ -92,6 +92,7 @@ PLACES = {
     "TIGER": [("on_step_start", 3), ("on_save", 6)],
     "DiscRec": [("on_step_start", 3), ("on_valid_start", 2)],
     "RPG": [("on_step_start", 6), ("on_valid_start", 2)],
+    "SemanticSASRec": [("on_step_start", 6)],
     "TIGERTokenWeighted": [("on_step_start", 12)],
     "UniGRec": [("on_step_start", 8), ("on_step_start", 25), ("on_valid_start", 4)],
 }
