@@ -151,16 +151,16 @@ def analyze(arguments: Sequence[str]) -> None:
     print(f"written to {known.output}")
 
 
-def reproduce(arguments: Sequence[str]) -> None:
+def reproduce_table(arguments: Sequence[str]) -> None:
     """Make a table or figure of a paper."""
+    from recbole_genrec.reproduce import EXPERIMENTS, reproduce
+
     parser = _settings_parser("reproduce")
-    parser.add_argument("table", help="see docs/reproducing-the-papers.md, or any name for a list")
+    parser.add_argument("table", metavar="TABLE", help=f"one of {', '.join(EXPERIMENTS)}")
     parser.add_argument("--seed_list", type=_numbers, help="seeds of the runs, with commas")
     known, settings = _parse_settings(parser, arguments)
     if known.dataset is None:
         parser.error("expected --dataset")
-    from recbole_genrec.reproduce import reproduce
-
     reproduce(
         known.table.replace("-", "_"),
         known.dataset,
@@ -185,7 +185,7 @@ COMMANDS = {
     "compare": compare_runs,
     "analyze": analyze,
     "analyse": analyze,  # its name in 0.1
-    "reproduce": reproduce,
+    "reproduce": reproduce_table,
     "prepare": prepare,
 }
 

@@ -23,6 +23,8 @@ def test_the_default_settings_pass():
         ({"tokenizer_distillation_weight": ".inf"}, "_weight .* at least 0 and finite, found .inf"),
         ({"distillation_temperature": ".nan"}, "_temperature .* above 0 and finite, found .nan"),
         ({"distillation_temperature": 0}, "distillation_temperature .* above 0 .* found .?0"),
+        ({"tokenizer_distillation_temperature": 0}, "r_distillation_temp.* above 0 .*found .0"),
+        ({"tokenizer_distillation_temperature": -0.1}, "r_distillation_temperature .*found .-0.1"),
         ({"tokenizer_uniformity_weight": -1}, "tokenizer_uniformity_weight .* at least 0 .*-1"),
         ({"tokenizer_uniformity_weight": ".nan"}, "tokenizer_uniformity_weight .* found .nan"),
         ({"tokenizer_temperature_min": 1e-45}, "temperature_min .* at least 1e-06 .* found .1e-45"),
