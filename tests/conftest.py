@@ -1,5 +1,6 @@
 """What all tests share: a quiet, deterministic torch and the optional real data."""
 
+import os
 import signal
 from pathlib import Path
 
@@ -7,7 +8,8 @@ import pytest
 import torch
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-REAL_DATA = REPOSITORY.parent / "shared" / "data"
+# Benchmark data that is not in the repository: what needs it is skipped where it is absent.
+REAL_DATA = Path(os.environ.get("RECBOLE_GENREC_DATA", REPOSITORY.parent / "shared" / "data"))
 
 
 def pytest_configure() -> None:
@@ -24,5 +26,5 @@ def _seed() -> None:
 def real_data() -> Path:
     """The folder of the real benchmark data; the test is skipped where it is absent."""
     if not REAL_DATA.is_dir():
-        pytest.skip(f"the real benchmark data is not at {REAL_DATA}")
+        pytest.skip(f"no benchmark data at {REAL_DATA}: set RECBOLE_GENREC_DATA to their folder")
     return REAL_DATA

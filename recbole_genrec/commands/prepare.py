@@ -35,7 +35,8 @@ def prepare_command(arguments: Sequence[str] | None = None) -> None:
     preparation = prepare_dataset(
         given.dataset,
         given.data_path,
-        *raw_files,
+        raw_files[0],
+        raw_files[1] if len(raw_files) > 1 else None,
         core=SOURCES[given.source].core if given.source else None,
         time_format=given.time_format,
         drop_duplicates=given.drop_duplicates,

@@ -21,7 +21,7 @@ from recbole_genrec.parallel.distributed import launched
 from recbole_genrec.registry import get_model
 from recbole_genrec.runs.record import find_finished, runs_of, was_interrupted
 
-Run = tuple[str, str, list[str], dict[str, Any]]  # the arguments of run_recbole_genrec
+Run = tuple[str | None, str, list[str], dict[str, Any]]  # the arguments of run_recbole_genrec
 
 
 def compare_models(

@@ -39,6 +39,8 @@ class GenRecDataset(SequentialDataset, RepairedDataset):
         items: what `recbole_genrec.stages` has made of the items, set by the runner, or None.
     """
 
+    file_size_list: list[int]
+
     items = None
     _all_samples: Interaction | None = None
     _parts: np.ndarray | None = None  # of each interaction, where plain files are split already

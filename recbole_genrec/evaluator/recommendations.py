@@ -77,7 +77,7 @@ class Recommendations:
             else:
                 arrays[field.name] = value
         with replacing(path) as temporary:
-            np.savez_compressed(temporary, **arrays)
+            np.savez_compressed(temporary, **arrays)  # type: ignore[arg-type]
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> Recommendations:

@@ -131,8 +131,9 @@ class TwoViews(nn.Module):
         """The second view `[n, l, d_model]`."""
         placed = tokens + self.place.weight[: tokens.shape[1]]
         query = self.query_norm(placed)
-        heads = (self._split(x) for x in (self.q(query), *self.kv(placed).chunk(2, dim=-1)))
-        attended = F.scaled_dot_product_attention(*heads, is_causal=self.causal)
+        keys, values = self.kv(placed).chunk(2, dim=-1)
+        q, k, v = (self._split(x) for x in (self.q(query), keys, values))
+        attended = F.scaled_dot_product_attention(q, k, v, is_causal=self.causal)
         normal = self.ff_norm(query + attended.transpose(1, 2).flatten(2))
         inner = dropout(F.relu(self.wi(normal)), self.dropout_rate, self.training)
         return normal + dropout(self.wo(inner), self.dropout_rate, self.training)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from recbole.data.interaction import Interaction
@@ -103,9 +103,9 @@ class GenerativeRecommender(SemanticIDRecommender):
         position = torch.arange(len(history), device=lengths.device) - start[history]
         return TargetView(self.next_items(interaction), history, position + 1)
 
-    def calculate_loss(self, interaction: Interaction) -> Tensor:
+    def calculate_loss(self, interaction: Interaction) -> Tensor | tuple[Tensor, ...]:
         view = self.targets(interaction)
-        labels = self.labels(view.items)
+        labels = self.labels(cast(Tensor, view.items))
         logits = self.decode(self.encode(interaction), shift_right(labels), view)
         return self.loss(logits, labels, self.logits_without_history(labels))
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 from logging import getLogger
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from recbole.data.interaction import Interaction
@@ -135,9 +135,10 @@ class UniGRec(JointRecommender):
         """
         items, item_lengths = self.history_items(interaction)
         view = self.targets(interaction)
-        distinct, rows = torch.cat([items, view.items]).unique(return_inverse=True)
+        targets = cast(Tensor, view.items)
+        distinct, rows = torch.cat([items, targets]).unique(return_inverse=True)
         device = self.item_embeddings.device
-        distinct, rows, targets = (x.to(device) for x in (distinct, rows, view.items))
+        distinct, rows, targets = (x.to(device) for x in (distinct, rows, targets))
         labels = self.ids.tokens[targets]  # [n_targets, L + 1]
         embeddings = self.item_embeddings[distinct]
         soft = self.soft_items(embeddings)
@@ -228,7 +229,7 @@ def history_means(
         visible: how many of the first tokens of its history each target sees `[n_targets]`.
     """
     start = lengths.cumsum(0) - lengths
-    if sequence is not None:
+    if sequence is not None and visible is not None:
         start, lengths = start[sequence], visible
     start, lengths = start.to(states.device), lengths.to(states.device)
     sums = F.pad(states.double().cumsum(0), (0, 0, 1, 0))  # differences need the digits

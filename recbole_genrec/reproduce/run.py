@@ -86,7 +86,7 @@ def _trained(
         for row in experiment.rows:
             own = {**settings, **(row.settings or {}), **({} if seed is None else {"seed": seed})}
             runs[row.name, seed] = (None, dataset, _recipe(row.recipe, files), own)
-    configs = {row: Config(*run) for row, run in runs.items()}
+    configs = {key: Config(*run) for key, run in runs.items()}
     _check_distinct(configs)
     outcomes = finish_runs(list(runs.values()), [row for row, _ in runs])
     done = {
@@ -101,8 +101,8 @@ def _trained(
         print(f"Rows of the paper that have no model here: {experiment.missing}")
     if experiment.draw is not None:
         checkpoints: dict[str, list[Path]] = {}
-        for row in done:
-            checkpoints.setdefault(row[0], []).append(Checkpointer(configs[row]).best)
+        for key in done:
+            checkpoints.setdefault(key[0], []).append(Checkpointer(configs[key]).best)
         experiment.draw(Results(name, comparison, checkpoints, folder))
     return folder
 

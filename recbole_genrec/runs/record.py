@@ -291,13 +291,14 @@ def results_root(config) -> Path:
 
 def new_folder(root: str | os.PathLike, name: str) -> Path:
     """Make a folder of this name, or with a number behind it where there are such already."""
-    for candidate in chain([name], (f"{name}-{number}" for number in count(2))):
-        folder = Path(root) / candidate
+    candidates = chain([name], (f"{name}-{number}" for number in count(2)))
+    while True:
+        folder = Path(root) / next(candidates)
         try:
             folder.mkdir(parents=True)
+            return folder
         except FileExistsError:
             continue
-        return folder
 
 
 def write_json(path: str | os.PathLike, content: Any) -> None:

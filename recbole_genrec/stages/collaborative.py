@@ -146,7 +146,8 @@ def train_teacher(config: Config) -> Path:
     trainer.resume("auto")
     _, result = trainer.fit(train_data, valid_data, show_progress=config["show_progress"])
     getLogger().info(f"Teacher {config['model']}: best valid {result}")
-    Path(trainer.last_model_file).unlink(missing_ok=True)
+    if trainer.last_model_file is not None:
+        Path(trainer.last_model_file).unlink(missing_ok=True)
     return Path(trainer.saved_model_file)
 
 

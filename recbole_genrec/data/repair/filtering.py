@@ -24,6 +24,8 @@ FILTERS = (
 class FilteredDataset(LoadedDataset):
     """RecBole's Dataset whose filters mean what they mean in RecBole, in its order of rows."""
 
+    inter_feat: Any
+
     def _data_processing(self) -> None:
         if self.benchmark_filename_list is not None:  # RecBole filters nothing then
             self._check_parts()

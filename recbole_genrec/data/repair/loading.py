@@ -2,6 +2,7 @@
 
 import glob
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,6 +22,8 @@ SEQUENCES = (FeatureType.TOKEN_SEQ, FeatureType.FLOAT_SEQ)
 
 class LoadedDataset(Dataset):
     """RecBole's Dataset whose files are read by `read_atomic_file`, and downloaded as a whole."""
+
+    _rest_fields: Any
 
     def _download(self) -> None:
         url = self._get_download_url("url")
