@@ -2,26 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from recbole_genrec.config.yaml_files import properties_dir, read_yaml
+from recbole_genrec.config.schema import COMMENT, Setting, read_settings
+from recbole_genrec.config.yaml_files import properties_dir
 
 OUTPUT = Path(__file__).parent / "configuration.md"
-LINE = re.compile(
-    r"(?P<key>[A-Za-z_]\w*):(?P<value>.*?)\s*#\s+\((?P<kind>.+?)\)\s+(?P<meaning>\S.*)"
-)
-TYPES = {
-    "bool": {bool},
-    "int": {int},
-    "float": {float, int},
-    "str": {str},
-    "list": {list},
-    "dict": {dict},
-}
-
 HEAD = """\
 # Configuration
 
@@ -31,6 +19,9 @@ file of the tokenizer, the file of the loss, those of the model and of the model
 the file of the data set, `model/<model>-<dataset>.yaml`, your own `--config_files`, and
 `--key=value` on the command line.
 [RecBole's keys](https://recbole.io/docs/user_guide/config_settings.html) work as ever.
+
+The kind of a key is what it may be: a type, perhaps with a range such as `>= 1`, `in [0, 1)` or
+`in {mean, sum}`; where the default is `~`, also `~`. Any other value is refused before work starts.
 
 This page is generated from the comments in those files by `python docs/generate_configuration.py`.
 """
@@ -49,27 +40,27 @@ def read_keys(path: Path) -> list[Key]:
     """The keys of a properties file.
 
     Raises:
-        ValueError: for a key without a comment `# (type) meaning`, or of another type.
+        ValueError: for a key without a comment `# (kind) meaning`, or of another kind.
     """
-    values = read_yaml(path)
-    lines = [LINE.fullmatch(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    documented = {line["key"]: line for line in lines if line}
-    for name in values:
-        if name not in documented:
-            raise ValueError(f"{path}: expected `{name}: value  # (type) meaning`")
+    lines = map(COMMENT.match, path.read_text(encoding="utf-8").splitlines())
+    documented = {line["key"]: line for line in lines if line and line["meaning"]}
     keys = []
-    for name, line in documented.items():
-        check_type(f"{path}: {name}", values[name], line["kind"])
-        default = line["value"].strip() or flow_style(values[name])
+    for name, setting in read_settings(path).items():
+        if name not in documented:
+            raise ValueError(f"{path}: expected `{name}: value  # (kind) meaning`")
+        check_kind(f"{path}: {name}", setting)
+        line = documented[name]
+        default = line["value"].strip() or flow_style(setting.default)
         keys.append(Key(name, default, line["kind"], line["meaning"]))
     return keys
 
 
-def check_type(name: str, value: Any, kind: str) -> None:
-    """Refuse a value that is not of the type in its comment; `~` is of every type."""
-    names = [alternative.split()[0] for alternative in kind.split(" or ")]
-    if value is not None and not any(type(value) in TYPES.get(name, ()) for name in names):
-        raise ValueError(f"{name}: expected ({kind}), found [{value!r}]")
+def check_kind(name: str, setting: Setting) -> None:
+    """Refuse a default that is not of the kind in its comment; `~` is of every kind."""
+    allowed = setting.default is None or any(kind.allows(setting.default) for kind in setting.kinds)
+    if not allowed:
+        expected = " or ".join(map(str, setting.kinds))
+        raise ValueError(f"{name}: expected {expected}, found [{setting.default!r}]")
 
 
 def flow_style(value: Any) -> str:
@@ -88,7 +79,7 @@ def title(path: Path) -> str:
 
 def table(keys: Iterable[Key]) -> Iterator[str]:
     """The lines of a Markdown table."""
-    yield from ("", "| key | default | type | meaning |", "|---|---|---|---|")
+    yield from ("", "| key | default | kind | meaning |", "|---|---|---|---|")
     for key in keys:
         cells = (f"`{key.name}`", f"`{key.default}`", key.kind, key.meaning)
         yield "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"

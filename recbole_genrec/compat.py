@@ -23,6 +23,11 @@ except ModuleNotFoundError:
 RECBOLE_PROPERTIES = Path(recbole.__file__).parent / "properties"
 
 
+def takes_loss_type(model_class: type) -> bool:
+    """Whether a model learns by the setting `loss_type`, from which RecBole derives its input."""
+    return not hasattr(model_class, "input_type")
+
+
 def give_back_removed_names() -> None:
     """Give numpy and scipy the names that RecBole uses and newer versions have removed.
 

@@ -112,6 +112,12 @@ def registered(model_class: type) -> Registration | None:
     return found if found is not None and found.model is model_class else None
 
 
+def registered_models() -> list[type]:
+    """All models of other packages, those that their entry points name included."""
+    _load_entry_points()
+    return [registration.model for registration in _registered.values()]
+
+
 def module_folder(cls: type) -> Path | None:
     """The folder of the module of a class; None for one that was typed in, as in a notebook."""
     try:
@@ -196,8 +202,7 @@ def _needed_packages(model: str) -> Iterator[None]:
 
 def model_names() -> set[str]:
     """Every model name that can be given; RecBole's are the files in its `properties/model`."""
-    _load_entry_points()
-    return _own_names() | {registration.model.__name__ for registration in _registered.values()}
+    return _own_names() | {model.__name__ for model in registered_models()}
 
 
 @cache

@@ -12,7 +12,7 @@ import pytest
 
 from recbole_genrec import cli
 from recbole_genrec.config import Config
-from recbole_genrec.config.yaml_files import properties_dir
+from recbole_genrec.config.yaml_files import properties_dir, read_yaml
 from recbole_genrec.reproduce import EXPERIMENTS
 from tests.conftest import REPOSITORY
 from tests.documents import anchors, blocks, commands, page
@@ -41,17 +41,19 @@ def test_configuration_page_is_what_the_comments_say():
     "path", sorted(properties_dir().rglob("*.yaml")), ids=lambda path: path.stem
 )
 def test_every_key_has_a_comment_with_type_and_meaning(path):
-    assert {key.name for key in generator.read_keys(path)} == set(generator.read_yaml(path))
+    assert {key.name for key in generator.read_keys(path)} == set(read_yaml(path))
     assert path.read_text(encoding="utf-8").startswith("# "), "the first line says what it is"
 
 
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("d_model: 128", r"expected `d_model: value  # \(type\) meaning`"),
-        ("d_model: 128  # Dimension.", r"expected `d_model: value  # \(type\) meaning`"),
-        ("d_model: 128.0  # (int) Dimension.", r"expected \(int\), found \[128.0\]"),
-        ("d_model: 128  # (number) Dimension.", r"expected \(number\), found \[128\]"),
+        ("d_model: 128", r"expected `d_model: value  # \(kind\) meaning`"),
+        ("d_model: 128  # Dimension.", r"expected `d_model: value  # \(kind\) meaning`"),
+        ("d_model: 128  # (int)", r"expected `d_model: value  # \(kind\) meaning`"),
+        ("d_model: 128.0  # (int) Dimension.", r"expected an integer, found \[128.0\]"),
+        ("d_model: 0  # (int >= 1) Dimension.", r"expected an integer >= 1, found \[0\]"),
+        ("d_model: 128  # (number) Dimension.", r"d_model: expected a type .* found \[number\]"),
     ],
 )
 def test_undocumented_keys_are_refused(tmp_path, line, message):

@@ -22,7 +22,7 @@ ALLOWED = {
     "items": {"tokenizer"},
     "model": {"items", "tokenizer", "decoding", "loss"},
     "registry": {"model"},
-    "config": {"registry", "model", "tokenizer", "loss", "parallel"},
+    "config": {"registry", "model", "items", "tokenizer", "loss", "parallel"},
     "data": {"config", "model"},
     "evaluator": {"model", "parallel"},
     "runs": {"config", "evaluator", "model", "parallel"},

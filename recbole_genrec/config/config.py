@@ -5,6 +5,7 @@ import os
 from collections.abc import Mapping, Sequence
 from enum import Enum
 from functools import partial
+from logging import getLogger
 from pathlib import Path
 from typing import Any
 
@@ -15,22 +16,22 @@ from recbole.utils import ModelType
 
 from recbole_genrec.config.checks import (
     check_dataset,
-    check_keys,
+    check_gpu_id,
     check_metrics,
     check_processes,
-    check_ranges,
     check_values,
 )
 from recbole_genrec.config.eval_args import check_eval_args
-from recbole_genrec.config.layers import run_files
-from recbole_genrec.config.schema import check_types
+from recbole_genrec.config.layers import registered_keys, run_files
+from recbole_genrec.config.old_keys import OLD_KEYS
+from recbole_genrec.config.schema import Schema
 from recbole_genrec.config.yaml_files import (
     YamlLoader,
     parse_value,
-    properties_dir,
     read_yaml,
 )
-from recbole_genrec.errors import InputError, nearest
+from recbole_genrec.errors import InputError, nearest, refuse
+from recbole_genrec.items.needs import Tokens
 from recbole_genrec.model.hooks import class_hooks
 from recbole_genrec.parallel.distributed import launched
 from recbole_genrec.plain import convert_entries
@@ -124,10 +125,38 @@ class Config(RecBoleConfig):
     def _load_internal_config_dict(self, model: str, model_class: type, dataset: str) -> None:
         super()._load_internal_config_dict(model, model_class, dataset)
         given = self.external_config_dict
-        check_keys(given, properties_dir())
-        tokenized = class_hooks(model_class).needs_semantic_ids or "tokenizer" in given
-        for file in run_files(model_class, dataset, given, stages=tokenized):
-            _merge(self.internal_config_dict, read_yaml(file))
+        files = run_files(model_class, dataset, given, items=True, tokens=True)
+        self._schema = Schema(files, dataset)
+        self._schema.check(given)
+        draft = _Draft(_merged(self.internal_config_dict, files) | given)
+        hooks = class_hooks(model_class)
+        self._generates = hooks.needs_semantic_ids
+        needs = hooks.needs(draft)
+        tokens = self._generates or "tokenizer" in given
+        files = run_files(model_class, dataset, given, items=tokens or bool(needs), tokens=tokens)
+        self.internal_config_dict = _merged(self.internal_config_dict, files)
+        self._schema.add_sets(need.name for need in needs if isinstance(need, Tokens))
+        self._schema.check(given)
+        self._check_keys()
+
+    def _check_keys(self) -> None:
+        """Refuse keys that nobody reads; with `strict_config: False` warn of them."""
+        given = self.external_config_dict
+        unknown = [key for key in given if key not in self.known_keys]
+        others = registered_keys() if unknown else set()  # in a comparison, all models get them
+        unknown = [key for key in unknown if key not in others]
+        if not unknown:
+            return
+        known = self.known_keys | others
+        message = "; ".join(f"unknown key [{key}]{_instead_of(key, known)}" for key in unknown)
+        if given.get("strict_config", True):
+            raise InputError(f"{message} (strict_config: False lets unknown keys pass)")
+        getLogger().warning(message)
+
+    @property
+    def known_keys(self) -> frozenset[str]:
+        """All settings that can be given to this model."""
+        return self._schema.known()
 
     def _get_final_config_dict(self) -> dict[str, Any]:
         return _merge(dict(self.internal_config_dict), self.external_config_dict)
@@ -136,16 +165,19 @@ class Config(RecBoleConfig):
         settings, given = self.final_config_dict, self.external_config_dict
         sequential = settings["MODEL_TYPE"] == ModelType.SEQUENTIAL
         cross_entropy = sequential and settings.get("loss_type") == "CE"
-        if cross_entropy and "train_neg_sample_args" not in given:
-            settings["train_neg_sample_args"] = None  # cross-entropy has no use for negatives
+        if (cross_entropy or self._generates) and "train_neg_sample_args" not in given:
+            settings["train_neg_sample_args"] = None  # likelihoods have no use for negatives
         if "load_col" not in given and isinstance(settings["load_col"], dict):
             self._load_needed_columns(settings)
         if isinstance(settings["topk"], tuple):
             settings["topk"] = list(settings["topk"])
         if "valid_metric" not in given and settings["metrics"] == ["AUC", "LogLoss"]:
             settings["valid_metric"] = "AUC"  # models of clicks, which rank no items
-        check_types(given, properties_dir())
-        check_ranges(settings)
+        negatives = settings["train_neg_sample_args"]
+        if self._generates and not (negatives is None or negatives.get("distribution") == "none"):
+            expected = f"None for {self.model}, which learns from its targets alone"
+            refuse("train_neg_sample_args", expected, negatives)
+        check_gpu_id(settings["gpu_id"])
         check_metrics(settings)
         check_processes(settings)
         check_eval_args(settings)
@@ -198,6 +230,26 @@ class Config(RecBoleConfig):
             settings.update(state="error", show_progress=False, log_wandb=False)
 
 
+def _instead_of(key: str, known: frozenset[str]) -> str:
+    if key in OLD_KEYS:
+        return f" of an older RecBole; today it is {OLD_KEYS[key]}"
+    return nearest(key, known)
+
+
+class _Draft(dict):
+    """Settings before they are complete; as in a configuration, one that is missing is None."""
+
+    def __missing__(self, key: str) -> None:
+        return None
+
+
+def _merged(settings: Mapping[str, Any], files: Sequence[Path]) -> dict[str, Any]:
+    merged = dict(settings)
+    for file in files:
+        _merge(merged, read_yaml(file))
+    return merged
+
+
 def _merge(settings: dict[str, Any], update: Mapping[str, Any]) -> dict[str, Any]:
     """`settings.update(update)`, but a partial `eval_args` completes the one that is there."""
     for key, value in update.items():
@@ -219,7 +271,7 @@ def _python_value(value: Any) -> Any:
 def _checked_eval_args(value: Any) -> dict[str, Any]:
     known = ("split", "group_by", "order", "mode")
     if not isinstance(value, dict):
-        raise InputError(f"eval_args should be a dict of {', '.join(known)}, found [{value}]")
+        refuse("eval_args", f"a dict of {', '.join(known)}", value)
     for name in value:
         if name not in known:
             raise InputError(f"eval_args has no key [{name}]{nearest(str(name), known)}")
@@ -237,4 +289,4 @@ def _plain(key: str, value: Any) -> Any:
         return str(value)
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
-    raise InputError(f"{key} should be a plain value, found {type(value).__name__} [{value}]")
+    refuse(key, "a plain value", f"{type(value).__name__} {value}")

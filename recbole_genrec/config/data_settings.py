@@ -10,7 +10,6 @@ from recbole.config import Config
 from recbole_genrec.config.layers import model_files
 from recbole_genrec.config.yaml_files import read_properties
 from recbole_genrec.errors import InputError
-from recbole_genrec.model.hooks import class_hooks
 
 
 def check_data_settings(config: Config) -> None:
@@ -33,7 +32,6 @@ def check_data_settings(config: Config) -> None:
     if config["rm_dup_inter"] not in (None, "first", "last"):
         raise InputError(f"rm_dup_inter should be first or last, found [{config['rm_dup_inter']}]")
     _check_threshold(config["threshold"])
-    _check_negatives(config)
 
 
 def check_labels(config: Config, dataset: Any, model: Any) -> None:
@@ -111,14 +109,4 @@ def _check_threshold(threshold: dict[str, Any] | None) -> None:
     if threshold is not None and (len(values) != 1 or not numbers):
         raise InputError(
             f"threshold should be one column with its least positive value, found [{threshold}]"
-        )
-
-
-def _check_negatives(config: Config) -> None:
-    negatives = config["train_neg_sample_args"]
-    generates = class_hooks(config.model_class).needs_semantic_ids
-    if generates and negatives["distribution"] != "none":
-        raise InputError(
-            f"train_neg_sample_args should be null for {config['model']}, which learns from its "
-            f"targets alone, found [{negatives}]"
         )

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections import ChainMap
 from collections.abc import Mapping
-from importlib.util import find_spec
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from recbole.model.abstract_recommender import AbstractRecommender
 
 from recbole_genrec.config.yaml_files import properties_dir, read_properties
-from recbole_genrec.errors import refuse
+from recbole_genrec.errors import InputError
 from recbole_genrec.loss.registry import LOSSES
-from recbole_genrec.registry import module_folder, registered
+from recbole_genrec.registry import module_folder, registered, registered_models
 from recbole_genrec.tokenizer.base import ItemTokenizer
 from recbole_genrec.tokenizer.registry import TOKENIZERS, tokenizer_class
 
@@ -38,7 +38,7 @@ def tokenizer_defaults(tokenizer: str) -> dict[str, Any]:
 
 
 def run_files(
-    model_class: type, dataset: str, given: Mapping[str, Any], stages: bool = True
+    model_class: type, dataset: str, given: Mapping[str, Any], items: bool, tokens: bool
 ) -> list[Path]:
     """The property files of a run, later ones winning.
 
@@ -46,7 +46,8 @@ def run_files(
         model_class: the model.
         dataset: name of the data set.
         given: the user's settings, which may choose a tokenizer and a loss.
-        stages: whether items get embeddings and semantic IDs.
+        items: whether items get embeddings or semantic IDs.
+        tokens: whether they get semantic IDs.
     """
     root = properties_dir()
     common = root / "tokenizer" / "common.yaml"
@@ -57,8 +58,10 @@ def run_files(
     ]
     chosen = ChainMap(dict(given), *map(read_properties, (*reversed(own), common)))
     files = [root / "overall.yaml"]
-    if stages:
-        files += [root / "items.yaml", common, *tokenizer_files(str(chosen.get("tokenizer")))]
+    if items:
+        files += [root / "items.yaml"]
+    if tokens:
+        files += [common, *tokenizer_files(str(chosen.get("tokenizer")))]
     files += [*loss_files(str(chosen.get("loss"))), *own]
     return [file for file in files if file.is_file()]
 
@@ -74,7 +77,7 @@ def tokenizer_files(name: str) -> list[Path]:
     files: list[Path] = []
     for base in tokenizer_class(name).__mro__ if name in TOKENIZERS else ():
         if issubclass(base, ItemTokenizer):
-            files = [*_files("tokenizer", base.__name__, base.__module__), *files]
+            files = [*_files("tokenizer", base.__name__, base), *files]
         if is_ours(base):
             break
     return files
@@ -83,7 +86,21 @@ def tokenizer_files(name: str) -> list[Path]:
 def loss_files(name: str) -> list[Path]:
     """The file of a loss, if it is known and has one."""
     loss = LOSSES.get(name.lower())
-    return _files("loss", name.lower(), loss and loss.__module__)
+    return [] if loss is None else _files("loss", name.lower(), loss)
+
+
+def is_outside(file: Path) -> bool:
+    """Whether a property file is none of this package."""
+    return properties_dir() not in file.parents
+
+
+def registered_keys() -> set[str]:
+    """The settings of all models of other packages."""
+    keys: set[str] = set()
+    for file in (file for model in registered_models() for file in model_files(model)):
+        with suppress(InputError):  # which the model itself is refused with
+            keys.update(read_properties(file))
+    return keys
 
 
 def is_ours(cls: type) -> bool:
@@ -91,16 +108,10 @@ def is_ours(cls: type) -> bool:
     return cls.__module__.partition(".")[0] in PACKAGES
 
 
-def _files(kind: str, name: str, module: str | None) -> list[Path]:
-    if module is None or module.partition(".")[0] in PACKAGES:
+def _files(kind: str, name: str, cls: type) -> list[Path]:
+    if is_ours(cls):
         return [properties_dir() / kind / f"{name}.yaml"]
-    try:
-        spec = find_spec(module)
-    except ImportError:  # of a package that it lies in
-        spec = None
-    if spec is None or spec.origin is None:
-        refuse(kind, "in a module that can be imported", f"{name} in {module}")
-    return _beside(Path(spec.origin).parent, name)
+    return _beside(module_folder(cls), name)
 
 
 def _model_file(cls: type, suffix: str) -> Path | None:

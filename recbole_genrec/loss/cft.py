@@ -7,7 +7,6 @@ from typing import Any
 
 from torch import Tensor
 
-from recbole_genrec.errors import check_number
 from recbole_genrec.loss.cross_entropy import weighted_cross_entropy
 from recbole_genrec.loss.pos import PosLoss
 
@@ -25,7 +24,6 @@ class CFTLoss(PosLoss):
     needs_history_free = True
 
     def __init__(self, config: Mapping[str, Any]) -> None:
-        check_number("cft_weight", config["cft_weight"], low=0)
         super().__init__(config)
         self.causal_weight = config["cft_weight"]
 

@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from recbole_genrec.errors import check_number
 from recbole_genrec.loss.context import LossContext
 from recbole_genrec.loss.cross_entropy import CrossEntropyLoss
 from recbole_genrec.tokenizer.prefixes import entropies, find_nodes, prefix_nodes
@@ -25,7 +24,6 @@ class IGDLoss(CrossEntropyLoss):
     """
 
     def __init__(self, config: Mapping[str, Any]) -> None:
-        check_number("igd_weight", config["igd_weight"], low=0)
         super().__init__(config)
         self.floor = config["igd_weight"]
 

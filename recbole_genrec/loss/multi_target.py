@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from recbole_genrec.errors import InputError, check_number
+from recbole_genrec.errors import InputError
 from recbole_genrec.loss.context import LossContext
 from recbole_genrec.loss.cross_entropy import CrossEntropyLoss, weighted_cross_entropy
 from recbole_genrec.loss.token_weights import (
@@ -98,7 +98,6 @@ class FrontGreaterLoss(ObjectiveMixture):
     """
 
     def __init__(self, config: Mapping[str, Any]) -> None:
-        check_number("front_greater_decay", config["front_greater_decay"], low=0)
         super().__init__(config)
         self.front_greater_decay = config["front_greater_decay"]
 
@@ -115,8 +114,6 @@ class FrequencyLoss(FrontGreaterLoss):
     """
 
     def __init__(self, config: Mapping[str, Any]) -> None:
-        check_number("frequency_growth", config["frequency_growth"], low=0)
-        check_number("frequency_max", config["frequency_max"], low=0, high=1)
         super().__init__(config)
         self.frequency_growth = config["frequency_growth"]
         self.frequency_max = config["frequency_max"]
@@ -170,7 +167,6 @@ class TokenWeightedLoss(MultiTargetLoss):
     """
 
     def __init__(self, config: Mapping[str, Any]) -> None:
-        check_number("curriculum_rate", config["curriculum_rate"], low=0, open=True)
         super().__init__(config)
         self.curriculum_rate = config["curriculum_rate"]
 

@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from recbole_genrec.errors import check_number
 from recbole_genrec.loss.context import LossContext
 from recbole_genrec.loss.cross_entropy import CrossEntropyLoss
 
@@ -23,7 +22,6 @@ class PosLoss(CrossEntropyLoss):
     """Cross-entropy with weights that fall linearly over the positions of the semantic ID."""
 
     def __init__(self, config: Mapping[str, Any]) -> None:
-        check_number("pos_last_weight", config["pos_last_weight"], low=0)
         super().__init__(config)
         self.last_weight = config["pos_last_weight"]
 

@@ -7,7 +7,6 @@ from typing import Any
 
 from torch import Tensor
 
-from recbole_genrec.errors import check_number
 from recbole_genrec.loss.cross_entropy import CrossEntropyLoss, weighted_cross_entropy
 
 
@@ -15,7 +14,6 @@ class RankLoss(CrossEntropyLoss):
     """Cross-entropy of `logits / temperature`: below 1 it sharpens towards the hard negatives."""
 
     def __init__(self, config: Mapping[str, Any]) -> None:
-        check_number("rank_temperature", config["rank_temperature"], low=0, open=True)
         super().__init__(config)
         self.temperature = config["rank_temperature"]
 

@@ -5,17 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from recbole_genrec.errors import InputError, check_number
+from recbole_genrec.errors import InputError
 from recbole_genrec.tokenizer import soft_rqvae
-
-NUMBERS = (  # none of which may be negative
-    "joint_tokenizer_learning_rate",
-    "distillation_learning_rate",
-    "reconstruction_weight",
-    "tokenizer_distillation_weight",
-    "recommender_distillation_weight",
-)
-EPOCHS = ("distillation_warmup_epochs", "finetune_epochs")
 
 
 def check_unigrec(config: Mapping[str, Any]) -> None:
@@ -33,12 +24,3 @@ def check_unigrec(config: Mapping[str, Any]) -> None:
             f"found {config['collision']}"
         )
     soft_rqvae.check_settings(config)
-    for key in NUMBERS:
-        check_number(key, config[key], low=0)
-    for key in EPOCHS:
-        if not isinstance(config[key], int) or config[key] < 0:
-            raise InputError(f"{key} should be an integer of at least 0, found [{config[key]}]")
-    check_number("distillation_temperature", config["distillation_temperature"], low=0, open=True)
-    temperature = config["tokenizer_distillation_temperature"]
-    if temperature is not None:
-        check_number("tokenizer_distillation_temperature", temperature, low=0, open=True)

@@ -43,7 +43,6 @@ class ItemTokenizer(nn.Module):
     @classmethod
     def check_settings(cls, config: Mapping) -> None:
         """Raises InputError naming the key, for settings that cannot work with any embeddings."""
-        _check_sizes(config["codebook_sizes"])
 
     def fit(self, embeddings: Tensor, **side: Tensor) -> "ItemTokenizer":
         """Learns from item embeddings [n, dim], a tensor or (memory-mapped) array, no padding row.
@@ -163,14 +162,3 @@ def check_embeddings(embeddings: Tensor, dim: int) -> None:
                 f"{len(rows)} of {len(embeddings)} item embeddings are {problem} vectors, "
                 f"in rows {first_few(rows)}: each item needs an embedding of its own"
             )
-
-
-def _check_sizes(sizes: object) -> None:
-    if (
-        not isinstance(sizes, list | tuple)
-        or not sizes
-        or not all(isinstance(size, int) and size > 0 for size in sizes)
-    ):
-        raise InputError(
-            f"codebook_sizes must be a list of positive integers, one per level, got {sizes!r}"
-        )

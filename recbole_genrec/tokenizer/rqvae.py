@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 from tqdm import tqdm
 
-from recbole_genrec.errors import InputError, check_number
+from recbole_genrec.errors import InputError
 from recbole_genrec.tokenizer.base import to_tensor
 from recbole_genrec.tokenizer.kmeans import kmeans, nearest
 from recbole_genrec.tokenizer.progress import Numbers, Progress
@@ -57,10 +57,6 @@ class RQVAE(ResidualTokenizer):
         self.warmup_ratio = config["tokenizer_warmup_ratio"]
         self.clip_grad_norm = config["tokenizer_clip_grad_norm"]
         self.revive_every = config["tokenizer_revive_every"]
-        check_number("tokenizer_warmup_ratio", self.warmup_ratio, low=0, high=1)
-        if self.clip_grad_norm is not None:
-            check_number("tokenizer_clip_grad_norm", self.clip_grad_norm, low=0, open=True)
-        check_number("tokenizer_revive_every", self.revive_every, low=0)
         self.stopping_step = config["tokenizer_stopping_step"]
         self.bf16 = config["tokenizer_bf16"]
         self.reduction = config["tokenizer_loss_reduction"]

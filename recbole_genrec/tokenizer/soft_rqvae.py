@@ -8,15 +8,13 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from recbole_genrec.errors import InputError, check_number
+from recbole_genrec.errors import refuse
 from recbole_genrec.tokenizer.base import CHUNK, to_tensor
 from recbole_genrec.tokenizer.kmeans import relative_distances
 from recbole_genrec.tokenizer.rqvae import RQVAE
 
 # a batch-averaged probability below this counts as this, since 0 log 0 has no gradient
 SMALLEST = 1e-12
-# below it the rounding of distances in float32 decides between codes, far below 1 / tau overflows
-LOWEST_TEMPERATURE = 1e-6
 
 
 class SoftRQVAE(RQVAE):
@@ -109,14 +107,9 @@ class SoftRQVAE(RQVAE):
 
 def check_settings(config: Mapping) -> None:
     """Raise an InputError that names the key, if a setting of the soft quantizer cannot work."""
-    check_number("tokenizer_uniformity_weight", config["tokenizer_uniformity_weight"], low=0)
     first, last = "tokenizer_temperature_max", "tokenizer_temperature_min"
-    for key in (first, last):
-        check_number(key, config[key], low=LOWEST_TEMPERATURE)
     if config[last] > config[first]:
-        raise InputError(
-            f"{last} should be at most {first} [{config[first]}], found [{config[last]}]"
-        )
+        refuse(last, f"at most {first} [{config[first]}]", config[last])
 
 
 def uniformity(probabilities: list[Tensor]) -> Tensor:

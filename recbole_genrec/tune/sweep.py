@@ -14,8 +14,7 @@ import yaml
 from recbole_genrec import __version__
 from recbole_genrec.cache import hash_texts
 from recbole_genrec.config import Config
-from recbole_genrec.config.checks import known_keys
-from recbole_genrec.config.yaml_files import parse_value, properties_dir
+from recbole_genrec.config.yaml_files import parse_value
 from recbole_genrec.errors import InputError, nearest
 from recbole_genrec.files import replacing
 from recbole_genrec.model.hooks import class_hooks
@@ -148,7 +147,7 @@ class Sweep:
     def _check(self, parameter: Parameter) -> None:
         """Refuse a hyper-parameter that nobody reads or whose values cannot work."""
         name, place = parameter.name, parameter.place
-        known = known_keys(properties_dir())
+        known = self.config.known_keys
         if name not in known and self.config["strict_config"]:
             raise InputError(f"{place}: expected a setting, found [{name}]{nearest(name, known)}")
         if name in FIXED_KEYS | ENVIRONMENT_KEYS:

@@ -15,8 +15,8 @@ from recbole.utils import ModelType, argument_list
 
 import recbole_genrec
 from recbole_genrec.config import Config, yaml_files
-from recbole_genrec.config.checks import known_keys
 from recbole_genrec.config.old_keys import OLD_KEYS
+from recbole_genrec.config.schema import known_keys
 from recbole_genrec.config.yaml_files import YamlLoader, parse_value, properties_dir
 from recbole_genrec.errors import InputError
 
@@ -108,15 +108,16 @@ def test_later_layers_win(tmp_path, monkeypatch):
     for number, layer in enumerate(layers):
         file = (theirs if layer.startswith("Layered") else ours) / f"{layer}.yaml"
         file.parent.mkdir(parents=True, exist_ok=True)
-        keys = [f"key{later}: {layer}" for later in range(number, len(layers) + 2)]
+        comment = "  # (str) Made up."
+        keys = [f"key{later}: {layer}{comment}" for later in range(number, len(layers) + 2)]
         keys += ["nproc: 1", "offset: 0"] * (layer == "overall")
         keys += ["tokenizer: PQ"] * (layer == "tokenizer/common")
         keys += ["tokenizer: RQKMeans", "loss: RANK"] * (layer == "LayeredBase")
         file.write_text("\n".join(keys))
     (theirs / "layered_models.py").write_text(LAYERED)
     monkeypatch.syspath_prepend(theirs)
-    monkeypatch.setattr("recbole_genrec.config.config.properties_dir", lambda: ours)
-    monkeypatch.setattr("recbole_genrec.config.layers.properties_dir", lambda: ours)
+    for module in ("layers", "schema"):
+        monkeypatch.setattr(f"recbole_genrec.config.{module}.properties_dir", lambda: ours)
     user_file = tmp_path / "mine.yaml"
     user_file.write_text("key10: file\nkey11: file")
     module = importlib.import_module("layered_models")
@@ -207,7 +208,10 @@ def test_needed_columns_are_loaded_by_default(tmp_path):
         ({"unused_col": {"inter": torch.nn.Linear(1, 1)}}, r"unused_col should be a plain value"),
         ({"MAX_ITEM_LIST_LENGTH": 0}, r"MAX_ITEM_LIST_LENGTH should be an integer >= 1"),
         ({"MAX_ITEM_LIST_LENGTH": "ten"}, r"MAX_ITEM_LIST_LENGTH should be .* found \[ten\]"),
-        ({"model": "TIGER", "beam_size": 4}, r"beam_size \[4\] should be at least max\(topk\)"),
+        (
+            {"model": "TIGER", "beam_size": 4},
+            r"beam_size should be at least max\(topk\) \[10",
+        ),
         ({"model": "TIGER", "beam_size": "big"}, r"beam_size should be an integer"),
         ({"model": "TIGER", "codebook_sizes": []}, r"codebook_sizes should be a list"),
         ({"model": "TIGER", "codebook_sizes": [8, -1]}, r"codebook_sizes .* \[\[8, -1\]\]"),
@@ -219,7 +223,7 @@ def test_needed_columns_are_loaded_by_default(tmp_path):
             {"lr_scheduler": "cosin"},
             r"lr_scheduler should be .*\[cosin\]; did you mean \[cosine",
         ),
-        ({"warmup_ratio": 2}, r"warmup_ratio should be between 0 and 1, found \[2\]"),
+        ({"warmup_ratio": 2}, r"warmup_ratio should be a number in \[0, 1\], found \[2\]"),
         ({"gradient_accumulation_steps": 0}, r"gradient_accumulation_steps .* found \[0\]"),
         ({"repeatable": False}, r"repeatable"),
         ({"model": "TIGER", "metrics": ["NDCG", "GAUC"]}, r"metrics: GAUC needs .* TIGER"),
@@ -269,7 +273,7 @@ def test_keys_of_an_older_recbole_name_keys_of_today(key):
         InputError, match=rf"unknown key \[{key}\] of an older RecBole; today it is"
     ):
         config(**{key: 1})
-    known = known_keys(properties_dir())
+    known = known_keys()
     assert key not in known
     assert known & set(re.findall(r"\w+", OLD_KEYS[key])) or OLD_KEYS[key].startswith("nothing")
 
@@ -291,7 +295,7 @@ def test_every_key_that_is_read_is_known(package):
     set_inside |= {"MODEL_TYPE", "MODEL_INPUT_TYPE", "eval_type", "device", "single_spec"}
     set_inside |= {"valid_neg_sample_args", "test_neg_sample_args"}
     hyper_tuning = {"choice", "uniform", "quniform", "loguniform"}  # kinds of search spaces
-    assert read - set_inside - hyper_tuning <= known_keys(properties_dir())
+    assert read - set_inside - hyper_tuning <= known_keys()
 
 
 def test_settings_as_plain_values_survive_json():

@@ -137,12 +137,12 @@ def test_one_that_fails_ends_all_with_its_error(kind, error, message, folder):
     ("settings", "message"),
     [
         ({"nproc": 0}, r"nproc should be an integer >= 1, found \[0\]"),
-        ({"nproc": "two"}, r"nproc should be an integer, found \[two\]"),
+        ({"nproc": "two"}, r"nproc should be an integer >= 1, found \[two\]"),
         ({"offset": -1}, r"offset should be an integer >= 0, found \[-1\]"),
         ({"world_size": "2x"}, r"world_size should be an integer or None, found \[2x\]"),
         (
             {"nproc": 2, "offset": 2, "world_size": 3},
-            r"world_size \[3\].* should be at least offset \+ nproc \[4\]",
+            r"world_size should be at least offset \+ nproc \[4\].* found \[3\]",
         ),
     ],
 )

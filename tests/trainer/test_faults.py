@@ -142,7 +142,10 @@ def test_a_foreign_checkpoint_is_named_before_any_work(tmp_path, config, message
     ("settings", "message"),
     [
         ({"loss": "ce"}, r"loss should be one of cross_entropy, rank.*\[ce\]"),
-        ({"loss": "rank", "rank_temperature": 0}, r"rank_temperature should be a number above 0"),
+        (
+            {"loss": "rank", "rank_temperature": 0},
+            r"rank_temperature should be a finite number > 0",
+        ),
     ],
 )
 def test_a_loss_that_cannot_work_is_named_before_any_data(tmp_path, model, settings, message):
