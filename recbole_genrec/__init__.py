@@ -9,9 +9,10 @@ __version__ = "0.2.0.dev0"
 __all__ = ["Recommender", "register_model", "run_recbole_genrec"]
 
 with suppress(MissingPackage):  # without RecBole there is nothing to patch; its users will say so
-    from recbole_genrec.compat import give_back_removed_names
+    from recbole_genrec.compat import give_back_removed_names, let_quick_start_be_imported
 
     give_back_removed_names()
+    let_quick_start_be_imported()
 
 
 def __getattr__(name: str) -> Any:

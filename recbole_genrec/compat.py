@@ -4,8 +4,12 @@ Whatever can be repaired in a subclass is repaired there. Here stands what RecBo
 module level, where no subclass can step in.
 """
 
+import sys
+from importlib import import_module
+from importlib.abc import MetaPathFinder
+from importlib.machinery import PathFinder
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import scipy.sparse
@@ -46,6 +50,44 @@ def give_back_removed_names() -> None:
 def _update(self: scipy.sparse.dok_matrix, entries: dict[tuple[int, int], float]) -> None:
     """Set many entries at once, as `dok_matrix._update` did up to scipy 1.12."""
     self._dict.update(entries)  # entry by entry through the public interface takes seconds
+
+
+def let_quick_start_be_imported() -> None:
+    """Let `recbole.quick_start` be imported where ray is not, or does not work.
+
+    It imports `ray.tune` at module level, for its search over hyper-parameters alone, and the
+    releases of ray that RecBole allows fail on current libraries. Called when this package is
+    imported.
+    """
+    if not any(isinstance(finder, _QuickStartFinder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _QuickStartFinder())
+
+
+class _QuickStartFinder(MetaPathFinder):
+    """Finds RecBole's module as ever, to be run with a stand-in for ray where that fails."""
+
+    def find_spec(self, name, path=None, target=None):
+        if name != "recbole.quick_start.quick_start":
+            return None
+        spec = PathFinder.find_spec(name, path, target)
+        run = spec.loader.exec_module
+
+        def exec_module(module: ModuleType) -> None:
+            try:
+                import_module("ray.tune")
+                stand_ins = {}
+            except Exception:  # whatever an old ray meets in new libraries
+                stand_ins = {"ray": ModuleType("ray"), "ray.tune": ModuleType("ray.tune")}
+                stand_ins["ray"].tune = stand_ins["ray.tune"]
+            sys.modules.update(stand_ins)
+            try:
+                run(module)
+            finally:
+                for stand_in in stand_ins:
+                    del sys.modules[stand_in]
+
+        spec.loader.exec_module = exec_module
+        return spec
 
 
 def silence_tensorboard() -> None:

@@ -24,7 +24,7 @@ from recbole_genrec.items.items import Items
 from recbole_genrec.items.needs import TEXT
 from recbole_genrec.model.semantic_id_recommender import SemanticIDRecommender
 from recbole_genrec.registry import get_model
-from recbole_genrec.runs.checkpoint import check_finite, load_checkpoint
+from recbole_genrec.runs.checkpoint import check_finite, load_checkpoint, load_weights
 from recbole_genrec.stages.catalogue import Catalogue
 from recbole_genrec.tokenizer.base import to_tensor
 
@@ -50,25 +50,32 @@ class Recommender:
     ) -> Recommender:
         """Restore model, items and tokenizer from one file.
 
+        Sequential models of RecBole are asked in the same way, with the data set that they were
+        trained on, see `scoring.ScoringRecommender`.
+
         Args:
             path: what training has saved.
             device: defaults to a GPU if there is one.
 
         Raises:
-            InputError: if the file is not a checkpoint of a model with semantic IDs.
+            InputError: if the file is no sound checkpoint of a sequential model.
         """
         checkpoint = load_checkpoint(path)
         check_finite(checkpoint, path)
         config = checkpoint["config"]
+        if not isinstance(config, dict) or not isinstance(config.get("model"), str):
+            raise InputError(f"{path}: the checkpoint's config lacks [model]")
         model_class = get_model(config["model"])
         if not issubclass(model_class, SemanticIDRecommender):
-            raise InputError(
-                f"{path} is a checkpoint of {config['model']}: expected a model with semantic IDs"
-            )
+            from recbole_genrec.scoring import ScoringRecommender
+
+            return ScoringRecommender.from_checkpoint(path, device)
+        if "items" not in checkpoint.get("extra", {}):
+            raise InputError(f"{path}: the checkpoint lacks its items")
         device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         items = Items.from_state(checkpoint["extra"]["items"], device)
         model = model_class({**config, "device": device}, Catalogue(items))
-        model.load_state_dict(checkpoint["state_dict"])
+        load_weights(model, {"state_dict": checkpoint["state_dict"]}, path)
         return cls(model.to(device))
 
     def recommend(
@@ -98,11 +105,7 @@ class Recommender:
         Raises:
             InputError: naming unknown items or the history that is empty.
         """
-        if not isinstance(top_k, int) or top_k < 1:
-            raise InputError(f"top_k: expected an integer of at least 1, found {top_k!r}")
-        if isinstance(histories, str) or any(isinstance(history, str) for history in histories):
-            raise InputError(f"histories: expected a list of items per user, found {histories!r}")
-        known = [self.catalogue.history(h, unknown_items, n) for n, h in enumerate(histories, 1)]
+        known = self._known(histories, top_k, unknown_items)
         allowed = None if allowed_items is None else self._allowed(allowed_items)
         choices = self.catalogue.num("item") - 1 if allowed is None else len(allowed)
         results: list[list[dict[str, Any]]] = [[] for _ in known]
@@ -114,6 +117,16 @@ class Recommender:
             for number, row in zip(numbers, found, strict=True):
                 results[number] = self._describe(*row, excluded[number], top_k)
         return results
+
+    def _known(
+        self, histories: Sequence[Sequence[str]], top_k: int, unknown_items: str
+    ) -> list[list[int]]:
+        """Item ids of each history; none where "skip" has left nothing."""
+        if not isinstance(top_k, int) or top_k < 1:
+            raise InputError(f"top_k: expected an integer of at least 1, found {top_k!r}")
+        if isinstance(histories, str) or any(isinstance(history, str) for history in histories):
+            raise InputError(f"histories: expected a list of items per user, found {histories!r}")
+        return [self.catalogue.history(h, unknown_items, n) for n, h in enumerate(histories, 1)]
 
     def _allowed(self, tokens: Iterable[str]) -> Tensor:
         """Item ids `[m]`, each once."""

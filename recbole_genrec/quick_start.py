@@ -11,7 +11,9 @@ from typing import Any
 from recbole_genrec import compat  # noqa: F401  (first, as it says how to get RecBole)
 
 # isort: split
+from recbole.data.dataset import Dataset
 from recbole.utils import get_environment, init_seed, set_color
+from recbole.utils.case_study import full_sort_scores, full_sort_topk
 
 from recbole_genrec.config import Config
 from recbole_genrec.config.data_settings import check_labels, replaced_history_length
@@ -22,12 +24,22 @@ from recbole_genrec.files import check_writable
 from recbole_genrec.model.hooks import class_hooks
 from recbole_genrec.parallel.distributed import check_alike, joined, launched, rank, rank_0_first
 from recbole_genrec.parallel.launch import run_on_processes, total_processes
-from recbole_genrec.registry import build_model
+from recbole_genrec.plain import moved
+from recbole_genrec.registry import build_model, needed_packages
+from recbole_genrec.runs.checkpoint import (
+    check_finite,
+    check_same_data,
+    load_checkpoint,
+    load_weights,
+)
 from recbole_genrec.runs.log import start_log
 from recbole_genrec.runs.record import RunRecorder, recorded_run
+from recbole_genrec.runs.saved_config import saved_config
 from recbole_genrec.stages.plan import run_stages
 from recbole_genrec.trainer.checkpointer import AUTO, check_resumable, training_alone
 from recbole_genrec.trainer.registry import get_trainer
+
+__all__ = ["full_sort_scores", "full_sort_topk", "load_data_and_model", "run_recbole_genrec"]
 
 
 def run_recbole_genrec(
@@ -73,7 +85,7 @@ def run_recbole_genrec(
         replaced = replaced_history_length(config)
         if replaced is not None:
             getLogger().info(replaced)
-        with recorded_run(config) as run:
+        with recorded_run(config) as run, needed_packages(config["model"]):
             return _train_and_test(config, run, saved)
 
 
@@ -174,6 +186,11 @@ def prepare_data(config: Config) -> tuple:
     Returns:
         RecBole's data loaders for training, validation and test.
     """
+    return _split(config, _load(config))
+
+
+def _load(config: Config) -> Dataset:
+    """The data set, with what the stages have made for its items."""
     hooks = class_hooks(config.model_class)
     hooks.check_config(config)
     dataset = create_dataset(config)
@@ -181,7 +198,45 @@ def prepare_data(config: Config) -> tuple:
     needs = hooks.needs(config)
     if needs:
         dataset.items = run_stages(config, dataset, needs)
+    return dataset
+
+
+def _split(config: Config, dataset: Dataset) -> tuple:
     loaders = data_preparation(config, dataset)
-    if needs:
+    if class_hooks(config.model_class).needs(config):
         dataset.items.add_purity(loaders[0].dataset.item_counter)
     return loaders
+
+
+def load_data_and_model(model_file: str | Path) -> tuple:
+    """Load a trained model, of this package or of RecBole, with the data that it was trained on.
+
+    The counterpart of `recbole.quick_start.load_data_and_model`. With its results
+    `recbole.utils.case_study` gives the scores or the best items of some users.
+
+    >>> config, model, dataset, train, valid, test = load_data_and_model(
+    ...     "saved/SASRec.pth"
+    ... )  # doctest: +SKIP
+    >>> users = dataset.token2id("user_id", ["196", "186"])  # doctest: +SKIP
+    >>> scores, items = full_sort_topk(users, model, test, k=10)  # doctest: +SKIP
+
+    Args:
+        model_file: what training has saved.
+
+    Returns:
+        config, model, data set, and its loaders for training, validation and test, as in RecBole.
+
+    Raises:
+        InputError: for a file that is no sound checkpoint, or data that have changed since.
+    """
+    checkpoint = load_checkpoint(model_file)
+    check_finite(checkpoint, model_file)
+    config = saved_config(checkpoint["config"])
+    check_same_data(checkpoint, config, model_file)
+    init_seed(config["seed"], config["reproducibility"])
+    dataset = _load(config)
+    loaders = _split(config, dataset)
+    init_seed(config["seed"], config["reproducibility"])
+    model = build_model(config, loaders[0].dataset)
+    load_weights(model, moved(checkpoint, config["device"]), model_file)
+    return config, model.eval(), dataset, *loaders

@@ -158,7 +158,7 @@ def _known_model(name: str) -> type | None:
         return registration.model
     package = _recbole_modules().get(name.lower())
     if package is not None:
-        with _needed_packages(name):
+        with needed_packages(name):
             found = importlib.import_module(f"{package}.{name.lower()}")
         # Importing SINE turns it on for the whole process, and training takes twice as long.
         torch.autograd.set_detect_anomaly(False)
@@ -175,7 +175,7 @@ def build_model(config: Config, dataset) -> torch.nn.Module:
     """
     model_class = get_model(config["model"])
     try:
-        with _needed_packages(config["model"]):
+        with needed_packages(config["model"]):
             return model_class(config, dataset).to(config["device"])
     except (ValueError, KeyError, AttributeError, NotImplementedError) as error:
         if isinstance(error, InputError) or not model_class.__module__.startswith("recbole."):
@@ -187,7 +187,7 @@ def build_model(config: Config, dataset) -> torch.nn.Module:
 
 
 @contextmanager
-def _needed_packages(model: str) -> Iterator[None]:
+def needed_packages(model: str) -> Iterator[None]:
     """A package that a model cannot do without, and that is not here, in one line."""
     try:
         yield

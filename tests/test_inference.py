@@ -196,9 +196,9 @@ def test_command_line_names_what_is_wrong_in_one_line(checkpoint, tmp_path, monk
     assert "\n" not in str(error.value) and "there is no checkpoint" in str(error.value)
 
 
-def test_a_model_without_semantic_ids_cannot_answer(tmp_path):
+def test_a_model_that_reads_no_histories_cannot_answer(tmp_path):
     checkpoint = train(tmp_path, "Pop", epochs=1)
-    with pytest.raises(InputError, match="checkpoint of Pop: expected a model with semantic IDs"):
+    with pytest.raises(InputError, match="checkpoint of Pop, which reads no histories"):
         Recommender.from_checkpoint(checkpoint)
 
 
