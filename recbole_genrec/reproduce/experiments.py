@@ -56,8 +56,8 @@ class Survey(NamedTuple):
 
 TW = "token_weighting_"
 TIGER = Row("TIGER", f"{TW}tiger")
-FRONT_GREATER = Row("+ FrontGreater", f"{TW}front_greater")
-OURS = Row("+ Ours", f"{TW}ours")
+FRONT_GREATER = Row("TIGER + FrontGreater", f"{TW}front_greater")
+OURS = Row("TIGER + Ours", f"{TW}ours")
 CURRICULUM_RATES = ("1e-5", "2e-5", "3e-5", "4e-5", "5e-5")
 UNIFORMITY_WEIGHTS = ("0", "1e-5", "1e-4", "1e-3", "1e-2", "1e-1")
 UNIGREC = Row("UniGRec", "unigrec_m6")
@@ -73,7 +73,10 @@ EXPERIMENTS: dict[str, Experiment | Survey] = {
             TIGER,
             Row("GRU4Rec", f"{TW}gru4rec"),
             Row("SASRec", f"{TW}sasrec"),
-            *(Row(f"+ {name}", f"{TW}{name.lower()}") for name in ("Rank", "Pos", "CFT", "IGD")),
+            *(
+                Row(f"TIGER + {name}", f"{TW}{name.lower()}")
+                for name in ("Rank", "Pos", "CFT", "IGD")
+            ),
             OURS,
         ),
     ),
@@ -82,14 +85,14 @@ EXPERIMENTS: dict[str, Experiment | Survey] = {
         (
             TIGER,
             FRONT_GREATER,
-            Row("+ Frequency", f"{TW}frequency"),
-            Row("+ Multi-Target", f"{TW}multi_target"),
-            Row("+ Curriculum", f"{TW}ours"),
+            Row("TIGER + Frequency", f"{TW}frequency"),
+            Row("TIGER + Multi-Target", f"{TW}multi_target"),
+            Row("TIGER + Curriculum", f"{TW}ours"),
         ),
     ),
     "token_weighting_table_5": Experiment(
         "Semantic IDs of product quantization",
-        (Row("TIGER, PQ", f"{TW}tiger_pq"), Row("+ Ours, PQ", f"{TW}ours_pq")),
+        (Row("TIGER, PQ", f"{TW}tiger_pq"), Row("TIGER + Ours, PQ", f"{TW}ours_pq")),
     ),
     "token_weighting_table_6": Experiment(
         "Relaxed hits: the first tokens of the target",

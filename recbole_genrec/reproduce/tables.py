@@ -14,9 +14,9 @@ SHOWN = 3  # items of each list
 def relaxed_hits(results: Results) -> None:
     """Table 6: NDCG@5 where an item counts that shares the first k tokens with the target."""
     prefixes = {
-        name: model["analysis"]["prefix"]
+        name: model["analysis"]["prefix"][""]
         for name, model in results.models.items()
-        if model["analysis"] and "prefix" in model["analysis"]
+        if model["analysis"] and model["analysis"]["prefix"]
     }
     first = next(iter(prefixes.values()))
     lengths = sorted(first, key=int, reverse=True)  # all tokens first

@@ -87,9 +87,9 @@ def test_runs_are_shared_between_tables_and_figures(toy, started, capsys):
     folder = reproduce("token_weighting_table_7", NAME, [1], config_dict=toy)
     assert started == ["token_weighting_tiger", "token_weighting_ours"]
     table = (folder / "token_weighting_table_7.md").read_text()
-    assert "Ground truth" in table and "+ Ours (top 3)" in table and "(3) word" in table
+    assert "Ground truth" in table and "TIGER + Ours (top 3)" in table and "(3) word" in table
     comparison = json.loads((folder / "comparison.json").read_text())
-    assert [model["name"] for model in comparison["models"]] == ["TIGER", "+ Ours"]
+    assert [model["name"] for model in comparison["models"]] == ["TIGER", "TIGER + Ours"]
     assert comparison["reference"] == "TIGER"
 
     folder = reproduce("token_weighting_figure_5", NAME, [1], config_dict=toy)
@@ -102,6 +102,41 @@ def test_runs_are_shared_between_tables_and_figures(toy, started, capsys):
     )
     assert (folder / "token_weighting_figure_5.png").read_bytes()[:4] == b"\x89PNG"
     assert "Weights of the objectives" in capsys.readouterr().out
+
+
+def test_what_lists_say_beyond_the_metrics(toy):
+    folder = reproduce("token_weighting_table_6", NAME, [1], config_dict=toy)
+    with (folder / "token_weighting_table_6.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["Model"] for row in rows] == ["TIGER", "TIGER + FrontGreater", "TIGER + Ours"]
+    models = json.loads((folder / "comparison.json").read_text())["models"]
+    for row, model in zip(rows, models, strict=True):
+        values = [float(row[f"Top-{k}"]) for k in (3, 2, 1)]
+        assert values == sorted(values)  # fewer tokens are easier
+        assert values[0] == pytest.approx(model["test"]["ndcg@5"]["mean"], abs=1e-6)
+
+    folder = reproduce("token_weighting_figure_2", NAME, [1], config_dict=toy)
+    shares = json.loads((folder / "token_weighting_figure_2.json").read_text())["TIGER"]
+    assert sum(shares["targets"]) == pytest.approx(1) == sum(shares["recommended"])
+    folder = reproduce("token_weighting_figure_3", NAME, [1], config_dict=toy)
+    halves = json.loads((folder / "token_weighting_figure_3.json").read_text())
+    assert list(halves) == ["TIGER", "Frequency only", "TIGER + Ours"]
+    assert halves["TIGER"]["head"]["users"] + halves["TIGER"]["tail"]["users"] == 30
+
+
+def test_what_checkpoints_say_of_identifiers(toy):
+    folder = reproduce("unigrec_figure_6", NAME, [1], config_dict=toy)
+    changes = json.loads((folder / "unigrec_figure_6.json").read_text())["UniGRec"]
+    assert sum(changes["patterns"].values()) == pytest.approx(1)
+    folder = reproduce("unigrec_figure_5", NAME, [1], config_dict=toy)
+    books = json.loads((folder / "unigrec_figure_5.json").read_text())
+    assert [len(books[name][""]) for name in ("UniGRec", "TIGER")] == [3, 3]
+    folder = reproduce("unigrec_figure_3", NAME, [1], config_dict=toy)
+    curves = json.loads((folder / "unigrec_figure_3.json").read_text())
+    assert list(curves) == ["Annealed", "Fixed-High", "Fixed-Low"]
+    for curve in curves.values():
+        assert curve["pretraining"][-1]["progress"] == 1
+        assert all(0 <= point["collision_rate"] <= 1 for point in curve["joint_training"])
 
 
 def test_rows_that_differ_by_a_setting_keep_it(toy, started):
