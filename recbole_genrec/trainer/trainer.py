@@ -58,6 +58,7 @@ class GenRecTrainer(EvaluatingTrainer):
     best_valid_result = kept("best_valid_result")
     train_loss_dict = kept("train_loss_dict")
     valid_results = kept("valid_results")
+    best_epoch = kept("best_epoch")
 
     def __init__(self, config, model) -> None:
         self.hooks = hooks_of(model)
@@ -88,11 +89,6 @@ class GenRecTrainer(EvaluatingTrainer):
     @saved_model_file.setter
     def saved_model_file(self, file: str) -> None:
         self.checkpointer.best = Path(file)
-
-    @property
-    def best_epoch(self) -> int | None:
-        """The epoch that validation has chosen; None before."""
-        return self.state.best_epoch
 
     @property
     def last_model_file(self) -> str:
