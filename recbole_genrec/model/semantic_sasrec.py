@@ -13,6 +13,7 @@ Reference:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -96,15 +97,16 @@ class SemanticSASRec(ParallelRecommender):
         device, vectors = self.ids.tokens.device, self.item_vectors()
         states = self.transformer(F.embedding(items.to(device), vectors), lengths)
         targets = self.next_items(interaction).to(device)
-        parts = (states, targets, items_before(items, lengths).to(device))
+        seen = items_before(items, lengths).to(device)
         rows = max(1, LOGITS // len(vectors))
-        chunks = zip(*(part.split(rows) for part in parts), strict=True)
-        keep_logits = len(targets) <= rows
+        loss = (
+            self._loss
+            if len(targets) <= rows
+            else partial(checkpoint, self._loss, use_reentrant=False)
+        )
         losses = [
-            self._loss(*chunk, vectors)
-            if keep_logits
-            else checkpoint(self._loss, *chunk, vectors, use_reentrant=False)
-            for chunk in chunks
+            loss(*chunk, vectors)
+            for chunk in zip(states.split(rows), targets.split(rows), seen.split(rows), strict=True)
         ]
         return torch.stack(losses).sum() / len(targets)
 
