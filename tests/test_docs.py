@@ -11,6 +11,7 @@ import sys
 import pytest
 
 from recbole_genrec import cli
+from recbole_genrec.compat import RECBOLE_PROPERTIES
 from recbole_genrec.config import Config
 from recbole_genrec.config.yaml_files import properties_dir, read_yaml
 from recbole_genrec.reproduce import EXPERIMENTS
@@ -159,3 +160,18 @@ def test_the_page_on_adding_a_model_runs_as_it_stands(tmp_path):
     result = json.loads(record.read_text())
     assert (result["status"], result["epochs_trained"]) == ("finished", 2)
     assert result["config"]["tokenizer"] == "RQKMeans"
+
+
+def test_the_table_of_recboles_models_names_each_and_what_was_seen():
+    lines = (REPOSITORY / "docs" / "recbole-models.md").read_text(encoding="utf-8").splitlines()
+    rows = {
+        cells[1].strip("` "): cells[3].strip() for cells in map(_cells, lines) if len(cells) > 5
+    }
+    models = {path.stem for path in (RECBOLE_PROPERTIES / "model").glob("*.yaml")}
+    assert models <= rows.keys()
+    for model in models:
+        assert rows[model].startswith("yes") or "needs the package" in rows[model], model
+
+
+def _cells(line: str) -> list[str]:
+    return line.split("|") if line.startswith("| `") else []

@@ -1,12 +1,15 @@
 """Property files: where they lie and how their YAML is read."""
 
+import math
 import re
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from recbole_genrec.errors import InputError
+from recbole_genrec.errors import InputError, shortened
+
+MOST_NODES = 100_000  # of a YAML file, with its aliases written out
 
 
 def properties_dir() -> Path:
@@ -26,6 +29,16 @@ class YamlLoader(yaml.SafeLoader):
         for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
 
+    def get_single_node(self) -> yaml.Node | None:
+        """The document, refused where its aliases stand for more than anybody would write."""
+        node = super().get_single_node()
+        if node is not None and _size(node, {}) > MOST_NODES:
+            raise yaml.constructor.ConstructorError(
+                problem=f"its aliases stand for more than {MOST_NODES:,} values",
+                problem_mark=node.start_mark,
+            )
+        return node
+
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         """A key that stands there twice is refused: one of its values would be lost."""
         keys = set()
@@ -37,6 +50,17 @@ class YamlLoader(yaml.SafeLoader):
                 )
             keys.add(key)
         return super().construct_mapping(node, deep)
+
+
+def _size(node: yaml.Node, sizes: dict[int, float]) -> float:
+    """Number of values below a node, each alias counted as what it stands for."""
+    if id(node) not in sizes:
+        sizes[id(node)] = math.inf  # of a node that holds itself
+        children = node.value if isinstance(node, yaml.CollectionNode) else []
+        pairs = isinstance(node, yaml.MappingNode)
+        flat = [part for pair in children for part in pair] if pairs else children
+        sizes[id(node)] = 1 + sum(_size(child, sizes) for child in flat)
+    return sizes[id(node)]
 
 
 for _tag, _pattern, _first in (
@@ -61,6 +85,8 @@ def parse_value(text: str) -> Any:
             return yaml.load(text, Loader=YamlLoader)
         except yaml.YAMLError:
             return text
+        except RecursionError:
+            raise InputError(f"nested too deeply: {shortened(text)}") from None
     loader = YamlLoader("")
     tag = loader.resolve(yaml.ScalarNode, text, (True, False))
     return loader.construct_object(yaml.ScalarNode(tag, text)) if text.strip() else text
@@ -77,7 +103,7 @@ def read_yaml(file: str | Path) -> dict[str, Any]:
     except OSError as error:
         hint = "" if Path(file).suffix else "; a name with a space needs quotation marks of its own"
         raise InputError(f"config file [{file}] cannot be read: {error.strerror}{hint}") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError, ValueError) as error:  # also of too many digits
         raise InputError(f"config file [{file}] is not valid YAML: {error}") from error
     if settings is not None and not isinstance(settings, dict):
         raise InputError(f"config file [{file}] should hold lines `key: value`, found [{settings}]")

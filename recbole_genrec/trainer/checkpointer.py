@@ -125,7 +125,8 @@ def check_own(checkpoint: dict[str, Any], best_epoch: int | None, file: str | Pa
     Raises:
         RunError: naming the file and both epochs.
     """
-    if best_epoch is not None and checkpoint["epoch"] != best_epoch:
+    counted = best_epoch is not None and best_epoch >= 0  # NCL's trainer counts none
+    if counted and checkpoint["epoch"] != best_epoch:
         raise RunError(
             f"[{file}] holds epoch {checkpoint['epoch']}, and the best of this run is {best_epoch}:"
             " another process has written it; train again, with another checkpoint_dir"

@@ -331,3 +331,29 @@ def test_properties_are_found(tmp_path, monkeypatch, inside):
     shutil.copytree(properties_dir(), place)
     monkeypatch.setattr(yaml_files, "__file__", str(package / "config" / "yaml_files.py"))
     assert yaml_files.properties_dir() == place
+
+
+BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 10)
+)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (BOMB, "aliases stand for more than 100,000 values"),
+        ("a: &a [1, *a]", "aliases stand for more than 100,000 values"),
+        ("a: " + "[" * 5000, "not valid YAML: maximum recursion"),
+        ("epochs: " + "9" * 5000, "not valid YAML: Exceeds the limit"),
+    ],
+)
+def test_yaml_that_would_take_for_ever_is_refused_at_once(tmp_path, content, message):
+    (tmp_path / "mine.yaml").write_text(content)
+    with pytest.raises(InputError, match=message):
+        config(files=[str(tmp_path / "mine.yaml")])
+
+
+@pytest.mark.parametrize("text", ["[" * 5000, "9" * 5000])
+def test_values_that_cannot_be_read_are_refused(text):
+    with pytest.raises(InputError, match="nested too deeply|Exceeds the limit"):
+        config(topk=text)

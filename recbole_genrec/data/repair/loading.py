@@ -191,6 +191,12 @@ class LoadedDataset(Dataset):
                     setattr(self, feat_name, feat[feat[field].isin(known)].reset_index(drop=True))
         super()._remap_ID_all()
 
+    def _preload_weight_matrix(self) -> None:
+        """As in RecBole, but in the precision of the weights, with which models multiply them."""
+        super()._preload_weight_matrix()
+        for field, weights in self._preloaded_weight.items():
+            self._preloaded_weight[field] = weights.astype(np.float32)
+
     def _split_sequences(self, cells: pd.Series, field, ftype, filepath) -> list[np.ndarray]:
         """Cells of words or numbers to arrays, at most `seq_len` long; missing cells are empty."""
         separator = self.config["seq_separator"]

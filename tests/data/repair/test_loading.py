@@ -4,6 +4,7 @@ import re
 import threading
 import zipfile
 
+import numpy as np
 import pytest
 
 from recbole_genrec.config.checks import downloadable_datasets
@@ -283,6 +284,7 @@ def test_pretrained_embeddings_are_preloaded_by_item(tmp_path, suffix):
     assert dataset.item_num == plain.item_num < 41  # the file adds no item
     assert dataset.field2id_token["iid"].tolist() == plain.field2id_token["item_id"].tolist()
     weights = dataset.get_preload_weight("iid")
+    assert weights.dtype == np.float32
     for index, token in enumerate(dataset.field2id_token["item_id"][1:], 1):
         assert weights[index].tolist() == [int(token[1:]), 2 * int(token[1:])]
 
