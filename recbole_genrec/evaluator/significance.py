@@ -16,6 +16,7 @@ from scipy import stats
 ALPHA = 0.05
 PERMUTATIONS = 9999
 RESAMPLES = 1999  # of the bootstrap
+GROUPS = 4096  # of users that resamplings tell apart: intervals of 1/4096 of the range
 BATCH_VALUES = 2**22  # numbers that a resampling holds at a time
 
 
@@ -42,19 +43,23 @@ def permutation_test(first: np.ndarray, second: np.ndarray) -> float:
     differences = _differences(first, second)
     if len(differences) == 0:
         return 1.0
+    # Users with (nearly) the same size of difference are drawn together, by how many of them are
+    # positive; the root of the mean square of a group keeps the variance of the sum as it is.
+    group = _groups(np.abs(differences))
+    users = np.bincount(group)
+    sizes = np.sqrt(np.bincount(group, differences**2) / users)
     rng = np.random.default_rng(0)
 
     def random_signs(size: tuple[int, int]) -> np.ndarray:
-        return differences * (2 * rng.integers(2, size=size, dtype=np.int8) - 1)
+        return sizes * (2 * rng.binomial(users, 0.5, size=size) - users)
 
-    # scipy's permutation_test is the same, but permutes one by one
     test = stats.monte_carlo_test(
-        differences,
+        np.bincount(group, differences),
         random_signs,
         np.sum,
         vectorized=True,
         n_resamples=PERMUTATIONS,
-        batch=max(1, BATCH_VALUES // len(differences)),
+        batch=max(1, BATCH_VALUES // len(sizes)),
     )
     return float(test.pvalue)
 
@@ -74,18 +79,27 @@ def mean_interval(sums: np.ndarray, lists: np.ndarray) -> tuple[float, float]:
     """
     if np.ptp(sums / lists) == 0:  # nothing to resample
         return float(sums[0] / lists[0]), float(sums[0] / lists[0])
-    interval = stats.bootstrap(
-        (sums, lists),
-        lambda sums, lists, axis: sums.sum(axis) / lists.sum(axis),
-        paired=True,
-        vectorized=True,
-        confidence_level=1 - ALPHA,
-        n_resamples=RESAMPLES,
-        batch=max(1, BATCH_VALUES // len(sums)),
-        method="percentile",
-        rng=np.random.default_rng(0),
-    ).confidence_interval
-    return float(interval.low), float(interval.high)
+    # Users with (nearly) the same numbers are drawn together, by how many are in a resample.
+    group = np.unique(_groups(sums) + 2 * GROUPS * _groups(lists), return_inverse=True)[1]
+    users = np.bincount(group)
+    sums, lists = (np.bincount(group, values) / users for values in (sums, lists))
+    rng, shares = np.random.default_rng(0), users / users.sum()
+    batch = max(1, BATCH_VALUES // len(users))
+    means = []
+    for done in range(0, RESAMPLES, batch):
+        drawn = rng.multinomial(users.sum(), shares, size=min(batch, RESAMPLES - done))
+        means.append((drawn @ sums) / (drawn @ lists))
+    low, high = np.quantile(np.concatenate(means), [ALPHA / 2, 1 - ALPHA / 2])
+    return float(low), float(high)
+
+
+def _groups(values: np.ndarray) -> np.ndarray:
+    """Number of the group of each value [n]: of those that are equal, or of narrow intervals."""
+    distinct, group = np.unique(values, return_inverse=True)
+    if len(distinct) <= GROUPS:
+        return group
+    interval = np.floor((values - distinct[0]) / (distinct[-1] - distinct[0]) * GROUPS)
+    return np.unique(interval, return_inverse=True)[1]
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

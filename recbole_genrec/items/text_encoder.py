@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.sparse import csr_matrix
 from sklearn.decomposition import TruncatedSVD
-from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
 from sklearn.preprocessing import normalize
 from torch import Tensor
 
@@ -58,7 +59,7 @@ class TfidfEncoder(TextEncoder):
 
     name = "tfidf"
     max_terms = 20_000
-    settings = {"analyzer": "char_wb", "ngram_range": (2, 4), "sublinear_tf": True}
+    fragments = {"analyzer": "char_wb", "ngram_range": (2, 4)}
     max_fit_texts = 200_000  # more of them change little
 
     def __init__(self, dim: int = 128) -> None:
@@ -71,15 +72,20 @@ class TfidfEncoder(TextEncoder):
     @property
     def identity(self) -> dict[str, Any]:
         limits = {"dim": self.dim, "max_terms": self.max_terms, "max_fit_texts": self.max_fit_texts}
-        return {"text_encoder": self.name, **limits, **self.settings}
+        return {"text_encoder": self.name, **limits, **self.fragments, "sublinear_tf": True}
 
     def fit(self, texts: Sequence[str]) -> TfidfEncoder:
         if not any(text.strip() for text in texts):
             raise InputError("No item has any text: there is nothing that tfidf could encode.")
         if len(texts) > self.max_fit_texts:
             texts = random.Random(0).sample(list(texts), self.max_fit_texts)
-        vectorizer = self._vectorizer(max_features=self.max_terms)
-        weights = vectorizer.fit_transform(texts)  # sparse [n, n_terms]
+        words, in_texts = _count(texts, analyzer=_words)  # [n, n_words]
+        terms, in_words = _count(words, **self.fragments)  # [n_words, n_terms]
+        totals = np.asarray(in_texts.sum(axis=0) @ in_words).ravel()
+        kept = np.sort((-totals).argsort()[: self.max_terms])
+        self.terms = terms[kept].tolist()
+        weighting = TfidfTransformer(sublinear_tf=True)
+        weights = weighting.fit_transform(in_texts @ in_words[:, kept])  # sparse [n, n_terms]
         svd = TruncatedSVD(min(self.dim, *weights.shape), random_state=0).fit(weights)
         spanned = svd.singular_values_ > 1e-5 * svd.singular_values_[0]
         if spanned.sum() < self.dim:
@@ -87,17 +93,16 @@ class TfidfEncoder(TextEncoder):
                 f"{len(texts)} texts of {weights.shape[1]} terms span {spanned.sum()} dimensions; "
                 f"their embeddings have as many instead of {self.dim}."
             )
-        self.terms = vectorizer.get_feature_names_out().tolist()
-        self.idf = torch.from_numpy(vectorizer.idf_)
+        self.idf = torch.from_numpy(weighting.idf_)
         self.components = torch.from_numpy(svd.components_[spanned])
         vectors = normalize(weights @ self.components.numpy().T)
         self.mean = torch.from_numpy(normalize(vectors.mean(axis=0, keepdims=True))[0])
         return self
 
     def encode(self, texts: Sequence[str]) -> Tensor:
-        vectorizer = self._vectorizer(vocabulary=self.terms)
-        vectorizer.idf_ = self.idf.numpy()
-        weights = vectorizer.transform(texts)  # sparse [n, n_terms]
+        weighting = TfidfTransformer(sublinear_tf=True)
+        weighting.idf_ = self.idf.numpy()
+        weights = weighting.transform(self._term_counts(texts))  # sparse [n, n_terms]
         vectors = torch.from_numpy(normalize(weights @ self.components.numpy().T))  # [n, d]
         return torch.where(vectors.any(dim=1, keepdim=True), vectors, self.mean)
 
@@ -108,8 +113,27 @@ class TfidfEncoder(TextEncoder):
         for name in self.state_dict():
             setattr(self, name, state[name])
 
-    def _vectorizer(self, **terms) -> TfidfVectorizer:
-        return TfidfVectorizer(dtype=np.float32, **self.settings, **terms)
+    def _term_counts(self, texts: Sequence[str]) -> csr_matrix:
+        """How often each text has each term, sparse `[n, n_terms]`.
+
+        No fragment goes beyond a word, and texts share their words: each word is taken apart once.
+        """
+        if not any(text.strip() for text in texts):
+            return csr_matrix((len(texts), len(self.terms)), dtype=np.float32)
+        words, in_texts = _count(texts, analyzer=_words)
+        _, in_words = _count(words, vocabulary=self.terms, **self.fragments)
+        return in_texts @ in_words
+
+
+def _words(text: str) -> list[str]:
+    return text.lower().split()
+
+
+def _count(texts: Sequence[str], **settings: Any) -> tuple[np.ndarray, csr_matrix]:
+    """Names of what is counted, and how often each text has it."""
+    vectorizer = CountVectorizer(dtype=np.float32, **settings)
+    counts = vectorizer.fit_transform(texts)
+    return vectorizer.get_feature_names_out(), counts
 
 
 class SentenceEncoder(TextEncoder):

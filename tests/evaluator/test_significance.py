@@ -9,6 +9,7 @@ from scipy import stats
 
 from recbole_genrec.evaluator.ranks import metric_per_list
 from recbole_genrec.evaluator.significance import (
+    RESAMPLES,
     holm,
     mean_interval,
     permutation_test,
@@ -141,3 +142,29 @@ def test_holm_by_hand_and_in_any_order():
     assert holm([0.04, 0.005, 0.03, 0.01]) == pytest.approx([0.06, 0.02, 0.06, 0.03])
     assert holm([0.5, 0.9]) == [1.0, 1.0]
     assert holm([]) == []
+
+
+def test_many_different_users_are_resampled_as_one_by_one():
+    """In groups by narrow intervals the results are those of scipy, which takes each by itself."""
+    rng = np.random.default_rng(3)
+    first = rng.beta(0.4, 2.0, 20_000)
+    second = first + rng.normal(0.0012, 0.1, len(first))
+    lists = rng.integers(1, 4, len(first))
+    found = mean_interval(first * lists, lists)
+    expected = stats.bootstrap(
+        (first * lists, lists),
+        lambda sums, lists, axis: sums.sum(axis) / lists.sum(axis),
+        paired=True,
+        vectorized=True,
+        n_resamples=RESAMPLES,
+        batch=100,
+        method="percentile",
+        rng=np.random.default_rng(1),
+    ).confidence_interval
+    width = expected.high - expected.low
+    assert found == pytest.approx(tuple(expected), abs=0.08 * width)
+
+    difference = first - second
+    p = stats.ttest_1samp(difference, 0).pvalue  # which so many users make the same
+    assert 0.01 < p < 0.5
+    assert permutation_test(first, second) == pytest.approx(p, abs=0.015)

@@ -11,7 +11,7 @@ import torch
 from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import Normalizer
+from sklearn.preprocessing import Normalizer, normalize
 
 from recbole_genrec.errors import InputError
 from recbole_genrec.items.pca import PCA
@@ -179,3 +179,28 @@ class TestPCA:
         original = np.linalg.norm(rows[:50, None] - rows[None, :50], axis=-1)
         kept = np.linalg.norm(projected[:50, None] - projected[None, :50], axis=-1)
         np.testing.assert_allclose(kept, original, atol=1e-4)
+
+
+def test_words_counted_once_give_the_weights_of_sklearn():
+    """`char_wb` takes texts apart word by word, so that words may be taken apart beforehand."""
+    texts = ["Red  LAMP lamp", "red chair\tof wood", "a", "Ärger & Söhne", "", "wood wood wood"] * 3
+    encoder = TfidfEncoder(dim=4)
+    encoder.max_terms = 40
+    encoder.fit(texts)
+    vectorizer = TfidfVectorizer(
+        analyzer="char_wb", ngram_range=(2, 4), sublinear_tf=True, max_features=40
+    ).fit(texts)
+    assert set(encoder.terms) <= set(
+        TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 4)).fit(texts).get_feature_names_out()
+    )
+    assert len(encoder.terms) == len(vectorizer.get_feature_names_out()) == 40
+    again = TfidfVectorizer(
+        analyzer="char_wb", ngram_range=(2, 4), sublinear_tf=True, vocabulary=encoder.terms
+    )
+    weights = again.fit_transform(texts)
+    assert np.allclose(again.idf_, encoder.idf.numpy())
+    vectors = normalize(weights @ encoder.components.numpy().T)
+    found = encoder.encode(texts).numpy()
+    given = np.abs(vectors).sum(axis=1) > 0
+    assert np.allclose(found[given], vectors[given], atol=1e-5)
+    assert not given[texts.index("")]
