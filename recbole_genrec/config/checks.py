@@ -9,6 +9,7 @@ from numbers import Real
 from pathlib import Path
 from typing import Any
 
+import torch
 from recbole.evaluator import metric_types
 from recbole.utils import EvaluatorType
 
@@ -124,3 +125,18 @@ def downloadable_datasets() -> frozenset[str]:
 
 def _is_count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def computes_in_bfloat16() -> bool:
+    """Whether this processor can be asked to; warns where it would take hundreds of times as long.
+
+    Before AVX-512 each product in bfloat16 is emulated: one of 2048 x 2048 took minutes.
+    """
+    capability = torch.backends.cpu.get_cpu_capability()
+    able = capability not in ("DEFAULT", "NO AVX", "AVX2")
+    if not able:
+        getLogger().warning(
+            f"enable_amp: this processor ({capability}) has no fast bfloat16; the run stays in "
+            "float32"
+        )
+    return able

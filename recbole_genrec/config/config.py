@@ -20,6 +20,7 @@ from recbole_genrec.config.checks import (
     check_metrics,
     check_processes,
     check_values,
+    computes_in_bfloat16,
 )
 from recbole_genrec.config.eval_args import check_eval_args
 from recbole_genrec.config.layers import registered_keys, run_files
@@ -217,6 +218,8 @@ class Config(RecBoleConfig):
                 f"{nproc} processes of a machine need as many GPUs, and gpu_id [{gpu_id}] "
                 f"names {torch.cuda.device_count()} of those that are there"
             )
+        if settings["enable_amp"] and settings["device"].type == "cpu":
+            settings["enable_amp"] = computes_in_bfloat16()
         if launched():
             self._take_place()
 
