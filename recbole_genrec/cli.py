@@ -153,7 +153,11 @@ def recommend(arguments: Sequence[str]) -> None:
     parser = _parser("recommend")
     option = parser.add_argument
     option("--checkpoint", required=True, help="a model that training has saved")
-    option("--input", default="-", help="histories as JSON lines or CSV; standard input without")
+    option(
+        "--input",
+        default="-",
+        help="histories as JSON lines, or CSV with user_id,item_id,timestamp; default: stdin",
+    )
     option("--output", default="-", help="file of JSON lines; standard output without")
     option("--top_k", type=int, default=10, help="items per history")
     option("--exclude_history", action="store_true", help="recommend nothing of the history")

@@ -164,14 +164,9 @@ def test_the_page_on_adding_a_model_runs_as_it_stands(tmp_path):
 
 def test_the_table_of_recboles_models_names_each_and_what_was_seen():
     lines = (REPOSITORY / "docs" / "recbole-models.md").read_text(encoding="utf-8").splitlines()
-    rows = {
-        cells[1].strip("` "): cells[3].strip() for cells in map(_cells, lines) if len(cells) > 5
-    }
+    cells = [line.split("|") for line in lines if line.startswith("| `")]
+    rows = {row[1].strip("` "): row[3].strip() for row in cells}
     models = {path.stem for path in (RECBOLE_PROPERTIES / "model").glob("*.yaml")}
     assert models <= rows.keys()
     for model in models:
         assert rows[model].startswith("yes") or "needs the package" in rows[model], model
-
-
-def _cells(line: str) -> list[str]:
-    return line.split("|") if line.startswith("| `") else []

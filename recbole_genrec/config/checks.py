@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from functools import cache
 from importlib.util import find_spec
+from logging import getLogger
 from math import inf
 from numbers import Real
 from pathlib import Path

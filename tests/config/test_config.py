@@ -357,6 +357,8 @@ def test_yaml_that_would_take_for_ever_is_refused_at_once(tmp_path, content, mes
 def test_values_that_cannot_be_read_are_refused(text):
     with pytest.raises(InputError, match="nested too deeply|Exceeds the limit"):
         config(topk=text)
+
+
 @pytest.mark.parametrize(("capability", "kept"), [("AVX512", True), ("AVX2", False)])
 def test_a_processor_without_bfloat16_stays_in_float32(monkeypatch, caplog, capability, kept):
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
