@@ -29,6 +29,7 @@ from recbole_genrec.errors import InputError, MissingPackage, nearest, refuse
 MODELS = {
     "BSARec": "recbole_genrec.model.bsarec:BSARec",
     "DiscRec": "recbole_genrec.model.discrec:DiscRec",
+    "LETTER": "recbole_genrec.model.letter:LETTER",
     "Pop": "recbole_genrec.model.pop:Pop",  # RecBole's, repaired
     "RPG": "recbole_genrec.model.rpg:RPG",
     "SemanticSASRec": "recbole_genrec.model.semantic_sasrec:SemanticSASRec",

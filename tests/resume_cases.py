@@ -36,6 +36,15 @@ SETTINGS = {
         "gradient_accumulation_steps": 2,
     },
     "DiscRec": {**T5, "tokenizer": "RQKMeans", "item_num_heads": 2, "item_d_ff": 8},
+    "LETTER": {
+        **T5,
+        "tokenizer_clusters": 2,
+        "tokenizer_cluster_sizes": [2, 4],
+        "collision": "append",
+        "teacher_epochs": 1,
+        "teacher_hidden_size": 4,
+        "teacher_config": {"n_layers": 1, "inner_size": 8},
+    },
     "RPG": {
         **ITEMS,
         "codebook_sizes": [8, 8],

@@ -12,6 +12,7 @@ from recbole_genrec.tokenizer.base import ItemTokenizer
 TOKENIZERS = {
     "RQVAE": "recbole_genrec.tokenizer.rqvae",
     "SoftRQVAE": "recbole_genrec.tokenizer.soft_rqvae",
+    "LETTER": "recbole_genrec.tokenizer.letter",
     "RQKMeans": "recbole_genrec.tokenizer.rqkmeans",
     "PQ": "recbole_genrec.tokenizer.pq",
     "OPQ": "recbole_genrec.tokenizer.pq",

@@ -4,6 +4,7 @@ Source: Deng et al., "OneRec: Unifying Retrieve and Rank with Generative Recomme
 """
 
 from collections.abc import Mapping
+from math import ceil, floor
 
 import torch
 from torch import Tensor
@@ -17,12 +18,15 @@ class RQKMeans(ResidualTokenizer):
 
     The codebooks are learned on a random sample of `tokenizer_kmeans_sample` items; codes are
     assigned in chunks, so a memory-mapped array of millions of items never has to fit in memory.
+    With `tokenizer_balanced` all codewords of a level are learned from equally many of them; codes
+    are still those of the nearest codewords, so that further items get theirs in the same way.
     """
 
     def __init__(self, config: Mapping, dim: int):
         super().__init__(config, dim)
         self.iterations = config["tokenizer_kmeans_iterations"]
         self.sample = config["tokenizer_kmeans_sample"]
+        self.balanced = config["tokenizer_balanced"]
 
     @torch.no_grad()
     def _fit(self, embeddings: Tensor, **side: Tensor) -> None:
@@ -30,7 +34,11 @@ class RQKMeans(ResidualTokenizer):
         residual = sample_rows(embeddings, self.sample, generator).to(self.device)
         restarts = 0
         for codebook in self.codebooks:
-            centroids, restarted = kmeans(residual, len(codebook), self.iterations, generator)
+            size = len(residual) / len(codebook)
+            limits = (floor(size), ceil(size)) if self.balanced else None
+            centroids, restarted = kmeans(
+                residual, len(codebook), self.iterations, generator, limits
+            )
             codebook.copy_(centroids)
             residual = residual - codebook[nearest(residual, codebook)]
             restarts += restarted

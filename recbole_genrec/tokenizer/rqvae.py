@@ -223,8 +223,13 @@ class RQVAE(ResidualTokenizer):
         sample = torch.randperm(len(rows), generator=generator)[:INIT_ROWS].to(rows.device)
         residual = self.to_latent(rows[sample])
         for codebook in self.codebooks:
-            codebook.copy_(kmeans(residual, len(codebook), 10, generator)[0])
+            limits = self._start_limits(len(residual), len(codebook))
+            codebook.copy_(kmeans(residual, len(codebook), 10, generator, limits)[0])
             residual = residual - self._taken_off(residual, codebook)
+
+    def _start_limits(self, n: int, k: int) -> tuple[int, int] | None:
+        """Least and most of n items that one of k codewords starts from; None for any number."""
+        return None
 
     @torch.no_grad()
     def _revive(self, rows: Tensor, generator: torch.Generator) -> int:

@@ -8,7 +8,7 @@ from tests.resume_cases import SETTINGS
 from tests.small import NAME, toy_config, write_toy
 
 
-@pytest.fixture(params=["DiscRec", "RPG", "SemanticSASRec"], scope="module")
+@pytest.fixture(params=["DiscRec", "LETTER", "RPG", "SemanticSASRec"], scope="module")
 def checkpoint(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp(request.param)
     write_toy(folder, missing=False)

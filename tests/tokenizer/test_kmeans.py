@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from recbole_genrec.tokenizer import create_tokenizer
-from recbole_genrec.tokenizer.kmeans import kmeans, nearest, squared_distances
+from recbole_genrec.tokenizer.kmeans import kmeans, limited_codes, nearest, squared_distances
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -106,3 +106,43 @@ def test_hash_bits_are_the_sides_of_hyperplanes(settings, embeddings: Tensor) ->
         side = [int(embeddings[row] @ tokenizer.hyperplanes[:, bit] > 0) for bit in range(5)]
         assert codes[row, 0] == side[0] + 2 * side[1]
         assert codes[row, 1] == side[2] + 2 * side[3] + 4 * side[4]
+
+
+@pytest.mark.parametrize(("least", "most"), [(0, 20), (9, 9), (0, 9), (3, 14), (8, 10)])
+def test_limited_codes_are_stable(least: int, most: int) -> None:
+    rows, codebook = torch.randn(90, 3, generator=generator()), torch.randn(10, 3)
+    rows[:40] = rows[0] + 0.1 * rows[:40]  # a crowd
+    codes = limited_codes(rows, codebook, least, most)
+    sizes = codes.bincount(minlength=10)
+    assert sizes.sum() == 90 and sizes.min() >= least and sizes.max() <= most
+    if least in (0, most):  # one round of giving away: nobody would rather swap
+        distance = torch.cdist(rows, codebook)
+        for row in range(90):
+            for code in range(10):
+                if distance[row, code] < distance[row, codes[row]] - 1e-5:
+                    held = distance[codes == code, code]
+                    assert len(held) == most and held.max() <= distance[row, code] + 1e-5
+
+
+def test_limits_that_do_not_bind_change_nothing() -> None:
+    rows, codebook = torch.randn(50, 3), torch.randn(6, 3)
+    assert torch.equal(limited_codes(rows, codebook, 0, 50), nearest(rows, codebook))
+    free, _ = kmeans(rows, 6, 4, generator())
+    limited, _ = kmeans(rows, 6, 4, generator(), (0, 50))
+    torch.testing.assert_close(free, limited)
+
+
+def test_limits_that_cannot_be_kept() -> None:
+    for limits in ((6, 9), (0, 4)):
+        with pytest.raises(ValueError, match="50 rows cannot be given to 10 codewords with"):
+            limited_codes(torch.randn(50, 3), torch.randn(10, 3), *limits)
+
+
+def test_balanced_residual_kmeans_uses_codes_more_evenly(settings, embeddings: Tensor) -> None:
+    rows = torch.cat([embeddings, embeddings[:1] + 0.01 * torch.randn(400, 24)])  # half is a crowd
+    most = {}
+    for balanced in (False, True):
+        given = settings("RQKMeans", codebook_sizes=[16, 8], tokenizer_balanced=balanced)
+        tokenizer = create_tokenizer(given, 24).fit(rows)
+        most[balanced] = tokenizer.encode(rows)[:, 0].bincount().max()
+    assert most[True] < 0.6 * most[False]

@@ -91,6 +91,7 @@ PLACES = {
     "RecVAE": [("on_step_start", 9)],
     "TIGER": [("on_step_start", 3), ("on_save", 6)],
     "DiscRec": [("on_step_start", 3), ("on_valid_start", 2)],
+    "LETTER": [("on_step_start", 3)],
     "RPG": [("on_step_start", 6), ("on_valid_start", 2)],
     "SemanticSASRec": [("on_step_start", 6)],
     "TIGERTokenWeighted": [("on_step_start", 12)],
