@@ -25,7 +25,7 @@ from recbole_genrec.model.hooks import class_hooks
 from recbole_genrec.parallel.distributed import check_alike, joined, launched, rank, rank_0_first
 from recbole_genrec.parallel.launch import run_on_processes, total_processes
 from recbole_genrec.plain import moved
-from recbole_genrec.registry import build_model, needed_packages
+from recbole_genrec.registry import Registration, build_model, needed_packages, portable
 from recbole_genrec.runs.checkpoint import (
     check_finite,
     check_same_data,
@@ -43,7 +43,7 @@ __all__ = ["full_sort_scores", "full_sort_topk", "load_data_and_model", "run_rec
 
 
 def run_recbole_genrec(
-    model: str | None = None,
+    model: str | type | Registration | None = None,
     dataset: str | None = None,
     config_file_list: Sequence[str] | None = None,
     config_dict: Mapping[str, Any] | None = None,
@@ -58,7 +58,7 @@ def run_recbole_genrec(
     that should call this function under `if __name__ == "__main__"`.
 
     Args:
-        model: name of a model of this package or of RecBole.
+        model: name of a model of this package or of RecBole, or a class.
         dataset: name of the data set; its atomic files lie in `<data_path>/<dataset>`.
         config_file_list: YAML files, later ones override earlier ones.
         config_dict: settings that override all files.
@@ -75,7 +75,7 @@ def run_recbole_genrec(
     """
     config = Config(model, dataset, config_file_list, config_dict)
     if _takes_several_processes(config) and not launched():
-        arguments = model, dataset, config_file_list, config_dict, saved
+        arguments = portable(config.model_class), dataset, config_file_list, config_dict, saved
         return run_on_processes(config, run_recbole_genrec, *arguments)
     _check_files(config)
     init_seed(config["seed"], config["reproducibility"])

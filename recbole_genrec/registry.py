@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache, partial
@@ -113,6 +114,24 @@ def registered(model_class: type) -> Registration | None:
     return found if found is not None and found.model is model_class else None
 
 
+def portable(model_class: type) -> str | Registration:
+    """What names a model to another process: its name, or how it was registered.
+
+    Raises:
+        InputError: if it is a class of somebody else that another process cannot import.
+    """
+    registration = registered(model_class)
+    if registration is None:
+        return model_class.__name__
+    module = sys.modules.get(model_class.__module__)
+    importable = module is not None and vars(module).get(model_class.__name__) is model_class
+    typed_in = model_class.__module__ == "__main__" and not hasattr(module, "__file__")
+    if typed_in or not importable:
+        expected = "a class in a module, at its top level, so that other processes can import it"
+        refuse("model", expected, _place(model_class))
+    return registration
+
+
 def registered_models() -> list[type]:
     """All models of other packages, those that their entry points name included."""
     _load_entry_points()
@@ -127,14 +146,16 @@ def module_folder(cls: type) -> Path | None:
         return None
 
 
-def get_model(name: str | type) -> type:
+def get_model(name: str | type | Registration) -> type:
     """The model class of this name, e.g. `TIGER`, `TIGER-TokenWeighted` or any of RecBole's.
 
-    A class is registered if it is not known yet, and given back.
+    A class is registered if it is not known yet, and given back; so is what `portable` gives.
 
     Raises:
         InputError: when nobody has a model of this name; the nearest name is given.
     """
+    if isinstance(name, Registration):
+        return register_model(*name)
     if isinstance(name, type):
         if not name.__module__.startswith(("recbole.model.", "recbole_genrec.model.")):
             return register_model(name)

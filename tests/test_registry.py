@@ -1,7 +1,10 @@
 """Names to classes."""
 
 import importlib
+import multiprocessing
+import os
 import sys
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -10,8 +13,16 @@ import torch
 from recbole.model.abstract_recommender import SequentialRecommender
 from recbole.utils import InputType, ModelType
 
+from recbole_genrec.config import Config
 from recbole_genrec.errors import InputError
-from recbole_genrec.registry import MODELS, get_model, model_names, register_model, registered
+from recbole_genrec.registry import (
+    MODELS,
+    get_model,
+    model_names,
+    portable,
+    register_model,
+    registered,
+)
 from recbole_genrec.trainer import GenRecTrainer
 from recbole_genrec.trainer.registry import get_trainer
 from recbole_genrec.trainer.repaired import GenRecPretrainTrainer
@@ -181,3 +192,37 @@ def test_models_of_installed_packages_are_found(tmp_path, monkeypatch, caplog):
         assert f"entry point [{point}" in line and "of broken_models 1.0 cannot be used" in line
         assert reason in line and "\n" not in line
         assert line in str(error.value)
+
+
+def settings_elsewhere(model) -> tuple[str, int]:
+    """What another process makes of what `portable` gives."""
+    config = Config(model, "ml-100k")
+    return get_model(config["model"]).__qualname__, config["elsewhere_width"]
+
+
+def test_other_processes_know_a_model_as_it_was_registered(tmp_path, monkeypatch):
+    """Its class, also where their imports register nothing, and the file that was named."""
+    code = CLASS.format(name="Portable", decorator="").replace("pass", "input_type = 1")
+    (tmp_path / "portable_models.py").write_text(code)
+    (tmp_path / "some.yaml").write_text("elsewhere_width: 7  # (int >= 1) Units.")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}")
+    cls = importlib.import_module("portable_models").Portable
+    register_model(cls, properties="some.yaml")
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as processes:
+        found = processes.submit(settings_elsewhere, portable(cls)).result()
+    assert found == ("Portable", 7)
+
+
+def test_models_of_ours_are_known_by_their_names():
+    assert portable(get_model("TIGER")) == "TIGER"
+    assert portable(get_model("SASRec")) == "SASRec"
+
+
+def test_a_class_that_no_process_can_import_is_refused():
+    class Local(SequentialRecommender):
+        pass
+
+    register_model(Local)
+    with pytest.raises(InputError, match=r"model should be a class in a module.*<locals>.Local\]"):
+        portable(Local)

@@ -18,14 +18,16 @@ from recbole_genrec.config.yaml_files import properties_dir
 from recbole_genrec.errors import InputError, RunError
 from recbole_genrec.model.hooks import class_hooks
 from recbole_genrec.parallel.distributed import launched
-from recbole_genrec.registry import get_model
+from recbole_genrec.registry import Registration, portable
 from recbole_genrec.runs.record import find_finished, runs_of, was_interrupted
 
-Run = tuple[str | None, str, list[str], dict[str, Any]]  # the arguments of run_recbole_genrec
+Run = tuple[
+    str | type | Registration | None, str, list[str], dict[str, Any]
+]  # the arguments of run_recbole_genrec
 
 
 def compare_models(
-    model_list: Sequence[str],
+    model_list: Sequence[str | type],
     dataset: str,
     seed_list: Sequence[int] | None = None,
     config_file_list: Sequence[str] | None = None,
@@ -39,7 +41,7 @@ def compare_models(
     interrupted goes on from its last checkpoint. A model that fails is reported beside the others.
 
     Args:
-        model_list: names of models of this package or of RecBole.
+        model_list: models by their names or classes.
         dataset: name of the data set.
         seed_list: seeds; by default the one of the configuration.
         config_file_list: YAML files for all models; later ones override earlier ones.
@@ -107,7 +109,8 @@ def _finish(run: Run, config: Config, title: str) -> Path | dict[str, Any]:
         return folder
     goes_on = was_interrupted(config)
     print(f"{title}: {'goes on' if goes_on else 'runs'}", flush=True)
-    error = _run_in_own_process(_resumed(run) if goes_on else run)
+    named = (portable(config.model_class), *run[1:])  # also in a process that has registered none
+    error = _run_in_own_process(_resumed(named) if goes_on else named)
     folder = find_finished(config)
     if folder is not None:
         return folder
@@ -118,7 +121,8 @@ def _finish(run: Run, config: Config, title: str) -> Path | dict[str, Any]:
 
 def _checked_config(run: Run) -> Config:
     config = Config(*run)
-    class_hooks(get_model(config["model"])).check_config(config)
+    class_hooks(config.model_class).check_config(config)
+    portable(config.model_class)  # to the process of the run
     return config
 
 
@@ -147,7 +151,9 @@ def _run_in_own_process(run: Run) -> str | None:
     return f"the process ended with code {process.exitcode}" if process.exitcode else None
 
 
-def _run(model: str, dataset: str, files: list[str], settings: dict[str, Any]) -> None:
+def _run(
+    model: str | Registration, dataset: str, files: list[str], settings: dict[str, Any]
+) -> None:
     from recbole_genrec.quick_start import run_recbole_genrec
 
     try:

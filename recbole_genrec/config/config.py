@@ -36,7 +36,7 @@ from recbole_genrec.items.needs import Tokens
 from recbole_genrec.model.hooks import class_hooks
 from recbole_genrec.parallel.distributed import launched
 from recbole_genrec.plain import convert_entries
-from recbole_genrec.registry import get_model
+from recbole_genrec.registry import Registration, get_model
 
 
 class Config(RecBoleConfig):
@@ -63,7 +63,7 @@ class Config(RecBoleConfig):
 
     def __init__(
         self,
-        model: str | type | None = None,
+        model: str | type | Registration | None = None,
         dataset: str | None = None,
         config_file_list: str | Path | Sequence[str] | None = None,
         config_dict: Mapping[str, Any] | None = None,
@@ -115,7 +115,7 @@ class Config(RecBoleConfig):
     def _merge_external_config_dict(self) -> None:
         self.external_config_dict = _merge(dict(self.file_config_dict), self.variable_config_dict)
 
-    def _get_model_and_dataset(self, model: str | type | None, dataset: str | None):
+    def _get_model_and_dataset(self, model: str | type | Registration | None, dataset: str | None):
         given = self.external_config_dict
         model, dataset = model or given.get("model"), dataset or given.get("dataset")
         if model is None or dataset is None:

@@ -14,6 +14,7 @@ from recbole_genrec.errors import InputError
 from recbole_genrec.files import replacing
 from recbole_genrec.parallel.distributed import launched
 from recbole_genrec.parallel.launch import end_with_parent, total_processes
+from recbole_genrec.registry import Registration, get_model, portable
 from recbole_genrec.report.tables import render, to_csv
 from recbole_genrec.tune.report import trials_table, write_best
 from recbole_genrec.tune.study import close_running, open_points, opened_study, work
@@ -95,8 +96,9 @@ def _run_trials(study: optuna.Study, sweep: Sweep, workers: int) -> None:
 
 def _work_together(sweep: Sweep, workers: int) -> None:
     context = multiprocessing.get_context("spawn")
+    model = portable(sweep.config.model_class)
     processes = [
-        context.Process(target=_work_alone, args=(sweep, number, workers))
+        context.Process(target=_work_alone, args=(sweep, model, number, workers))
         for number in range(workers)
     ]
     for process in processes:
@@ -110,9 +112,10 @@ def _work_together(sweep: Sweep, workers: int) -> None:
             process.join()
 
 
-def _work_alone(sweep: Sweep, number: int, workers: int) -> None:
+def _work_alone(sweep: Sweep, model: str | Registration, number: int, workers: int) -> None:
     """Work as one of several processes, with its share of the threads and GPUs."""
     end_with_parent()
+    get_model(model)  # registers one of another package here
     torch.set_num_threads(max(1, torch.get_num_threads() // workers))
     gpus = str(sweep.config["gpu_id"]).split(",")
     with suppress(KeyboardInterrupt):  # the terminal tells all processes; one of them answers

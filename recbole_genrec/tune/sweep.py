@@ -18,7 +18,6 @@ from recbole_genrec.config.yaml_files import parse_value
 from recbole_genrec.errors import InputError, nearest
 from recbole_genrec.files import replacing
 from recbole_genrec.model.hooks import class_hooks
-from recbole_genrec.registry import get_model
 from recbole_genrec.runs.fingerprint import ENVIRONMENT_KEYS, data_files, run_fingerprint
 from recbole_genrec.runs.record import results_root
 from recbole_genrec.tune.space import Parameter, grid, read_space
@@ -141,7 +140,7 @@ class Sweep:
         config = Config(
             self.model, self.dataset, list(self.config_files), {**self.settings, **values}
         )
-        class_hooks(get_model(config["model"])).check_config(config)
+        class_hooks(config.model_class).check_config(config)
         return config
 
     def _check(self, parameter: Parameter) -> None:
