@@ -17,15 +17,15 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from recbole_genrec.analysis.plots import (
+from recbole_genrec.errors import InputError
+from recbole_genrec.files import check_writable, replacing
+from recbole_genrec.model.soft_identifiers import change_rate
+from recbole_genrec.report.figures import (
     figure_class,
     plot_codebooks,
     plot_collisions,
     plot_identifiers,
 )
-from recbole_genrec.errors import InputError
-from recbole_genrec.files import check_writable, replacing
-from recbole_genrec.model.soft_identifiers import change_rate
 from recbole_genrec.runs.checkpoint import load_checkpoint
 from recbole_genrec.tokenizer.prefixes import collision_rate, usage_entropy
 from recbole_genrec.tokenizer.registry import create_tokenizer

@@ -19,11 +19,11 @@ from recbole_genrec.data.dataset import create_dataset
 from recbole_genrec.items.items import Items
 from recbole_genrec.items.needs import Tokens
 from recbole_genrec.model.hooks import class_hooks
+from recbole_genrec.report.figures import plot_report
 from recbole_genrec.runs.log import start_log
 from recbole_genrec.stages.base import cache_root
 from recbole_genrec.stages.plan import Plan
 from recbole_genrec.tokenizer.quality.format import format_comparison
-from recbole_genrec.tokenizer.quality.plot import plot_report
 
 
 def tokenize(

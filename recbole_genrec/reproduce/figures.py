@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from recbole_genrec.analysis.identifiers import analyze_checkpoint, pretraining_collisions
-from recbole_genrec.analysis.plots import (
+from recbole_genrec.report.figures import (
     plot_codebooks,
     plot_collisions,
     plot_identifiers,

@@ -7,12 +7,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from recbole_genrec.analysis.plots import figure_class
 from recbole_genrec.compare.comparison import compare
 from recbole_genrec.compare.runner import Run, finish_runs
 from recbole_genrec.config import Config
 from recbole_genrec.config.yaml_files import properties_dir
 from recbole_genrec.errors import InputError, check_name
+from recbole_genrec.report.figures import figure_class
 from recbole_genrec.report.write import publish
 from recbole_genrec.reproduce.experiments import EXPERIMENTS, Experiment, Survey
 from recbole_genrec.reproduce.results import Results

@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
-from recbole_genrec.analysis.plots import save_figure, subplots
 from recbole_genrec.data.dataset import create_dataset
 from recbole_genrec.quick_start import prepare_data
+from recbole_genrec.report.figures import save_figure, subplots
 from recbole_genrec.report.tables import Cell, Table
 from recbole_genrec.reproduce.results import keep_table
 from recbole_genrec.runs.record import write_json

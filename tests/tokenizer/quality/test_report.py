@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from recbole_genrec.report.figures import plot_report
 from recbole_genrec.tokenizer import SemanticIDs, create_tokenizer, resolve_collisions
 from recbole_genrec.tokenizer.prefixes import dispersion, prefix_groups
 from recbole_genrec.tokenizer.quality.format import format_comparison, format_report
-from recbole_genrec.tokenizer.quality.plot import plot_report
 from recbole_genrec.tokenizer.quality.report import (
     code_usage,
     filtered_shares,

@@ -1,18 +1,26 @@
-"""The analyses of checkpoints as pictures (needs matplotlib)."""
+"""Pictures by matplotlib, where it is installed: of tokenizers, codebooks and identifiers.
+
+The page of a comparison has no need of it: `charts` writes its SVG, which can be read with the
+mouse and in print, and looks as the page does.
+"""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from recbole_genrec.errors import InputError
 from recbole_genrec.files import replacing
+from recbole_genrec.report.codebooks import set_title
+from recbole_genrec.tokenizer.quality.format import known_columns
 
 
 def plot_codebooks(analyses: dict[str, dict[str, Any]], path: str | Path) -> None:
     """Figure 5: one row per set of semantic IDs, one panel per level."""
     books = {
-        f"{model}, {name}" if name else model: levels
+        set_title(model, name): levels
         for model, analysis in analyses.items()
         for name, levels in analysis["codebooks"].items()
     }
@@ -46,6 +54,33 @@ def plot_collisions(analyses: dict[str, dict[str, Any]], path: str | Path) -> No
             axes.plot([place for place, _ in points], [rate for _, rate in points], label=name)
         axes.set(title=key.replace("_", " "), xlabel=x, ylabel="collision rate", ylim=(0, None))
         axes.legend()
+    save_figure(figure, path)
+
+
+def plot_report(report: Mapping[str, Any], path: str | Path) -> None:
+    """The quality of semantic IDs: one panel per known figure of the levels."""
+    levels = report["levels"]
+    numbers = list(range(1, len(levels) + 1))
+    panels = [(key, heading) for key, heading, _ in known_columns(report)[2:]]  # codes used: one
+    rows = math.ceil((len(panels) + 1) / 3)
+    figure, grid = subplots(rows, 3)
+    usage, *others = grid.flatten()
+    usage.bar(numbers, [level["codes"] for level in levels], color="lightgrey", label="codes")
+    usage.bar(numbers, [level["used"] for level in levels], color="tab:blue", label="used")
+    usage.set(title="Codes used", xlabel="level", xticks=numbers)
+    usage.legend(loc="lower right")
+    for axes, (key, heading) in zip(others, panels, strict=False):
+        axes.bar(numbers, [level[key] or 0.0 for level in levels], color="tab:blue")
+        axes.set(title=heading.capitalize(), xlabel="level", xticks=numbers)
+        if key == "cosine":
+            axes.axhline(report["random_cosine"], color="grey", linestyle="--", label="any two")
+            axes.legend(loc="lower right")
+    for axes in others[len(panels) :]:
+        axes.set_axis_off()
+    figure.suptitle(
+        f"{report['num_items']:,} items, {report['distinct_ids']:,} distinct IDs "
+        "before collision handling"
+    )
     save_figure(figure, path)
 
 
