@@ -78,7 +78,7 @@ class _QuickStartFinder(MetaPathFinder):
                 stand_ins = {}
             except Exception:  # whatever an old ray meets in new libraries
                 stand_ins = {"ray": ModuleType("ray"), "ray.tune": ModuleType("ray.tune")}
-                stand_ins["ray"].tune = stand_ins["ray.tune"]
+                vars(stand_ins["ray"])["tune"] = stand_ins["ray.tune"]
             sys.modules.update(stand_ins)
             try:
                 run(module)

@@ -224,7 +224,7 @@ def needed_packages(model: str) -> Iterator[None]:
 
 def model_names() -> set[str]:
     """Every model name that can be given; RecBole's are the files in its `properties/model`."""
-    return _own_names() | {model.__name__ for model in registered_models()}
+    return {*_own_names()} | {model.__name__ for model in registered_models()}
 
 
 @cache

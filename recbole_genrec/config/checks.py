@@ -6,7 +6,6 @@ from functools import cache
 from importlib.util import find_spec
 from logging import getLogger
 from math import inf
-from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +79,7 @@ def _check_clipping(given: Mapping[str, Any] | None) -> None:
     if given is None:
         return
     norm = given.get("max_norm")
-    if not isinstance(norm, Real) or not 0 < norm < inf or not given.keys() <= CLIPPING:
+    if not isinstance(norm, (int, float)) or not 0 < norm < inf or not given.keys() <= CLIPPING:
         refuse(
             "clip_grad_norm",
             "a dict such as {max_norm: 1.0}, with max_norm above 0 and perhaps norm_type",

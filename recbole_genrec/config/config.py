@@ -61,6 +61,9 @@ class Config(RecBoleConfig):
         InputError: for a model, data set, file, key or value that cannot work.
     """
 
+    parameters: dict[str, list[str]]
+    internal_config_dict: dict[str, Any]
+
     def __init__(
         self,
         model: str | type | Registration | None = None,

@@ -98,9 +98,9 @@ def named_refusals() -> Iterator[None]:
 def _raised_by_recbole(error: Exception) -> bool:
     """Whether it is a check of RecBole's that fails, and no calculation of a library or of ours."""
     trace = error.__traceback__
-    while trace.tb_next is not None:
+    while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
-    return trace.tb_frame.f_globals["__name__"].startswith("recbole.")
+    return trace is not None and trace.tb_frame.f_globals["__name__"].startswith("recbole.")
 
 
 def _check_threshold(threshold: dict[str, Any] | None) -> None:

@@ -16,7 +16,7 @@ NAMES = {
     "dict": ("a dict", "dicts"),
     "None": ("None", "None"),
 }
-TYPES = {
+TYPES: dict[str, Any] = {
     "bool": int,
     "int": int,
     "float": (int, float),

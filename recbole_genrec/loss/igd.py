@@ -23,6 +23,9 @@ class IGDLoss(CrossEntropyLoss):
     that code it counts all interactions, those of the test included.
     """
 
+    prefix_keys: Tensor
+    prefix_weights: Tensor
+
     def __init__(self, config: Mapping[str, Any]) -> None:
         super().__init__(config)
         self.floor = config["igd_weight"]

@@ -37,6 +37,10 @@ class ObjectiveMixture(CrossEntropyLoss):
     Subclasses say how alpha moves with `step`, the optimiser steps so far.
     """
 
+    step: Tensor
+    front_greater_weights: Tensor
+    frequency_weights: Tensor
+
     def __init__(self, config: Mapping[str, Any]) -> None:
         super().__init__(config)
         self.front_greater_form = config["front_greater_form"]
@@ -150,10 +154,11 @@ class MultiTargetLoss(ObjectiveMixture):
         if not self.scaled_logits:
             return super().mixture(logits, labels)
         weights = (*self.weights_per_objective(labels), None)
-        return sum(
+        front_greater, frequency, plain = (
             weighted_cross_entropy(alpha * logits.float(), labels, weight)
             for alpha, weight in zip(self.alphas(), weights, strict=True)
         )
+        return front_greater + frequency + plain
 
 
 class TokenWeightedLoss(MultiTargetLoss):

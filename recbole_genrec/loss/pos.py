@@ -21,6 +21,8 @@ def position_weights(num_levels: int, last_weight: float = 0.5) -> Tensor:
 class PosLoss(CrossEntropyLoss):
     """Cross-entropy with weights that fall linearly over the positions of the semantic ID."""
 
+    position_weights: Tensor
+
     def __init__(self, config: Mapping[str, Any]) -> None:
         super().__init__(config)
         self.last_weight = config["pos_last_weight"]

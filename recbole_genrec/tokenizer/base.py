@@ -138,7 +138,9 @@ class ItemTokenizer(nn.Module):
 
 
 def to_tensor(
-    rows: Tensor, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
+    rows: Tensor | np.ndarray,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
 ) -> Tensor:
     """Rows of a tensor or array as a tensor."""
     if not isinstance(rows, Tensor):
@@ -156,9 +158,9 @@ def check_embeddings(embeddings: Tensor, dim: int) -> None:
         not_finite.append(~rows.isfinite().all(1))
         zero.append(~rows.any(1))
     for problem, masks in (("NaN or infinite", not_finite), ("zero", zero)):
-        rows = torch.cat(masks).nonzero().flatten().tolist() if masks else []
-        if rows:
+        found = torch.cat(masks).nonzero().flatten().tolist() if masks else []
+        if found:
             raise InputError(
-                f"{len(rows)} of {len(embeddings)} item embeddings are {problem} vectors, "
-                f"in rows {first_few(rows)}: each item needs an embedding of its own"
+                f"{len(found)} of {len(embeddings)} item embeddings are {problem} vectors, "
+                f"in rows {first_few(found)}: each item needs an embedding of its own"
             )

@@ -28,6 +28,8 @@ class SoftRQVAE(RQVAE):
         temperature: tau of Eq. 14, a tensor of one number that is saved with the weights.
     """
 
+    temperature: Tensor
+
     @classmethod
     def check_settings(cls, config: Mapping) -> None:
         super().check_settings(config)
@@ -63,11 +65,11 @@ class SoftRQVAE(RQVAE):
         self, latent: Tensor, temperature: float | None = None
     ) -> tuple[list[Tensor], list[Tensor], Tensor]:
         """As `soft_quantize`, preceded by the logits [n, K_l] of the probabilities."""
-        temperature = self.temperature if temperature is None else temperature
+        tau = self.temperature if temperature is None else temperature
         residual, logits, probabilities = latent, [], []
         with torch.autocast(latent.device.type, enabled=False):  # distances need all their digits
             for codebook in self.codebooks:
-                logits.append(-relative_distances(residual, codebook) / temperature)
+                logits.append(-relative_distances(residual, codebook) / tau)
                 probabilities.append(logits[-1].softmax(1))
                 residual = residual - probabilities[-1] @ codebook
         return logits, probabilities, latent - residual

@@ -67,7 +67,7 @@ class Recommender:
             raise InputError(f"{path}: the checkpoint's config lacks [model]")
         model_class = get_model(config["model"])
         if not issubclass(model_class, SemanticIDRecommender):
-            from recbole_genrec.scoring import ScoringRecommender
+            from recbole_genrec.inference.scoring import ScoringRecommender
 
             return ScoringRecommender.from_checkpoint(path, device)
         if "items" not in checkpoint.get("extra", {}):

@@ -11,7 +11,7 @@ from recbole.data.interaction import Interaction
 from recbole.utils import ModelType
 
 from recbole_genrec.errors import InputError
-from recbole_genrec.inference import Recommender
+from recbole_genrec.inference.recommender import Recommender
 from recbole_genrec.items.items import Items
 from recbole_genrec.items.texts import read_items
 from recbole_genrec.quick_start import load_data_and_model

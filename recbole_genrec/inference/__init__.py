@@ -1,0 +1,5 @@
+"""What trained models recommend, for histories that no data set holds."""
+
+from recbole_genrec.inference.recommender import Recommender, answer_file
+
+__all__ = ["Recommender", "answer_file"]
