@@ -14,10 +14,11 @@ HEAD = """\
 # Configuration
 
 Every key of this package with its default. It is read from `properties/`, in this order, later
-files winning: RecBole's own defaults, `overall.yaml`, `items.yaml`, `tokenizer/common.yaml` and the
-file of the tokenizer, the file of the loss, those of the model and of the models it inherits from,
-the file of the data set, `model/<model>-<dataset>.yaml`, your own `--config_files`, and
-`--key=value` on the command line.
+files winning: RecBole's own defaults, `overall.yaml`, `items.yaml`, `collaborative.yaml` (where the
+model or the tokenizer reads such embeddings), `tokenizer/common.yaml` and the file of the
+tokenizer, the file of the loss, those of the model and of the models it inherits from, the file of
+the data set, `model/<model>-<dataset>.yaml`, your own `--config_files`, and `--key=value` on the
+command line.
 [RecBole's keys](https://recbole.io/docs/user_guide/config_settings.html) work as ever.
 
 The kind of a key is what it may be: a type, perhaps with a range such as `>= 1`, `in [0, 1)` or
@@ -113,6 +114,7 @@ def configuration(root: Path) -> str:
     sections = {
         "All models": [root / "overall.yaml"],
         "Items": [root / "items.yaml"],
+        "Collaborative embeddings": [root / "collaborative.yaml"],
         "Tokenizers": [root / "tokenizer" / "common.yaml", *tokenizers],
         "Losses": sorted((root / "loss").glob("*.yaml")),
         "Models": [path for path in models if path not in sized],

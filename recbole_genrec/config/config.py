@@ -32,7 +32,7 @@ from recbole_genrec.config.yaml_files import (
     read_yaml,
 )
 from recbole_genrec.errors import InputError, nearest, refuse
-from recbole_genrec.items.needs import Tokens
+from recbole_genrec.items.needs import COLLABORATIVE, Embeddings, Tokens, with_embeddings
 from recbole_genrec.model.hooks import class_hooks
 from recbole_genrec.parallel.distributed import launched
 from recbole_genrec.plain import convert_entries
@@ -43,7 +43,8 @@ class Config(RecBoleConfig):
     """Settings of a run, from RecBole's and our defaults, the user's files and a dictionary.
 
     Later ones win: RecBole's defaults, `properties/overall.yaml`, `items.yaml`,
-    `tokenizer/common.yaml` and `tokenizer/<tokenizer>.yaml` (where items get semantic IDs),
+    `collaborative.yaml` (where such embeddings are read), `tokenizer/common.yaml` and
+    `tokenizer/<tokenizer>.yaml` (where items get semantic IDs),
     `loss/<loss>.yaml`, `model/<M>.yaml` for the model and the classes that it inherits from,
     `dataset/<dataset>.yaml`, `model/<M>-<dataset>.yaml`, `config_file_list`, `config_dict`. The
     files of a model of another package lie beside its module (see `register_model`).
@@ -129,18 +130,21 @@ class Config(RecBoleConfig):
     def _load_internal_config_dict(self, model: str, model_class: type, dataset: str) -> None:
         super()._load_internal_config_dict(model, model_class, dataset)
         given = self.external_config_dict
-        files = run_files(model_class, dataset, given, items=True, tokens=True)
+        files = run_files(model_class, dataset, given)
         self._schema = Schema(files, dataset)
         self._schema.check(given)
         draft = _Draft(_merged(self.internal_config_dict, files) | given)
         hooks = class_hooks(model_class)
         self._generates = hooks.needs_semantic_ids
         needs = hooks.needs(draft)
-        tokens = self._generates or "tokenizer" in given
-        files = run_files(model_class, dataset, given, items=tokens or bool(needs), tokens=tokens)
-        self.internal_config_dict = _merged(self.internal_config_dict, files)
         self._schema.add_sets(need.name for need in needs if isinstance(need, Tokens))
         self._schema.check(given)
+        tokens = self._generates or "tokenizer" in given
+        made = with_embeddings(needs or [Tokens()] * tokens, draft)
+        files = run_files(
+            model_class, dataset, given, bool(made), Embeddings(COLLABORATIVE) in made, tokens
+        )
+        self.internal_config_dict = _merged(self.internal_config_dict, files)
         self._check_keys()
 
     def _check_keys(self) -> None:

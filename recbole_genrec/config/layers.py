@@ -38,7 +38,12 @@ def tokenizer_defaults(tokenizer: str) -> dict[str, Any]:
 
 
 def run_files(
-    model_class: type, dataset: str, given: Mapping[str, Any], items: bool, tokens: bool
+    model_class: type,
+    dataset: str,
+    given: Mapping[str, Any],
+    items: bool = True,
+    collaborative: bool = True,
+    tokens: bool = True,
 ) -> list[Path]:
     """The property files of a run, later ones winning.
 
@@ -47,6 +52,7 @@ def run_files(
         dataset: name of the data set.
         given: the user's settings, which may choose a tokenizer and a loss.
         items: whether items get embeddings or semantic IDs.
+        collaborative: whether they get collaborative embeddings.
         tokens: whether they get semantic IDs.
     """
     root = properties_dir()
@@ -60,6 +66,8 @@ def run_files(
     files = [root / "overall.yaml"]
     if items:
         files += [root / "items.yaml"]
+    if collaborative:
+        files += [root / "collaborative.yaml"]
     if tokens:
         files += [common, *tokenizer_files(str(chosen.get("tokenizer")))]
     files += [*loss_files(str(chosen.get("loss"))), *own]

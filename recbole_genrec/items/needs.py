@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from recbole_genrec.tokenizer.registry import tokenizer_class
 
 TEXT = "text"
 COLLABORATIVE = "collaborative"
@@ -34,3 +37,35 @@ class Tokens(NamedTuple):
 
 
 Need = Embeddings | Tokens
+
+
+def with_embeddings(needs: Iterable[Need], config) -> list[Need]:
+    """The needs, each once and after the embeddings that it is made from.
+
+    Raises:
+        InputError: if there is no such tokenizer.
+    """
+    wanted: list[Need] = []
+    for need in needs:
+        before = _embeddings_of(need, config) if isinstance(need, Tokens) else []
+        wanted += [one for one in (*before, need) if one not in wanted]
+    return wanted
+
+
+def _embeddings_of(need: Tokens, config) -> list[Embeddings]:
+    if set_setting(config, need.name, "sid_file"):  # embeddings only serve the quality report
+        given = need.embeddings == TEXT and config["item_embedding_file"]
+        return [Embeddings(TEXT)] if given else []
+    tokenizer = tokenizer_class(set_setting(config, need.name, "tokenizer"))
+    return [Embeddings(name) for name in dict.fromkeys((need.embeddings, *tokenizer.side))]
+
+
+def set_setting(config, name: str, key: str, default: Any = None) -> Any:
+    """A setting of a set of semantic IDs.
+
+    That of the set `behavior` is `behavior_<key>`; where it is not given, the main set's `<key>`
+    counts, but for `sid_file`, which holds the IDs of one set.
+    """
+    own = f"{name}_{key}" if name else key
+    keys = (own,) if key == "sid_file" else (own, key)
+    return next((config[key] for key in keys if key in config), default)

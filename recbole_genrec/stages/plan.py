@@ -6,12 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from recbole_genrec.errors import check_name
 from recbole_genrec.items.items import Items
-from recbole_genrec.items.needs import COLLABORATIVE, TEXT, Embeddings, Need, Tokens
+from recbole_genrec.items.needs import COLLABORATIVE, TEXT, Need, Tokens, with_embeddings
 from recbole_genrec.stages.base import Stage
 from recbole_genrec.stages.collaborative import CollaborativeEmbeddings
 from recbole_genrec.stages.text import GivenEmbeddings, ReadItems, TextEmbeddings
-from recbole_genrec.stages.tokenizer import TokenizerStage, set_setting, tokenizer_settings
-from recbole_genrec.tokenizer.registry import tokenizer_class
+from recbole_genrec.stages.tokenizer import TokenizerStage
 
 
 def run_stages(config, dataset, needs: Sequence[Need]) -> Items:
@@ -58,25 +57,11 @@ def stages_for(config, needs: Iterable[Need]) -> list[Stage]:
     Raises:
         InputError: if there are no such embeddings or tokenizers.
     """
-    wanted: list[Need] = []
-    for need in needs:
-        wanted += [one for one in (*_before(need, config), need) if one not in wanted]
     text = GivenEmbeddings if config["item_embedding_file"] else TextEmbeddings
     embeddings: dict[str, type[Stage]] = {TEXT: text, COLLABORATIVE: CollaborativeEmbeddings}
-    stages = [_stage(need, embeddings) for need in wanted]
+    stages = [_stage(need, embeddings) for need in with_embeddings(needs, config)]
     needs_texts = any(isinstance(stage, TextEmbeddings) for stage in stages)
     return [ReadItems(needs_texts), *stages]
-
-
-def _before(need: Need, config) -> list[Need]:
-    """The embeddings that a set of semantic IDs is made from."""
-    if isinstance(need, Embeddings):
-        return []
-    if set_setting(config, need.name, "sid_file"):  # embeddings only serve the quality report
-        given = need.embeddings == TEXT and config["item_embedding_file"]
-        return [Embeddings(TEXT)] if given else []
-    tokenizer = tokenizer_class(tokenizer_settings(config, need.name)["tokenizer"])
-    return [Embeddings(name) for name in dict.fromkeys((need.embeddings, *tokenizer.side))]
 
 
 def _stage(need: Need, embeddings: Mapping[str, type[Stage]]) -> Stage:

@@ -17,7 +17,7 @@ from recbole_genrec.config.layers import tokenizer_defaults
 from recbole_genrec.errors import InputError, check_name
 from recbole_genrec.items.embeddings import ItemEmbeddings
 from recbole_genrec.items.items import Items
-from recbole_genrec.items.needs import Tokens
+from recbole_genrec.items.needs import Tokens, set_setting
 from recbole_genrec.stages.base import cache_root
 from recbole_genrec.tokenizer.base import ItemTokenizer
 from recbole_genrec.tokenizer.collision import STRATEGIES, resolve_collisions
@@ -197,14 +197,3 @@ def tokenizer_settings(config, name: str = "") -> dict[str, Any]:
     defaults = tokenizer_defaults(set_setting(config, name, "tokenizer"))
     own = {key: set_setting(config, name, key, default) for key, default in defaults.items()}
     return {**own, "seed": config["seed"]}
-
-
-def set_setting(config, name: str, key: str, default: Any = None) -> Any:
-    """A setting of a set of semantic IDs.
-
-    That of the set `behavior` is `behavior_<key>`; where it is not given, the main set's `<key>`
-    counts, but for `sid_file`, which holds the IDs of one set.
-    """
-    own = f"{name}_{key}" if name else key
-    keys = (own,) if key == "sid_file" else (own, key)
-    return next((config[key] for key in keys if key in config), default)
