@@ -16,6 +16,7 @@ from recbole.utils import EvaluatorType
 from recbole_genrec.compat import RECBOLE_PROPERTIES, takes_loss_type
 from recbole_genrec.config.yaml_files import read_yaml
 from recbole_genrec.errors import InputError, check_name, nearest, refuse
+from recbole_genrec.files import is_file_name
 from recbole_genrec.model.hooks import class_hooks
 
 LEARNERS = ("adam", "adamw", "sgd", "adagrad", "rmsprop", "sparse_adam")
@@ -105,6 +106,10 @@ def check_processes(settings: Mapping[str, Any]) -> None:
 
 def check_dataset(config: Any) -> None:
     """The data set must lie in its folder or be one that RecBole can download."""
+    if not is_file_name(config["dataset"]):
+        raise InputError(
+            f"dataset should be the name of a folder in data_path, found {config['dataset']!r}"
+        )
     folder = Path(config["data_path"])
     if folder.is_dir():
         return

@@ -9,7 +9,6 @@ Parquet    columns `item_id` and `embedding` (a list of numbers per row)
 
 from __future__ import annotations
 
-import zipfile
 from logging import getLogger
 from pathlib import Path
 
@@ -126,8 +125,8 @@ def _read(
         vectors = np.load(path, mmap_mode="r")
     except InputError:
         raise
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path} cannot be read as a {suffix} file: {error}") from error
+    except Exception as error:  # for a damaged file numpy, zlib and pyarrow raise almost anything
+        raise InputError(f"{path} cannot be read as a {suffix} file: {error!r}") from error
     return _read_ids(path, ids_path, keys), vectors
 
 

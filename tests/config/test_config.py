@@ -365,3 +365,9 @@ def test_a_processor_without_bfloat16_stays_in_float32(monkeypatch, caplog, capa
     made = config(enable_amp=True, use_gpu=False)
     assert made["enable_amp"] == kept
     assert ("(AVX2) has no fast bfloat16; the run stays in float32" in caplog.text) != kept
+
+
+@pytest.mark.parametrize("name", ["toy/", "../toy", "..", "a\\b", "a\nb", "a\0b"])
+def test_a_data_set_is_a_folder_of_its_data_path(name):
+    with pytest.raises(InputError, match="dataset should be the name of a folder in data_path"):
+        Config("SASRec", name)

@@ -122,3 +122,22 @@ def test_bad_files(tmp_path, path, ids, message):
         pd.DataFrame({"item_id": IDS}).to_parquet(tmp_path / path)
     with pytest.raises(InputError, match=message):
         EmbeddingFile(tmp_path / path, ids and tmp_path / ids, IDS)
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz", ".parquet"])
+def test_damaged_files_are_one_line_whatever_is_damaged(tmp_path, suffix):
+    path, ids_path = write(tmp_path, suffix, vectors=VECTORS.astype(np.float32))
+    if suffix == ".npz":
+        np.savez_compressed(path, ids=np.array(IDS), embeddings=VECTORS)
+    whole = path.read_bytes()
+    refused = 0
+    for place in range(len(whole)):
+        content = bytearray(whole)
+        content[place] ^= 0xFF
+        path.write_bytes(content)
+        try:
+            EmbeddingFile(path, ids_path, IDS).rows(0, 3)
+        except InputError as error:
+            assert path.name in str(error)
+            refused += 1
+    assert refused > 20
