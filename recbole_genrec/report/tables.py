@@ -74,8 +74,11 @@ def significance_table(comparison: Mapping[str, Any], metric: str | None = None)
     key = metric or comparison["selection_metric"]
     name = next(m["name"] for m in comparison["metrics"] if m["key"] == key)
     rows = []
+    seeds = {model["name"]: len(model["seeds"]) for model in comparison["models"]}
     for test in comparison["tests"]:
         if test["metric"] == key:
+            several = min(seeds[test["model"]], seeds[comparison["reference"]]) > 1
+            seeds_p = test["seeds_holm"] if several else None  # that of one seed says nothing
             low, high = test["interval"] or (None, None)
             rows.append(
                 [
@@ -84,12 +87,12 @@ def significance_table(comparison: Mapping[str, Any], metric: str | None = None)
                     Cell("–" if low is None else f"{low:+.4f} to {high:+.4f}", low),
                     Cell(p_text(test["permutation_holm"]), test["permutation_holm"]),
                     Cell(test["users_verdict"], test["users_verdict"]),
-                    Cell(p_text(test["seeds_holm"]), test["seeds_holm"]),
+                    Cell(p_text(seeds_p), seeds_p),
                     Cell(test["seeds_verdict"], test["seeds_verdict"]),
                 ]
             )
-    headings = ["Model", "Gain", "Difference, 95 % interval", "p users", "Over users"]
-    headings += ["p seeds", "Over seeds"]
+    headings = ["Model", "Gain", "Difference, 95 % interval", "p over users", "Over users"]
+    headings += ["p over seeds", "Over seeds"]
     return Table(f"{name} against {comparison['reference']}", headings, rows)
 
 

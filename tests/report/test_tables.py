@@ -134,3 +134,25 @@ def test_publish_writes_all_forms_beside_the_runs_and_overwrites_none(tmp_path, 
     printed = capsys.readouterr().out
     assert "Test on made-up" in printed and "\x1b" not in printed
     assert str(folders[1] / "report.html") in printed
+
+
+def test_names_from_files_are_no_commands_of_latex_and_no_formulas():
+    name = "model\n\\input{/etc/passwd}"
+    table = Table(f"of {name}", [name], [[Cell(name, name)], [Cell("x", "=1+1")]])
+    latex = render(table, "latex")
+    assert "\\input" not in latex.replace("% of model \\input", "")
+    assert latex.splitlines()[0] == "% of model \\input{/etc/passwd}"  # a comment, to its end
+    assert next(csv.reader([to_csv(table).splitlines()[-1]])) == ["'=1+1"]
+    assert to_csv(Table("", ["a"], [[Cell("-1", -1.0)]])).splitlines()[1] == "-1.0"
+
+
+def test_one_seed_has_no_p_over_seeds():
+    several = comparison()
+    column = significance_table(several).headings.index("p over seeds")
+    assert all(row[column].value is not None for row in significance_table(several).rows)
+    one = copy.deepcopy(several)
+    for model in one["models"]:
+        model["seeds"] = model["seeds"][:1]
+    assert [row[column].text for row in significance_table(one).rows] == ["–"] * (
+        len(one["models"]) - 1
+    )
