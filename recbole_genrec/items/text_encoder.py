@@ -129,7 +129,7 @@ def _words(text: str) -> list[str]:
     return text.lower().split()
 
 
-def _count(texts: Sequence[str], **settings: Any) -> tuple[np.ndarray, csr_matrix]:
+def _count(texts: Sequence[str] | np.ndarray, **settings: Any) -> tuple[np.ndarray, csr_matrix]:
     """Names of what is counted, and how often each text has it."""
     vectorizer = CountVectorizer(dtype=np.float32, **settings)
     counts = vectorizer.fit_transform(texts)
