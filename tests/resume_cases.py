@@ -63,6 +63,7 @@ SETTINGS = {
         "n_layers": 1,
         "train_batch_size": 8,
     },
+    "TransitionGraph": ITEMS,
     "UniGRec": {
         **T5,
         "finetune_epochs": 2,

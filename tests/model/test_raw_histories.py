@@ -3,6 +3,7 @@
 import pytest
 
 from recbole_genrec import Recommender
+from recbole_genrec.errors import InputError
 from recbole_genrec.quick_start import run_recbole_genrec
 from tests.resume_cases import SETTINGS
 from tests.small import NAME, toy_config, write_toy
@@ -38,3 +39,17 @@ def test_a_new_item_is_known_at_once(checkpoint):
     answer = recommender.recommend([["i1", "i2"]], top_k=41)[0]
     assert "new" in {found["item"] for found in answer}
     assert recommender.recommend([["new", "i1"]])[0]
+
+
+@pytest.mark.parametrize("model", ["BSARec", "TransitionGraph"])
+def test_baselines_answer_with_their_data_and_know_no_new_items(model, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_toy(tmp_path, missing=False)
+    settings = {**toy_config(model, tmp_path).external_config_dict, **SETTINGS[model]}
+    run_recbole_genrec(model, NAME, config_dict=settings)
+    saved = (path for path in (tmp_path / "saved").glob("*.pth") if "last" not in path.name)
+    recommender = Recommender.from_checkpoint(next(saved))
+    (answer,) = recommender.recommend([["i1", "i2", "i3"]], top_k=10)
+    assert len({found["item"] for found in answer}) == 10
+    with pytest.raises(InputError, match=f"{model} knows the items that it was trained on alone"):
+        recommender.add_items(["new"], texts=["word1"])

@@ -1,0 +1,136 @@
+"""A training step and a recommendation of every model, on one workload: python -m benchmarks.models
+
+Sizes are those of the models' YAML files, users and items as many as in Amazon Beauty. Models that
+read one prefix per sample train one target for each, the others one after every item.
+"""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import torch
+from recbole.data.interaction import Interaction
+
+from benchmarks import workload
+from recbole_genrec.config.layers import run_files
+from recbole_genrec.config.yaml_files import read_yaml
+from recbole_genrec.items.items import Items
+from recbole_genrec.registry import get_model
+from recbole_genrec.tokenizer.semantic_ids import SemanticIDs
+
+FIELDS = {
+    "USER_ID_FIELD": "user_id",
+    "ITEM_ID_FIELD": "item_id",
+    "LIST_SUFFIX": "_list",
+    "ITEM_LIST_LENGTH_FIELD": "item_length",
+    "NEG_PREFIX": "neg_",
+    "MAX_ITEM_LIST_LENGTH": workload.MAX_ITEMS,
+    "device": "cpu",
+}
+FOUR_LEVELS = {"codebook_sizes": [256] * 4}
+RPG_SIZE = {  # in RecBole's names
+    "n_layers": 2,
+    "n_heads": 4,
+    "hidden_size": 448,
+    "inner_size": 1024,
+    "hidden_dropout_prob": 0.5,
+    "attn_dropout_prob": 0.5,
+    "hidden_act": "gelu",
+    "layer_norm_eps": 1e-12,
+    "initializer_range": 0.02,
+    "loss_type": "CE",
+}
+MODELS = {
+    "TIGER": FOUR_LEVELS,
+    "LETTER": {},
+    "DiscRec": {},
+    "RPG": {},
+    "SASRec": {**RPG_SIZE, **FOUR_LEVELS},
+}
+TOP_K = 20
+
+
+def build(name: str):
+    """The untrained model, on items with random codes."""
+    model_class = get_model(name)
+    files = run_files(model_class, "amazon-beauty", {}, items=True, tokens=True)
+    config = {**FIELDS, "model": name}
+    for file in files:
+        config |= read_yaml(file)
+    config |= {**FIELDS, **MODELS[name]}
+    sizes = config["codebook_sizes"]
+    codes = torch.stack([torch.randint(size, (workload.NUM_ITEMS + 1,)) for size in sizes], dim=1)
+    codes[0] = 0
+    items = Items(["[PAD]", *map(str, range(workload.NUM_ITEMS))])
+    items.ids[""] = SemanticIDs(codes, sizes)
+    counts = torch.ones(workload.NUM_ITEMS + 1, dtype=torch.long)
+    dataset = SimpleNamespace(num=lambda field: len(counts), items=items, target_counts=counts)
+    return model_class(config, dataset), config["train_batch_size"]
+
+
+def batch_of(lengths: torch.Tensor) -> Interaction:
+    """Random histories of these lengths `[n]`, with a target each."""
+    items = torch.randint(1, workload.NUM_ITEMS + 1, (len(lengths), workload.MAX_ITEMS))
+    items[torch.arange(workload.MAX_ITEMS) >= lengths.unsqueeze(1)] = 0
+    targets = torch.randint(1, workload.NUM_ITEMS + 1, (len(lengths),))
+    return Interaction({"item_id_list": items, "item_length": lengths, "item_id": targets})
+
+
+def measure(name: str, samples: torch.Tensor, users: torch.Tensor, options) -> list[str]:
+    """A row of the table: seconds per epoch and per evaluation of all users of Beauty."""
+    model, batch_size = build(name)
+    one_pass = getattr(model, "trains_in_one_pass", False)
+    # one pass reads the whole training sequence of a user once
+    pool = (users - 1).clamp_min(1) if one_pass else samples
+    batch = batch_of(pool[torch.randperm(len(pool))[: options.batch_size or batch_size]])
+    targets = int(batch["item_length"].sum()) if one_pass else len(batch)
+    test = batch_of(users[torch.randperm(len(users))[: options.users]])
+    optimizer = torch.optim.AdamW(model.parameters(), fused=True)
+
+    def train() -> None:
+        model.train()
+        optimizer.zero_grad()
+        model.calculate_loss(batch).backward()
+        optimizer.step()
+
+    @torch.no_grad()
+    def recommend() -> None:
+        model.eval()
+        if hasattr(model, "recommend"):
+            model.recommend(test, TOP_K)
+        else:
+            model.full_sort_predict(test).view(len(test), -1).topk(TOP_K)
+
+    times = workload.seconds(
+        {"train": train, "recommend": recommend}, options.rounds, options.clock
+    )
+    epoch = times["train"] / targets * len(samples)
+    evaluation = times["recommend"] / len(test) * len(users)
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    return [
+        name,
+        f"{parameters / 1e6:.1f} M",
+        f"{len(batch)}",
+        f"{times['train']:.2f} s",
+        f"{epoch:.0f} s",
+        f"{evaluation:.0f} s",
+    ]
+
+
+def main() -> None:
+    parser = workload.arguments(__doc__)
+    parser.add_argument("--models", default=",".join(MODELS), help="names, separated by commas")
+    parser.add_argument("--batch_size", type=int, help="samples of a step, those of the YAML file")
+    parser.add_argument("--users", type=int, default=256, help="users of an evaluation batch")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    torch.manual_seed(0)
+    per_user = workload.interactions(options.data)
+    samples, users = workload.training_items(per_user), workload.test_items(per_user)
+    rows = [measure(name, samples, users, options) for name in options.models.split(",")]
+    head = ["model", "parameters", "samples a step", "a step", "an epoch", "an evaluation"]
+    print(workload.table(head, rows))
+
+
+if __name__ == "__main__":
+    main()
