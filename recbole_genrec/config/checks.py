@@ -50,8 +50,19 @@ def check_metrics(settings: Mapping[str, Any]) -> None:
         )
 
 
+# Beyond these a run ends for want of memory or processes, at best, and may take others with it.
+MOST = {
+    **dict.fromkeys(("train_batch_size", "eval_batch_size"), 2**31 - 1),
+    **dict.fromkeys(("d_model", "d_ff", "hidden_size", "inner_size", "embedding_size"), 2**16),
+    **{"worker": 256, "metric_decimal_place": 15, "loss_decimal_place": 15},
+}
+
+
 def check_values(config: Any) -> None:
     """Lengths, sizes and names that would fail only after the data or the tokenizer stage."""
+    for key, most in MOST.items():
+        if isinstance(config[key], int) and config[key] > most:
+            raise InputError(f"{key} should be at most {most}, found [{config[key]}]")
     metrics = [metric.lower() for metric in config["metrics"]]
     modes = config["eval_args"]["mode"].values()
     ranks_lists = class_hooks(config.model_class).needs_semantic_ids

@@ -15,6 +15,7 @@ from recbole.utils import ModelType, argument_list
 
 import recbole_genrec
 from recbole_genrec.config import Config, yaml_files
+from recbole_genrec.config.checks import MOST
 from recbole_genrec.config.old_keys import OLD_KEYS
 from recbole_genrec.config.schema import known_keys
 from recbole_genrec.config.yaml_files import YamlLoader, parse_value, properties_dir
@@ -371,3 +372,9 @@ def test_a_processor_without_bfloat16_stays_in_float32(monkeypatch, caplog, capa
 def test_a_data_set_is_a_folder_of_its_data_path(name):
     with pytest.raises(InputError, match="dataset should be the name of a folder in data_path"):
         Config("SASRec", name)
+
+
+@pytest.mark.parametrize("key", MOST)
+def test_absurd_sizes_are_refused_before_they_fill_the_memory(key):
+    with pytest.raises(InputError, match=rf"{key} should be at most {MOST[key]}, found \[{10**20}"):
+        config(**{key: 10**20})
