@@ -12,16 +12,19 @@ from recbole_genrec.runs.checkpoint import load_checkpoint
 from tests.callbacks import At, Killed, fail
 from tests.outside.gru_writer import GRUWriter
 from tests.outside.turn_taker import TurnTaker
+from tests.outside.two_views import TwoViews
 from tests.resume_cases import SETTINGS
 from tests.small import NAME, new_trainer, prepare, toy_config, write_toy
 
 ITEMS = {"item_text_fields": ["title", "brand"], "codebook_sizes": [8, 8], "stopping_step": 20}
+TEACHER = {"teacher_epochs": 1, "teacher_hidden_size": 8}
 CASES = {
     "GRUWriter": {**ITEMS, "tokenizer": "RQKMeans"},
     "TurnTaker": {**SETTINGS["TIGER"], "tokenizer": "RQVAE"},
     "SASRec": {"hidden_size": 8, "inner_size": 8, "n_layers": 1},
+    "TwoViews": {**ITEMS, **TEACHER, "tokenizer": "RQKMeans"},
 }
-OUTSIDE = ["GRUWriter", "TurnTaker"]
+OUTSIDE = ["GRUWriter", "TurnTaker", "TwoViews"]
 
 
 @pytest.fixture
@@ -68,8 +71,9 @@ def test_results_keep_its_codes_and_are_compared(model, data_path):
     record = json.loads((folder / "result.json").read_text())
     assert record["status"] == "finished" and record["test_result"]
     lists = Recommendations.load(folder / "recommendations.npz")
-    codes = torch.from_numpy(lists.codes)
-    assert len(codes) == 41 and len(codes[1:].unique(dim=0)) == 40
+    assert lists.codes.keys() == ({"", "company"} if model == "TwoViews" else {""})
+    for codes in map(torch.from_numpy, lists.codes.values()):
+        assert len(codes) == 41 and len(codes[1:].unique(dim=0)) == 40
     names = {each["name"] for each in compare([data_path / "results"])["models"]}
     assert names == {"SASRec", model}
 
@@ -91,6 +95,16 @@ def test_it_answers_for_histories_and_new_items(model, data_path):
     model.load_state_dict(model.state_dict())
     (answer,) = recommender.recommend([["i1", "new"]], top_k=42)
     assert {"new", "newer"} < {found["item"] for found in answer}
+
+
+def test_new_items_of_a_model_that_needs_their_company_are_refused_in_one_line(data_path):
+    run("TwoViews", data_path)
+    file = next(p for p in (data_path / "saved").glob("TwoViews-*.pth") if "-last" not in p.name)
+    recommender = Recommender.from_checkpoint(file)
+    assert len(recommender.recommend([["i1", "i2"]], top_k=40)[0]) == 40
+    with pytest.raises(ValueError, match="need collaborative embeddings .* found those of text"):
+        recommender.add_items(["new"], texts=["word1 word1 tail"])
+    assert "new" not in recommender.model.items.tokens
 
 
 @torch.no_grad()
@@ -115,5 +129,5 @@ def test_the_default_search_is_that_of_scoring_every_item(data_path):
 
 
 def test_the_classes_are_what_their_files_say():
-    for model in (GRUWriter, TurnTaker):
+    for model in (GRUWriter, TurnTaker, TwoViews):
         assert model.__module__.startswith("tests.outside.")
