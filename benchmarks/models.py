@@ -48,6 +48,7 @@ MODELS = {
     "SASRec": {**RPG_SIZE, **FOUR_LEVELS},
 }
 TOP_K = 20
+RECBOLES_BATCH = 2048  # of models without a size of their own
 
 
 def build(name: str):
@@ -65,7 +66,7 @@ def build(name: str):
     items.ids[""] = SemanticIDs(codes, sizes)
     counts = torch.ones(workload.NUM_ITEMS + 1, dtype=torch.long)
     dataset = SimpleNamespace(num=lambda field: len(counts), items=items, target_counts=counts)
-    return model_class(config, dataset), config["train_batch_size"]
+    return model_class(config, dataset), config.get("train_batch_size", RECBOLES_BATCH)
 
 
 def batch_of(lengths: torch.Tensor) -> Interaction:
