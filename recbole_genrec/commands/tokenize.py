@@ -69,8 +69,10 @@ def tokenize(
         plan.check()
     built = {plan.config["tokenizer"]: _build_and_export(plan) for plan in plans}
     if len(built) > 1:
-        table = format_comparison({name: items.reports[""] for name, items in built.items()})
-        getLogger().info(f"Comparison on {dataset}\n{table}")
+        for need in _sets(configs[0]):
+            reports = {name: items.reports[need.name] for name, items in built.items()}
+            of_set = f", {need.name} IDs" if need.name else ""
+            getLogger().info(f"Comparison on {dataset}{of_set}\n{format_comparison(reports)}")
     return built
 
 

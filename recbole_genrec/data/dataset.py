@@ -255,7 +255,8 @@ def create_dataset(config: Config) -> RepairedDataset:
     """
     check_data_settings(config)
     by_type = DATASETS_BY_TYPE.get(config["MODEL_TYPE"], RepairedDataset)
-    dataset_class = DATASETS.get(config["model"], by_type)
+    names = (base.__name__ for base in config.model_class.__mro__)  # of what it inherits from too
+    dataset_class = next((DATASETS[name] for name in names if name in DATASETS), by_type)
     if config["dataset_save_path"]:
         dataset = read_dataset(Path(config["dataset_save_path"]), dataset_class, config)
         if dataset is not None:

@@ -14,6 +14,15 @@ from recbole_genrec.tokenizer.formats import read_codes, write_codes
 from recbole_genrec.tokenizer.prefixes import group_rows, rank_in_group
 
 
+def first_tokens(codebook_sizes: Sequence[int], device: torch.device | None = None) -> Tensor:
+    """The token of code 0 of each level `[L]`; token 0 is that of padding.
+
+    >>> first_tokens([4, 3, 2]).tolist()
+    [1, 5, 8]
+    """
+    return torch.tensor([1, *codebook_sizes[:-1]], device=device).cumsum(0)
+
+
 class SemanticIDs:
     """One unique code tuple per item.
 
@@ -75,16 +84,15 @@ class SemanticIDs:
     @cached_property
     def tokens(self) -> Tensor:
         """[n_items, L]: code c of level l is token 1 + K_1 + ... + K_{l-1} + c; row 0 is zeros."""
-        sizes = torch.tensor([1, *self.codebook_sizes[:-1]], device=self.codes.device)
-        tokens = self.codes + sizes.cumsum(0)
+        tokens = self.codes + first_tokens(self.codebook_sizes, self.codes.device)
         tokens[0] = 0
         return tokens
 
     @classmethod
     def from_tokens(cls, tokens: Tensor, codebook_sizes: Sequence[int]) -> "SemanticIDs":
         """The semantic IDs whose `tokens` these are, `[n_items, L]`."""
-        first = torch.tensor([1, *codebook_sizes[:-1]], device=tokens.device).cumsum(0)
-        return cls((tokens - first).clamp(min=0), codebook_sizes)  # padding: token 0 and code 0
+        codes = tokens - first_tokens(codebook_sizes, tokens.device)
+        return cls(codes.clamp(min=0), codebook_sizes)  # padding: token 0 and code 0
 
     def save(self, path: str | os.PathLike) -> None:
         """Writes a file that `load` reads back; an existing one is never left half-written."""
