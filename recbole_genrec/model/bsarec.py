@@ -39,9 +39,6 @@ class BSARec(ModelHooks, SASRec):
         width, heads = config["hidden_size"], config["n_heads"]
         if width % heads:
             refuse("hidden_size", f"a multiple of n_heads [{heads}]", width)
-        weight = config["filter_weight"]
-        if not 0 <= weight <= 1:
-            refuse("filter_weight", "between 0 and 1", weight)
         if config["low_frequencies"] < 1:
             refuse("low_frequencies", "an integer >= 1", config["low_frequencies"])
 
