@@ -9,10 +9,7 @@ from tests.conftest import REPOSITORY
 
 nbformat = pytest.importorskip("nbformat")
 nbclient = pytest.importorskip("nbclient")
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not importlib.util.find_spec("ipykernel"), reason="needs a kernel"),
-]
+pytestmark = pytest.mark.skipif(not importlib.util.find_spec("ipykernel"), reason="needs a kernel")
 NOTEBOOKS = sorted((REPOSITORY / "examples").glob("*.ipynb"))
 # What follows the cell of settings: the same steps with less of everything.
 TOY = {

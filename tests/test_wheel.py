@@ -76,7 +76,6 @@ def test_its_metadata_are_complete(wheel):
     )
 
 
-@pytest.mark.slow
 def test_it_trains_tiger_in_an_empty_folder(wheel, tmp_path):
     site, folder = tmp_path / "site", tmp_path / "empty"
     subprocess.run([*PIP, "install", "--no-deps", f"--target={site}", wheel], check=True)

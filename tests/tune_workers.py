@@ -7,7 +7,7 @@ from pathlib import Path
 from recbole_genrec.tune import command, study
 
 
-def meet_and_die(sweep, number: int, workers: int) -> None:
+def meet_and_die(sweep, model, number: int, workers: int) -> None:
     """Begin a trial in every worker before any goes on; the worker with the first point dies."""
     run_trial = study.run_trial
 
@@ -19,7 +19,7 @@ def meet_and_die(sweep, number: int, workers: int) -> None:
         return run_trial(config, trial)
 
     study.run_trial = run
-    command._work_alone(sweep, number, workers)
+    command._work_alone(sweep, model, number, workers)
 
 
 def _wait_for(folder: Path, workers: int) -> None:

@@ -12,7 +12,12 @@ from tests.small import LOAD_ALL, prepare, toy_config, write_toy
 
 MODELS = {
     "SASRec": {},
-    "TIGER": {"history_attention": "causal"},
+    "TIGER": {
+        "history_attention": "causal",
+        "item_text_fields": ["title"],
+        "tokenizer": "Random",
+        "codebook_sizes": [8, 8],
+    },
     "BPR": {"numerical_features": ["price", "vector"], "discretization": None},
     "DIEN": {"metrics": ["AUC"], "valid_metric": "AUC"},
     "FEARec": {},

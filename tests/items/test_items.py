@@ -20,6 +20,7 @@ RQKMEANS = {
     "codebook_sizes": [2, 2],
     "tokenizer_kmeans_iterations": 5,
     "tokenizer_kmeans_sample": 100,
+    "tokenizer_balanced": False,
     "seed": 1,
 }
 

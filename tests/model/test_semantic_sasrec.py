@@ -114,6 +114,7 @@ def test_a_new_item_lives_from_its_codes_alone():
         "codebook_sizes": [5, 4],
         "tokenizer_kmeans_iterations": 2,
         "tokenizer_kmeans_sample": 30,
+        "tokenizer_balanced": False,
         "seed": 0,
     }
     model.items.tokenizers[""] = RQKMeans(settings, 4).fit(vectors)

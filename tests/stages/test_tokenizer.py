@@ -211,8 +211,8 @@ class TestCache:
         assert_equal_items(first, second)
 
     def test_killed_encoding_goes_on_where_it_stopped(self, toy, monkeypatch):
-        expected = toy.run(checkpoint_dir=str(toy.folder / "elsewhere"))
         monkeypatch.setattr(TfidfEncoder, "chunk", 8)
+        expected = toy.run(checkpoint_dir=str(toy.folder / "elsewhere"))
         encoded, encode = [], TfidfEncoder.encode
 
         def dies_at_item_20(self, texts):

@@ -132,7 +132,7 @@ def test_bad_files_and_columns_are_named(tmp_path, change, settings, message):
         (
             "TIGER",
             {"train_neg_sample_args": {"distribution": "uniform"}},
-            "train_neg_sample_args should be null for TIGER",
+            "train_neg_sample_args should be None for TIGER",
         ),
     ],
     ids=str,
