@@ -145,7 +145,7 @@ def main() -> None:
     users = [batch(test_items(per_user), min(args.users, 1024), args.device)]
     users *= max(1, args.users // 1024)
 
-    warmed_up = model.distillation_warmup_epochs
+    warmed_up = model.distillation_epochs.start
     trainings = {
         "TIGER": Training(tiger, steps),
         "UniGRec, distillation waits": Training(model, steps),
