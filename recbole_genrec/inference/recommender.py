@@ -25,6 +25,7 @@ from recbole_genrec.items.needs import TEXT
 from recbole_genrec.model.semantic_id_recommender import SemanticIDRecommender
 from recbole_genrec.registry import get_model
 from recbole_genrec.runs.checkpoint import check_finite, load_checkpoint, load_weights
+from recbole_genrec.runs.checkpoint_items import items_of
 from recbole_genrec.stages.catalogue import Catalogue
 from recbole_genrec.tokenizer.base import to_tensor
 
@@ -70,10 +71,8 @@ class Recommender:
             from recbole_genrec.inference.scoring import ScoringRecommender
 
             return ScoringRecommender.from_checkpoint(path, device)
-        if "items" not in checkpoint.get("extra", {}):
-            raise InputError(f"{path}: the checkpoint lacks its items")
         device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        items = Items.from_state(checkpoint["extra"]["items"], device)
+        items = Items.from_state(items_of(checkpoint, path), device)
         model = model_class({**config, "device": device}, Catalogue(items))
         load_weights(model, {"state_dict": checkpoint["state_dict"]}, path)
         return cls(model.to(device))

@@ -13,16 +13,23 @@ from filelock import FileLock, Timeout
 from recbole_genrec.errors import InputError, RunError
 from recbole_genrec.files import remove_unfinished
 from recbole_genrec.runs.checkpoint import check_same_run, load_checkpoint, save_checkpoint
+from recbole_genrec.runs.checkpoint_items import (
+    LAST,
+    best_model_file,
+    digest,
+    fixed_items,
+    without_items,
+)
 from recbole_genrec.runs.fingerprint import changed_settings, data_files, run_fingerprint
 
 AUTO = "auto"
-LAST = "-last"  # by which the name of the last checkpoint differs from that of the best one
 
 
 class Checkpointer:
     """Writes and reads `<name>.pth`, the best checkpoint, and `<name>-last.pth`, the last one.
 
-    Both hold the same: all that training needs to go on.
+    Both hold all that training needs to go on. Once there is a best one, the last one leaves to it
+    what training does not change of the items, which may be most of the file.
 
     Attributes:
         best: the best checkpoint, by default named after the settings in `checkpoint_dir`.
@@ -33,6 +40,7 @@ class Checkpointer:
         self._data_files = data_files(config)
         name = f"{config['model']}-{config['dataset']}-{run_fingerprint(config)}.pth"
         self.best = Path(config["checkpoint_dir"]) / name
+        self._held: str | None = None  # digest of the items that the best one is known to hold
 
     @property
     def last(self) -> Path:
@@ -46,7 +54,13 @@ class Checkpointer:
             RunError: when it cannot be written.
         """
         run = {"config": self._config.as_dict(), "data_files": self._data_files}
-        save_checkpoint({**run, **content}, file)
+        content = {**run, **content}
+        if self._held is not None and Path(file) == self.last:
+            content = without_items(content, self._held)
+        save_checkpoint(content, file)
+        if self._held is None and Path(file) == self.best:
+            items = fixed_items(content)
+            self._held = digest(items) if items else None
 
     def find(self, where: str) -> tuple[dict[str, Any], Path] | None:
         """The checkpoint to go on from, and its file.
@@ -147,9 +161,3 @@ def check_resumable(file: str | Path, config: Any) -> None:
         if best == Path(file) or not best.exists():
             raise InputError(f"resume: {error}") from error
         check_resumable(best, config)
-
-
-def best_model_file(file: str | Path) -> Path:
-    """The best checkpoint that belongs to a last one, or to itself."""
-    file = Path(file)
-    return file.with_name(file.stem.removesuffix(LAST) + file.suffix)

@@ -10,7 +10,7 @@ from torch.optim import Optimizer
 from recbole_genrec.errors import InputError, refuse
 from recbole_genrec.plain import moved
 from recbole_genrec.runs.checkpoint import load_weights, model_state
-from recbole_genrec.trainer.checkpointer import best_model_file
+from recbole_genrec.runs.checkpoint_items import best_model_file
 from recbole_genrec.trainer.faults import check_weights
 
 if TYPE_CHECKING:
