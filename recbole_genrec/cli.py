@@ -165,7 +165,7 @@ def recommend(arguments: Sequence[str]) -> None:
     option("--unknown_items", default="error", help="'skip' drops what the model does not know")
     option("--new_items", help='JSON lines {"item": "token", "text": "..."} to add first')
     known = parser.parse_args(arguments)
-    from recbole_genrec.inference import answer_file
+    from recbole_genrec.commands.recommend import answer_file
 
     answer_file(**vars(known))
 

@@ -11,6 +11,7 @@ from typing import Any
 from recbole_genrec import compat  # noqa: F401  (first, as it says how to get RecBole)
 
 # isort: split
+import torch
 from recbole.data.dataset import Dataset
 from recbole.utils import get_environment, init_seed, set_color
 from recbole.utils.case_study import full_sort_scores, full_sort_topk
@@ -208,7 +209,7 @@ def _split(config: Config, dataset: Dataset) -> tuple:
     return loaders
 
 
-def load_data_and_model(model_file: str | Path) -> tuple:
+def load_data_and_model(model_file: str | Path, device: str | torch.device | None = None) -> tuple:
     """Load a trained model, of this package or of RecBole, with the data that it was trained on.
 
     The counterpart of `recbole.quick_start.load_data_and_model`. With its results
@@ -222,6 +223,7 @@ def load_data_and_model(model_file: str | Path) -> tuple:
 
     Args:
         model_file: what training has saved.
+        device: where the model goes; that of the settings of here if not given.
 
     Returns:
         config, model, data set, and its loaders for training, validation and test, as in RecBole.
@@ -232,6 +234,8 @@ def load_data_and_model(model_file: str | Path) -> tuple:
     checkpoint = load_checkpoint(model_file)
     check_finite(checkpoint, model_file)
     config = saved_config(checkpoint["config"])
+    if device is not None:
+        config["device"] = torch.device(device)
     check_same_data(checkpoint, config, model_file)
     init_seed(config["seed"], config["reproducibility"])
     dataset = _load(config)

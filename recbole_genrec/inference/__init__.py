@@ -1,5 +1,5 @@
 """What trained models recommend, for histories that no data set holds."""
 
-from recbole_genrec.inference.recommender import Recommender, answer_file
+from recbole_genrec.inference.recommender import Recommender
 
-__all__ = ["Recommender", "answer_file"]
+__all__ = ["Recommender"]

@@ -1,9 +1,7 @@
-"""Recommendations for new histories from a trained checkpoint, without the data set."""
+"""Recommendations for new histories from a trained checkpoint."""
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -16,32 +14,30 @@ import numpy as np
 import torch
 from recbole.data.interaction import Interaction
 from torch import Tensor
+from torch.nn.functional import pad
+from torch.nn.utils.rnn import pad_sequence
 
-from recbole_genrec.commands.histories import read_histories, read_new_items, read_tokens
 from recbole_genrec.errors import InputError, first_few
-from recbole_genrec.files import check_writable, replacing
-from recbole_genrec.items.items import Items
+from recbole_genrec.inference.restore import restore
+from recbole_genrec.inference.scoring import ScoringModel
 from recbole_genrec.items.needs import TEXT
 from recbole_genrec.model.semantic_id_recommender import SemanticIDRecommender
-from recbole_genrec.registry import get_model
-from recbole_genrec.runs.checkpoint import check_finite, load_checkpoint, load_weights
-from recbole_genrec.runs.checkpoint_items import items_of
 from recbole_genrec.stages.catalogue import Catalogue
 from recbole_genrec.tokenizer.base import to_tensor
 
 
 class Recommender:
-    """A trained generative model that can be asked what comes next.
+    """A trained sequential model that can be asked what comes next.
 
     >>> recommender = Recommender.from_checkpoint("saved/TIGER.pth")  # doctest: +SKIP
     >>> recommender.recommend([["50", "181", "172"]], top_k=1)  # doctest: +SKIP
     [[{'item': '174', 'title': 'Raiders of the Lost Ark', 'log_probability': -3.1, ...}]]
 
     Args:
-        model: a model with semantic IDs.
+        model: a model with semantic IDs, or one that scores every item.
     """
 
-    def __init__(self, model: SemanticIDRecommender) -> None:
+    def __init__(self, model: SemanticIDRecommender | ScoringModel) -> None:
         self.model = model.eval()
         self.catalogue = Catalogue(model.items)
 
@@ -49,33 +45,16 @@ class Recommender:
     def from_checkpoint(
         cls, path: str | Path, device: str | torch.device | None = None
     ) -> Recommender:
-        """Restore model, items and tokenizer from one file.
-
-        Sequential models of RecBole are asked in the same way, with the data set that they were
-        trained on, see `scoring.ScoringRecommender`.
+        """Restore what training has saved, see `restore`.
 
         Args:
-            path: what training has saved.
+            path: the checkpoint of a model of this package, or of a sequential one of RecBole.
             device: defaults to a GPU if there is one.
 
         Raises:
             InputError: if the file is no sound checkpoint of a sequential model.
         """
-        checkpoint = load_checkpoint(path)
-        check_finite(checkpoint, path)
-        config = checkpoint["config"]
-        if not isinstance(config, dict) or not isinstance(config.get("model"), str):
-            raise InputError(f"{path}: the checkpoint's config lacks [model]")
-        model_class = get_model(config["model"])
-        if not issubclass(model_class, SemanticIDRecommender):
-            from recbole_genrec.inference.scoring import ScoringRecommender
-
-            return ScoringRecommender.from_checkpoint(path, device)
-        device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        items = Items.from_state(items_of(checkpoint, path), device)
-        model = model_class({**config, "device": device}, Catalogue(items))
-        load_weights(model, {"state_dict": checkpoint["state_dict"]}, path)
-        return cls(model.to(device))
+        return cls(restore(path, device))
 
     def recommend(
         self,
@@ -98,8 +77,9 @@ class Recommender:
             batch_size: users per forward pass.
 
         Returns:
-            per user a list of `{"item", "title", "log_probability", "semantic_id"}`; an empty one
-            where "skip" has left nothing of the history.
+            per user a list of `{"item", "title", "log_probability", "semantic_id"}`, with "score"
+            in the place of the log-probability for models that give none, and without semantic ID
+            for those that have none; an empty list where "skip" has left nothing of the history.
 
         Raises:
             InputError: naming unknown items or the history that is empty.
@@ -140,9 +120,10 @@ class Recommender:
     ) -> tuple[list, list]:
         length = self.model.max_seq_length
         recent = [torch.tensor(history[-length:]) for history in histories]
+        padded = pad_sequence(recent, batch_first=True)
         interaction = Interaction(
             {
-                self.model.ITEM_SEQ: torch.nn.utils.rnn.pad_sequence(recent, batch_first=True),
+                self.model.ITEM_SEQ: pad(padded, (0, length - padded.shape[1])),
                 self.model.ITEM_SEQ_LEN: torch.tensor([len(history) for history in recent]),
             }
         )
@@ -153,13 +134,13 @@ class Recommender:
         self, items: list[int], scores: list[float], excluded: set[int], top_k: int
     ) -> list[dict[str, Any]]:
         found = [(i, s) for i, s in zip(items, scores, strict=True) if i > 0 and i not in excluded]
-        codes = self.model.ids.codes
+        codes = self.model.semantic_codes().get("")
         return [
             {
                 "item": self.catalogue.items.tokens[item],
                 "title": self.catalogue.title(item),
-                "log_probability": score,
-                "semantic_id": codes[item].tolist(),
+                self.model.score_name: score,
+                **({} if codes is None else {"semantic_id": codes[item].tolist()}),
             }
             for item, score in found[:top_k]
         ]
@@ -181,8 +162,12 @@ class Recommender:
             embeddings: their item embeddings `[n, d]`.
 
         Raises:
-            InputError: for tokens already known, or a checkpoint without tokenizer or encoder.
+            InputError: for tokens already known, a checkpoint without tokenizer or encoder, or a
+                model with a weight for each item and no semantic IDs.
         """
+        if isinstance(self.model, ScoringModel):
+            name = self.model.name
+            raise InputError(f"new items: {name} knows the items that it was trained on alone")
         tokens = [str(token) for token in tokens]
         self._check_new(tokens, texts, embeddings)
         items = self.catalogue.items
@@ -215,47 +200,3 @@ def _batches(histories: list[list[int]], widths: list[int], batch_size: int) -> 
         numbers = list(group)
         for start in range(0, len(numbers), batch_size):
             yield numbers[start : start + batch_size]
-
-
-def answer_file(
-    checkpoint: str,
-    input: str = "-",
-    output: str = "-",
-    top_k: int = 10,
-    exclude_history: bool = False,
-    allowed_items: str | None = None,
-    unknown_items: str = "error",
-    new_items: str | None = None,
-) -> None:
-    """Answer a file of histories with JSON lines `{"user", "recommendations"}`.
-
-    Args:
-        checkpoint: a model that training has saved.
-        input: see `read_histories`; "-" for standard input.
-        output: a file, replaced when all is done; "-" for standard output.
-        top_k, exclude_history, unknown_items: as in `Recommender.recommend`.
-        allowed_items: file of raw item tokens, one per line.
-        new_items: see `read_new_items`; these items are added first.
-
-    Raises:
-        InputError: for what is wrong in the files.
-    """
-    histories = read_histories(input)
-    if output != "-":
-        check_writable("output", Path(output).parent)
-    allowed = None if allowed_items is None else read_tokens(allowed_items)
-    recommender = Recommender.from_checkpoint(checkpoint)
-    if new_items is not None:
-        recommender.add_items(*read_new_items(new_items))
-    answers = recommender.recommend(
-        [history.items for history in histories], top_k, exclude_history, allowed, unknown_items
-    )
-    lines = "".join(
-        json.dumps({"user": history.user, "recommendations": answer}, ensure_ascii=False) + "\n"
-        for history, answer in zip(histories, answers, strict=True)
-    )
-    if output == "-":
-        sys.stdout.write(lines)
-    else:
-        with replacing(output) as temporary:
-            Path(temporary).write_text(lines, encoding="utf-8")

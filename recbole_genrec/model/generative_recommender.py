@@ -49,6 +49,7 @@ class GenerativeRecommender(SemanticIDRecommender):
         beam_size: number of beams.
     """
 
+    score_name = "log_probability"
     target_counts: Tensor
 
     @classmethod
@@ -140,7 +141,7 @@ class GenerativeRecommender(SemanticIDRecommender):
         return items[:, :k], scores[:, :k]
 
     def search_width(self, number: int, num_allowed: int) -> int:
-        """Whole multiples of `beam_size`, so that users of unlike histories share batches."""
+        """Whole multiples of `beam_size`."""
         return min(-(-number // self.beam_size) * self.beam_size, num_allowed)
 
     def full_sort_predict(self, interaction: Interaction) -> Tensor:

@@ -54,12 +54,16 @@ class ParallelRecommender(SemanticIDRecommender):
 
         Items with equal scores stand in the order of their ids.
         """
-        scores = self.full_sort_predict(interaction)
-        ids = torch.arange(1, self.n_items) if allowed is None else allowed.sort().values
-        ids = ids.to(scores.device)
-        places, scores = best(scores[:, 1:] if allowed is None else scores[:, ids], k)
-        missing = (0, k - places.shape[1])
-        return F.pad(ids[places], missing), F.pad(scores, missing, value=-torch.inf)
+        return best_items(self.full_sort_predict(interaction), k, allowed)
+
+
+def best_items(scores: Tensor, k: int, allowed: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """The k best items by scores `[batch, n_items]` of all, as `recommend` returns them."""
+    ids = torch.arange(1, scores.shape[1]) if allowed is None else allowed.sort().values
+    ids = ids.to(scores.device)
+    places, scores = best(scores[:, 1:] if allowed is None else scores[:, ids], k)
+    missing = (0, k - places.shape[1])
+    return F.pad(ids[places], missing), F.pad(scores, missing, value=-torch.inf)
 
 
 def best(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:

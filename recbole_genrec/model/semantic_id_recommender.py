@@ -18,6 +18,8 @@ from recbole_genrec.model.hooks import ModelHooks
 from recbole_genrec.tokenizer.placement import place_new_items
 from recbole_genrec.tokenizer.table import SemanticIDTable
 
+WIDTH = 64  # in steps of which lists are asked for
+
 
 class SemanticIDRecommender(ModelHooks, SequentialRecommender):
     """A sequential model whose items have semantic IDs.
@@ -37,6 +39,8 @@ class SemanticIDRecommender(ModelHooks, SequentialRecommender):
 
     input_type = InputType.POINTWISE
     needs_semantic_ids = True
+    score_name = "score"
+    """What the scores of `recommend` are: a log_probability where they are those of the items."""
     ids: SemanticIDTable
 
     @classmethod
@@ -127,8 +131,11 @@ class SemanticIDRecommender(ModelHooks, SequentialRecommender):
         raise NotImplementedError
 
     def search_width(self, number: int, num_allowed: int) -> int:
-        """The k to ask of `recommend` for this number of items, among so many."""
-        return min(number, num_allowed)
+        """The k to ask of `recommend` for this number of items, among so many.
+
+        Whole multiples, so that users of unlike histories share batches.
+        """
+        return min(-(-number // WIDTH) * WIDTH, num_allowed)
 
     # ---- items that are new after training
 

@@ -27,7 +27,7 @@ def test_answers_for_raw_histories(checkpoint):
     answers = recommender.recommend([["i1", "i2", "i3"], ["i7"]], top_k=10)
     for answer in answers:
         assert len({found["item"] for found in answer}) == 10
-        scores = [found["log_probability"] for found in answer]
+        scores = [found[recommender.model.score_name] for found in answer]
         assert scores == sorted(scores, reverse=True)
     alone = recommender.recommend([["i7"]], top_k=10)
     assert [found["item"] for found in alone[0]] == [found["item"] for found in answers[1]]
