@@ -84,6 +84,7 @@ setup(
     package_data={
         **{name: ["*.yaml"] for name in PROPERTY_PACKAGES},
         "recbole_genrec": ["py.typed"],
+        "recbole_genrec.export": ["*.md"],
         "recbole_genrec.report": ["*.html", "*.css", "*.js"],
     },
     install_requires=[
@@ -92,6 +93,7 @@ setup(
         "transformers>=4.40",
         "faiss-cpu>=1.8",
         "filelock>=3.8",
+        "safetensors>=0.4",
         "jinja2>=3.0",
         "markupsafe>=2.0",
     ],

@@ -184,6 +184,17 @@ def analyze(arguments: Sequence[str]) -> None:
     print(f"written to {known.output}")
 
 
+def export_model(arguments: Sequence[str]) -> None:
+    """Write a checkpoint for other programs."""
+    parser = _parser("export")
+    parser.add_argument("--checkpoint", required=True, help="a model that training has saved")
+    parser.add_argument("--output", required=True, help="folder to make; it may exist if empty")
+    known = parser.parse_args(arguments)
+    from recbole_genrec.export import export
+
+    print(f"written to {export(known.checkpoint, known.output)}")
+
+
 def reproduce_table(arguments: Sequence[str]) -> None:
     """Make a table or figure of a paper."""
     from recbole_genrec.reproduce import EXPERIMENTS, reproduce
@@ -215,6 +226,7 @@ COMMANDS = {
     "tune": tune_model,
     "tokenize": tokenize_items,
     "recommend": recommend,
+    "export": export_model,
     "compare": compare_runs,
     "analyze": analyze,
     "analyse": analyze,  # its name in 0.1
@@ -227,6 +239,7 @@ HELP = {
     "tune": "search for hyper-parameters: --model=M --dataset=D --params_file=F [--algo=bayes]",
     "tokenize": "build, report on and export semantic IDs: --dataset=D --tokenizer=T[,T2,...]",
     "recommend": "answer histories of items: --checkpoint=C [--input=histories.jsonl] [--top_k=10]",
+    "export": "write a model for transformers, with a model card: --checkpoint=C --output=DIR",
     "compare": "compare finished runs: tables, statistics and an HTML report",
     "analyze": "look into checkpoints with codebooks: usage, identifiers, collisions; JSON and PNG",
     "reproduce": "make a table or figure of a paper: TABLE --dataset=D [--seed_list=1,2,3]",

@@ -1,5 +1,7 @@
 """Tiny models of several kinds, for the tests that interrupt their training."""
 
+from tests.small import SMALL_T5
+
 SASREC = {"n_layers": 1, "hidden_size": 16, "inner_size": 16}
 T5 = {
     "item_text_fields": ["title", "brand"],
@@ -10,12 +12,7 @@ T5 = {
     "tokenizer_epochs": 2,
     "tokenizer_hidden_sizes": [8],
     "tokenizer_code_dim": 4,
-    "d_model": 16,
-    "d_ff": 16,
-    "num_heads": 2,
-    "d_kv": 8,
-    "num_layers": 1,
-    "num_decoder_layers": 1,
+    **SMALL_T5,
     "beam_size": 10,
     "train_batch_size": 32,
     "eval_batch_size": 64,

@@ -19,6 +19,14 @@ LOAD_ALL = {
     "item": ["item_id", "title", "brand", "price", "vector"],
     "user": ["user_id", "age"],
 }
+SMALL_T5 = {
+    "d_model": 16,
+    "d_ff": 16,
+    "num_heads": 2,
+    "d_kv": 8,
+    "num_layers": 1,
+    "num_decoder_layers": 1,
+}
 
 
 class RecBoleSequentialDataset(SequentialDataset):

@@ -13,7 +13,7 @@ from recbole_genrec.errors import InputError
 from recbole_genrec.quick_start import run_recbole_genrec
 from recbole_genrec.runs.checkpoint import load_checkpoint, save_checkpoint
 from recbole_genrec.tokenizer.quality.report import purity_gains
-from tests.small import NAME, write_toy
+from tests.small import NAME, SMALL_T5, write_toy
 
 SETTINGS = {
     "load_col": {"inter": ["user_id", "item_id", "timestamp"]},
@@ -24,12 +24,7 @@ SETTINGS = {
     "tokenizer_epochs": 3,
     "tokenizer_hidden_sizes": [16],
     "tokenizer_code_dim": 4,
-    "d_model": 16,
-    "d_ff": 32,
-    "num_heads": 2,
-    "d_kv": 8,
-    "num_layers": 1,
-    "num_decoder_layers": 1,
+    **SMALL_T5,
     "beam_size": 10,
     "epochs": 2,
     "train_batch_size": 64,

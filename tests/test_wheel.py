@@ -12,7 +12,7 @@ import pytest
 
 import recbole_genrec
 from tests.conftest import REPOSITORY
-from tests.small import NAME, write_toy
+from tests.small import NAME, SMALL_T5, write_toy
 
 SOURCES = ["setup.py", "pyproject.toml", "README.md", "LICENSE", "recbole_genrec", "properties"]
 PIP = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
@@ -22,12 +22,7 @@ SMALL = {
     "tokenizer": "RQKMeans",
     "codebook_sizes": "[8, 8]",
     "text_embedding_dim": 8,
-    "d_model": 16,
-    "d_ff": 32,
-    "num_heads": 2,
-    "d_kv": 8,
-    "num_layers": 1,
-    "num_decoder_layers": 1,
+    **SMALL_T5,
     "epochs": 1,
     "show_progress": False,
 }

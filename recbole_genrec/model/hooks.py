@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from recbole.data.interaction import Interaction
 from torch import Tensor, nn
 
+from recbole_genrec.errors import InputError
 from recbole_genrec.items.needs import Need
 from recbole_genrec.model.phases import LearningRate, Phase
 
@@ -103,6 +105,18 @@ class ModelHooks:
     def semantic_codes(self) -> dict[str, Tensor]:
         """Codes `[n_items, L]` of each set of semantic IDs by its name, row 0 zeros."""
         return {}
+
+    def export(self, folder: Path) -> None:
+        """Write what other programs need of the model, beside its semantic IDs, into a folder.
+
+        Rows of items stand in the order of their ids, without the padding item.
+
+        Raises:
+            InputError: when only this package can answer as the model does.
+        """
+        raise InputError(
+            f"{type(self.network).__name__} cannot be exported: no other program runs it"
+        )
 
 
 class PlainModel(ModelHooks):

@@ -11,6 +11,8 @@ Reference code:
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 from recbole.data.interaction import Interaction
 from torch import Tensor, nn
@@ -18,6 +20,7 @@ from torch.nn import functional as F
 
 from recbole_genrec.errors import refuse
 from recbole_genrec.model.causal_transformer import STD, CausalTransformer
+from recbole_genrec.model.export import export_vectors
 from recbole_genrec.model.parallel_recommender import ParallelRecommender
 
 
@@ -96,3 +99,6 @@ class RPG(ParallelRecommender):
         logits = self.code_logits(states[(lengths.cumsum(0) - 1).to(states.device)])
         log_probs = torch.cat([level.float().log_softmax(-1) for level in logits], 1)
         return self.sum_over_codes(log_probs) / self.ids.num_levels
+
+    def export(self, folder: Path) -> None:
+        export_vectors(self.item_vectors(torch.arange(self.n_items)), folder)

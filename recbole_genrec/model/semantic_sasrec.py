@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -24,6 +25,7 @@ from torch.utils.checkpoint import checkpoint
 
 from recbole_genrec.errors import refuse
 from recbole_genrec.model.causal_transformer import STD, CausalTransformer
+from recbole_genrec.model.export import export_vectors
 from recbole_genrec.model.parallel_recommender import ParallelRecommender
 from recbole_genrec.model.repeat_bias import RepeatBias, items_before
 
@@ -122,6 +124,9 @@ class SemanticSASRec(ParallelRecommender):
         last = lengths.cumsum(0) - 1
         seen = items_before(items, lengths)[last].to(device)
         return self.logits(states[last.to(device)], vectors, seen)
+
+    def export(self, folder: Path) -> None:
+        export_vectors(self.item_vectors(), folder)
 
     def add_items(
         self, tokens: Sequence[str], titles: Sequence[str], embeddings: Mapping[str, Tensor]

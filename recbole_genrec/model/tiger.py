@@ -8,11 +8,14 @@ Reference:
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 from recbole.data.interaction import Interaction
 from torch import Tensor
 
 from recbole_genrec.decoding.trie import ItemTrie
+from recbole_genrec.model.export import export_t5
 from recbole_genrec.model.generative_recommender import GenerativeRecommender, TargetView
 from recbole_genrec.model.t5.generation import generate
 from recbole_genrec.model.t5.t5 import T5, Encoded
@@ -98,3 +101,6 @@ class TIGER(GenerativeRecommender):
 
     def compile_layers(self) -> None:
         self.t5.compile_layers()
+
+    def export(self, folder: Path) -> None:
+        export_t5(self, folder)

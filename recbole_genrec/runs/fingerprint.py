@@ -25,13 +25,13 @@ FILE_KEYS = ("_file", "_path", "_checkpoint")  # how the names of settings end t
 
 def run_fingerprint(config) -> str:
     """Eight letters that differ between runs with different results to be expected."""
-    text = json.dumps(_decisive(config.as_dict()), sort_keys=True)
+    text = json.dumps(decisive(config.as_dict()), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def changed_settings(before: Mapping[str, Any], config) -> str:
     """In words, which settings of an earlier run `config` changes; empty if none."""
-    old, new = _decisive(before), _decisive(config.as_dict())
+    old, new = decisive(before), decisive(config.as_dict())
     return ", ".join(
         f"{key}: [{old.get(key)}] -> [{new.get(key)}]"
         for key in sorted(old.keys() | new.keys())
@@ -57,5 +57,6 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def _decisive(settings: Mapping[str, Any]) -> dict[str, Any]:
+def decisive(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings on which the result depends."""
     return {key: value for key, value in settings.items() if key not in ENVIRONMENT_KEYS}

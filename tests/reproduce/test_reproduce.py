@@ -15,7 +15,7 @@ from recbole_genrec.errors import InputError
 from recbole_genrec.reproduce import EXPERIMENTS, reproduce
 from recbole_genrec.reproduce.experiments import Survey
 from recbole_genrec.tokenizer.quality.report import token_purity_gains
-from tests.small import NAME, write_toy
+from tests.small import NAME, SMALL_T5, write_toy
 
 DOCUMENT = Path(__file__).parent.parent.parent / "docs" / "reproducing-the-papers.md"
 TOY = {
@@ -27,12 +27,7 @@ TOY = {
     "tokenizer_hidden_sizes": [8],
     "tokenizer_code_dim": 4,
     "tokenizer_epochs": 3,
-    "d_model": 16,
-    "d_ff": 16,
-    "num_heads": 2,
-    "d_kv": 8,
-    "num_layers": 1,
-    "num_decoder_layers": 1,
+    **SMALL_T5,
     "beam_size": 10,
     "joint_tokenizer_learning_rate": 0.01,
     "distillation_warmup_epochs": 1,

@@ -13,7 +13,7 @@ from recbole_genrec.quick_start import run_recbole_genrec
 from recbole_genrec.runs.checkpoint import load_checkpoint
 from recbole_genrec.trainer import GenRecTrainer, TrainerCallback
 from tests.callbacks import At, fail
-from tests.small import NAME, new_trainer, prepare, toy_config, write_toy
+from tests.small import NAME, SMALL_T5, new_trainer, prepare, toy_config, write_toy
 
 SMALL = {
     "item_text_fields": ["title", "brand"],
@@ -32,12 +32,7 @@ SMALL = {
     "teacher_config": {"n_layers": 1, "inner_size": 8},
     "distillation_warmup_epochs": 1,
     "joint_tokenizer_learning_rate": 0.05,  # high enough to move codes within an epoch
-    "d_model": 16,
-    "d_ff": 16,
-    "num_heads": 2,
-    "d_kv": 8,
-    "num_layers": 1,
-    "num_decoder_layers": 1,
+    **SMALL_T5,
     "beam_size": 10,
     "epochs": 3,
     "finetune_epochs": 2,
