@@ -67,7 +67,8 @@ def run_recbole_genrec(
 
     Returns:
         RecBole's result: `best_valid_score`, `valid_score_bigger`, `best_valid_result`,
-        `test_result`, which is empty where the split leaves nothing to test on.
+        `test_result`, which is empty where the split leaves nothing to test on; and `test_results`,
+        that of both protocols (see `evaluator.protocols`).
 
     Raises:
         InputError: for a setting or a file that cannot work, before training starts; and when
@@ -150,12 +151,15 @@ def _train_and_test(config: Config, run: RunRecorder, saved: bool) -> dict[str, 
 
     logger.info(f"The running environment is as follows:\n{get_environment(config).draw()}")
     logger.info(f"{set_color('best valid ', 'yellow')}: {best_valid_result}")
-    logger.info(f"{set_color('test result', 'yellow')}: {test_result}")
+    results = trainer.results if test_result else {}
+    for protocol, result in results.items():
+        logger.info(f"{set_color('test result', 'yellow')} ({protocol}): {result}")
     return {
         "best_valid_score": best_valid_score,
         "valid_score_bigger": config["valid_metric_bigger"],
         "best_valid_result": best_valid_result,
         "test_result": test_result,
+        "test_results": results,
     }
 
 

@@ -105,7 +105,7 @@ def case(model: str, **settings: Any) -> dict[str, Any]:
 
 
 def evaluate(folder: Path, model: str, settings: dict[str, Any], checkpoint: str) -> tuple:
-    """Metrics and lists of a trained model; of each rank how many lists it has computed."""
+    """Metrics and lists of a trained model by protocol; how many batches each rank computed."""
     os.chdir(folder)
     logging.disable()
     config = quick_start.Config(model, NAME, config_dict=case(model, **settings))
@@ -117,11 +117,11 @@ def evaluate(folder: Path, model: str, settings: dict[str, Any], checkpoint: str
         trainer.eval_collector.data_collect(train_data)
         counts, recommended = [], trainer.eval_collector._recommended
         trainer.eval_collector._recommended = lambda ranked: counts.append(1) or recommended(ranked)
-        result = trainer.evaluate(test_data, model_file=checkpoint)
-        results = gather(result)
-        lists = trainer.recommended_items
-        assert all(other == result for other in results)
-        return result, None if lists is None else lists.tolist(), gather(len(counts))
+        trainer.evaluate(test_data, model_file=checkpoint)
+        results = gather(trainer.results)
+        assert all(other == results[0] for other in results)
+        lists = {protocol: own.tolist() for protocol, own in trainer.lists.items()}
+        return results[0], lists, gather(len(counts))
 
 
 def fail(folder: Path, kind: str) -> None:

@@ -65,19 +65,17 @@ def check_values(config: Any) -> None:
             raise InputError(f"{key} should be at most {most}, found [{config[key]}]")
     metrics = [metric.lower() for metric in config["metrics"]]
     modes = config["eval_args"]["mode"].values()
-    ranks_lists = class_hooks(config.model_class).needs_semantic_ids
-    if ranks_lists and "full" in modes and "gauc" in metrics:
+    gives_lists = not class_hooks(config.model_class).scores_all_items
+    if gives_lists and "full" in modes and "gauc" in metrics:
         raise InputError(
             f"metrics: GAUC needs the rank of every item, and {config['model']} gives a list of "
             "the likeliest; leave it out, or evaluate with mode uni100"
         )
     longest = max(config["topk"])
-    if config["beam_size"] is not None and config["beam_size"] < longest:
-        refuse(
-            "beam_size",
-            f"at least max(topk) [{longest}], as items outside the beam cannot be ranked",
-            config["beam_size"],
-        )
+    for key in ("beam_size", "valid_beam_size"):
+        if config[key] is not None and config[key] < longest:
+            expected = f"at least max(topk) [{longest}], as items outside the beam cannot be ranked"
+            refuse(key, expected, config[key])
     if takes_loss_type(config.model_class):
         check_name("loss_type", config["loss_type"], ("BPR", "CE"))
     if config["log_wandb"] and find_spec("wandb") is None:

@@ -189,7 +189,10 @@ class Config(RecBoleConfig):
         check_metrics(settings)
         check_processes(settings)
         check_eval_args(settings)
+        repeatable = settings["repeatable"]
+        settings["repeatable"] = repeatable or sequential  # all that RecBole allows them
         super()._set_default_parameters()
+        settings["repeatable"] = repeatable
 
     @staticmethod
     def _load_needed_columns(settings: dict[str, Any]) -> None:

@@ -21,6 +21,8 @@ def check_eval_args(settings: Mapping[str, Any]) -> None:
     eval_args = settings["eval_args"]
     if "mode" in eval_args:
         _check_mode(eval_args["mode"], settings["metrics"])
+        if settings["MODEL_TYPE"] == ModelType.SEQUENTIAL and not settings["repeatable"]:
+            _check_masking(eval_args["mode"])
     order = eval_args.get("order", "RO")
     if settings["MODEL_TYPE"] == ModelType.SEQUENTIAL and order != "TO":
         raise InputError(f"eval_args order should be TO for sequential models, found [{order}]")
@@ -81,6 +83,16 @@ def _check_mode(mode: Any, metrics: str | list[str]) -> None:
             raise InputError(
                 "eval_args mode should be full, or uniN or popN with N negatives such as uni100, "
                 f"or labeled for value metrics, found [{value}]"
+            )
+
+
+def _check_masking(mode: Any) -> None:
+    """Items of the history can be masked where all items are ranked, not among samples."""
+    for value in mode.values() if isinstance(mode, dict) else (mode,):
+        if value != "full":
+            raise InputError(
+                "repeatable False, which masks the items of the history, needs eval_args mode full "
+                f"for sequential models, found [{value}]"
             )
 
 

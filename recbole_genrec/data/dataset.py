@@ -17,6 +17,7 @@ from recbole.utils import FeatureSource, FeatureType, ModelType
 from torch import Tensor
 
 from recbole_genrec.config.data_settings import check_data_settings, named_refusals
+from recbole_genrec.data.histories import Histories
 from recbole_genrec.data.repair.columns import rows
 from recbole_genrec.data.repair.tensors import RepairedDataset
 from recbole_genrec.data.saved import read_dataset
@@ -126,6 +127,26 @@ class GenRecDataset(SequentialDataset, RepairedDataset):
                 samples[list_field] = history.masked_fill(padding, 0)
         return samples
 
+    def histories(self) -> Histories:
+        """All items before the target of each sample, also those that MAX_ITEM_LIST_LENGTH hides.
+
+        Where samples bring their own histories (split files that have them, DIEN), only these.
+        """
+        if HISTORY_END in self.inter_feat:
+            owners, end = self._events[self.uid_field], self.inter_feat[HISTORY_END]
+            start = torch.searchsorted(owners, owners[end])
+            return Histories(self._events[self.iid_field], start, end)
+        items = self.inter_feat[self.iid_field + self.config["LIST_SUFFIX"]]  # [n, MAX_LEN]
+        length = self.inter_feat[self.item_list_length_field]
+        inside = torch.arange(items.shape[1]) < length.unsqueeze(1)
+        end = length.cumsum(0)
+        return Histories(items[inside], end - length, end)
+
+    def transitions(self) -> Tensor:
+        """The item right before each target of this split, and the target `[2, n]`."""
+        whole = self.copy(self._split)
+        return torch.stack([whole.histories().last, whole.inter_feat[self.iid_field]])
+
     def _first_events(self) -> Interaction:
         """The interactions that start the sequences of this split: they are no targets."""
         before = self._split[HISTORY_END] - 1
@@ -217,7 +238,9 @@ class FEARecDataset(GenRecDataset):
 
     def data_augmentation(self) -> None:
         super().data_augmentation()
+        end = self.inter_feat[HISTORY_END]
         self.inter_feat = self._with_histories(self.inter_feat)
+        self.inter_feat[HISTORY_END] = end
 
 
 class NegativeHistoryDataset(DIENDataset, GenRecDataset):

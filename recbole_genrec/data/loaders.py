@@ -1,11 +1,13 @@
 """From a data set to the three data loaders."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from hashlib import blake2b
 from logging import getLogger
 from pathlib import Path
 
+import torch
 from recbole.config import Config
-from recbole.data.dataloader import KnowledgeBasedDataLoader
+from recbole.data.dataloader import FullSortEvalDataLoader, KnowledgeBasedDataLoader
 from recbole.data.dataset import Dataset
 from recbole.data.interaction import Interaction
 from recbole.data.utils import create_samplers, get_dataloader
@@ -13,6 +15,8 @@ from recbole.sampler import KGSampler
 from recbole.utils import KGDataLoaderState, ModelType, set_color
 
 from recbole_genrec.config.data_settings import named_refusals
+from recbole_genrec.data.histories import histories_by_user
+from recbole_genrec.data.repair.columns import rows
 from recbole_genrec.data.saved import read_split, save_split
 
 
@@ -53,6 +57,33 @@ class KnowledgeLoader(KnowledgeBasedDataLoader):
             yield interactions
 
 
+class HistoryLoader(FullSortEvalDataLoader):
+    """RecBole's loader for the ranking of all items, which knows all that users had before.
+
+    A batch holds the same as RecBole's, only that the pairs (row, item) of histories are there for
+    every model and complete: for sequential models all items before the target, for others those
+    of the earlier parts of the split. An item that is also a target is among them.
+
+    Args:
+        earlier: the parts of the split before this one.
+
+    Attributes:
+        histories: of the rows of the loader.
+    """
+
+    def __init__(self, config, dataset, sampler, earlier: Sequence[Dataset]) -> None:
+        super().__init__(config, dataset, sampler)
+        sequential = self.is_sequential
+        self.histories = (
+            dataset.histories() if sequential else histories_by_user(self.uid_list, earlier)
+        )
+
+    def collate_fn(self, index):
+        interaction, _, positive_u, positive_i = super().collate_fn(index)
+        seen = self.histories.pairs(torch.as_tensor(index))
+        return interaction, seen, positive_u, positive_i
+
+
 def data_preparation(config: Config, dataset: Dataset) -> tuple:
     """Split a data set and make RecBole's data loaders for training, validation and test.
 
@@ -80,7 +111,7 @@ def data_preparation(config: Config, dataset: Dataset) -> tuple:
 
 
 def _loaders(config: Config, dataset: Dataset, parts: list[Dataset]) -> tuple:
-    samplers = create_samplers(config, dataset, parts)
+    samplers = create_samplers(_sampling(config), dataset, parts)
     if config["MODEL_TYPE"] == ModelType.KNOWLEDGE:
         negatives = config["train_neg_sample_args"]
         triples = KGSampler(dataset, negatives["distribution"], negatives["alpha"])
@@ -88,10 +119,50 @@ def _loaders(config: Config, dataset: Dataset, parts: list[Dataset]) -> tuple:
     else:
         loader = get_dataloader(config, "train")
         train = loader(config, parts[0], samplers[0], shuffle=config["shuffle"])
-    return train, *(
-        get_dataloader(config, phase)(config, part, sampler, shuffle=False)
-        for phase, part, sampler in zip(("valid", "test"), parts[1:], samplers[1:], strict=True)
+    valid = _chosen_users(parts[1], config["valid_users"], config["seed"])
+    return (
+        train,
+        _evaluation_loader(config, "valid", valid, samplers[1], parts[:1]),
+        _evaluation_loader(config, "test", parts[2], samplers[2], parts[:2]),
     )
+
+
+def _sampling(config: Config) -> dict:
+    """What `create_samplers` reads; in training, negatives of sequential models may be repeats."""
+    phases = ("train", "valid", "test")
+    repeatable = config["repeatable"] or config["MODEL_TYPE"] == ModelType.SEQUENTIAL
+    negatives = {f"{phase}_neg_sample_args": config[f"{phase}_neg_sample_args"] for phase in phases}
+    return {"repeatable": repeatable, **negatives}
+
+
+def _evaluation_loader(config: Config, phase: str, part: Dataset, sampler, earlier: list[Dataset]):
+    loader = get_dataloader(config, phase)
+    if loader is FullSortEvalDataLoader:
+        return HistoryLoader(config, part, sampler, earlier)
+    return loader(config, part, sampler, shuffle=False)
+
+
+def _chosen_users(part: Dataset, number: int | None, seed: int) -> Dataset:
+    """The part of a split with `number` of its users, the same ones for every model and epoch.
+
+    The users are those whose raw tokens have the smallest hashes, which depend on the seed alone.
+    """
+    if number is None or len(part) == 0:
+        return part
+    owners = part.inter_feat[part.uid_field]
+    users = owners.unique().numpy()
+    if number >= len(users):
+        getLogger().info(
+            f"valid_users [{number}]: validation has {len(users)} users, all are taken"
+        )
+        return part
+    key = str(seed).encode()
+    tokens = part.id2token(part.uid_field, users)
+    hashes = [blake2b(str(token).encode(), key=key, digest_size=8).digest() for token in tokens]
+    order = sorted(range(len(users)), key=hashes.__getitem__)
+    chosen = torch.isin(owners, torch.as_tensor(users[order[:number]]))
+    getLogger().info(f"Validation on {number} of {len(users)} users (valid_users)")
+    return part.copy(rows(part.inter_feat, chosen))
 
 
 def _save(parts: list[Dataset], config: Config) -> None:

@@ -1,5 +1,7 @@
 """Collects what RecBole's metrics need, from dense scores or from lists of recommended items."""
 
+from __future__ import annotations
+
 from typing import NamedTuple
 
 import torch
@@ -36,6 +38,12 @@ class GenRecCollector(Collector):
         for key in ("rec.items", "rec.topk"):  # collected here, not in the base class
             setattr(self.register, key, False)
         self._lists: list[Tensor] = []
+
+    def beside(self) -> GenRecCollector:
+        """Another one for the same evaluation, which knows of the data what this one knows."""
+        other = GenRecCollector(self.config)
+        other.data_struct._data_dict.update(self.data_struct._data_dict)
+        return other
 
     def begin(self) -> None:
         """Forget what an evaluation has left that was broken off."""
@@ -76,6 +84,8 @@ class GenRecCollector(Collector):
                 self.data_struct.update_tensor("rec.items", items)
             if self.needs_hits:
                 self.data_struct.update_tensor("rec.topk", _hits(items, positive_u, positive_i))
+        if self.register.need("rec.meanrank") and isinstance(scores_tensor, Tensor):
+            scores_tensor = _last_instead_of_none(scores_tensor, positive_u, positive_i)
         super().eval_batch_collect(scores_tensor, interaction, positive_u, positive_i)
 
     def get_data_struct(self):
@@ -110,6 +120,16 @@ class GenRecCollector(Collector):
         none = (scores == -torch.inf) | (ids <= 0)
         items = ids.masked_fill(none, NO_ITEM)
         return torch.nn.functional.pad(items, (0, length - items.shape[1]), value=NO_ITEM)
+
+
+def _last_instead_of_none(scores: Tensor, positive_u: Tensor, positive_i: Tensor) -> Tensor:
+    """Scores in which a positive item that is masked stands behind all others.
+
+    RecBole's ranks count the items above -inf, and a positive one has to be among them.
+    """
+    scores, lowest = scores.clone(), torch.finfo(scores.dtype).min
+    scores[positive_u, positive_i] = scores[positive_u, positive_i].clamp_min(lowest)
+    return scores
 
 
 def _hits(items: Tensor, positive_u: Tensor, positive_i: Tensor) -> Tensor:

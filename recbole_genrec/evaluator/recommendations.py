@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from logging import getLogger
 
 import numpy as np
 import torch
 
 from recbole_genrec.errors import InputError
+from recbole_genrec.evaluator.protocols import UNMASKED, is_seen, other_protocol
 from recbole_genrec.evaluator.ranks import first_ranks
 from recbole_genrec.files import replacing
 from recbole_genrec.model.hooks import hooks_of
@@ -18,6 +19,8 @@ from recbole_genrec.model.hooks import hooks_of
 CODES = "codes"  # of the main set in the file, `codes.<name>` of others
 HISTORY_SHOWN = 10  # items of a history that are kept, to show what a list answers
 TEXTS = ("users", "item_tokens")
+PROTOCOL = "protocol"
+OTHER_PROTOCOL = ("other_items", "seen", "target_seen", "seen_transition")  # not in old files
 CHUNK = 4096  # histories that are gathered at a time
 
 
@@ -30,7 +33,8 @@ class Recommendations:
     Attributes:
         users: raw user tokens [n].
         targets: internal item ids [n].
-        items: recommended internal item ids [n, K], best first; 0 = empty slot.
+        items: recommended internal item ids [n, K], best first; 0 = empty slot; in the protocol
+            that selected the best epoch.
         history_lengths: interactions of the user in the training part [n].
         histories: internal ids of the most recent items before the target [n, 10], oldest first, 0
             where there are fewer; no columns for models that read no histories.
@@ -38,6 +42,13 @@ class Recommendations:
         popularity: interactions of each item in the training part [n_items].
         codes: semantic IDs [n_items, L] by the name of their set, row 0 = padding; the name of the
             main set is empty, and models without semantic IDs have none.
+        protocol: that of `items`, see `evaluator.protocols`; this and what follows is None where
+            it is not known, as in files of earlier versions.
+        other_items: the lists in the other protocol [n, K].
+        seen: which places of the unmasked lists hold an item of the history [n, K].
+        target_seen: whether the target stands in the history [n].
+        seen_transition: whether the target follows the last item of the history also in training
+            [n]; None for models that read no histories.
     """
 
     users: np.ndarray
@@ -48,6 +59,19 @@ class Recommendations:
     item_tokens: np.ndarray
     popularity: np.ndarray
     codes: dict[str, np.ndarray]
+    protocol: str | None = None
+    other_items: np.ndarray | None = None
+    seen: np.ndarray | None = None
+    target_seen: np.ndarray | None = None
+    seen_transition: np.ndarray | None = None
+
+    def in_protocol(self, protocol: str) -> Recommendations | None:
+        """The same test with the lists of this protocol as `items`; None if it is not known."""
+        if protocol == self.protocol:
+            return self
+        if self.protocol is None or self.other_items is None:
+            return None
+        return replace(self, protocol=protocol, items=self.other_items, other_items=self.items)
 
     @property
     def ranks(self) -> np.ndarray:
@@ -74,7 +98,7 @@ class Recommendations:
                 arrays |= {f"{CODES}.{name}" if name else CODES: own for name, own in value.items()}
             elif field.name in TEXTS:
                 arrays |= _packed(field.name, value)
-            else:
+            elif value is not None:
                 arrays[field.name] = value
         with replacing(path) as temporary:
             np.savez_compressed(temporary, **arrays)  # type: ignore[arg-type]
@@ -86,19 +110,23 @@ class Recommendations:
         Raises:
             InputError: naming the file, if it is not there or does not hold recommendations.
         """
-        names = [field.name for field in fields(cls) if field.name != CODES]
+        optional = {CODES, PROTOCOL, *OTHER_PROTOCOL}
+        names = [field.name for field in fields(cls) if field.name not in optional]
         try:
             with open(path, "rb") as file, np.load(file, allow_pickle=False) as content:
                 arrays = {
                     name: _unpacked(name, content) if name in TEXTS else content[name]
                     for name in names
                 }
+                arrays |= {name: content[name] for name in OTHER_PROTOCOL if name in content}
+                protocol = str(content[PROTOCOL]) if PROTOCOL in content else None
                 codes = {
                     key.removeprefix(CODES).removeprefix("."): content[key]
                     for key in content.files
                     if key.partition(".")[0] == CODES
                 }
-            loaded = cls(**arrays, codes={name: own for name, own in codes.items() if own.size})
+            codes = {name: own for name, own in codes.items() if own.size}
+            loaded = cls(**arrays, codes=codes, protocol=protocol)
             loaded._check()
         except Exception as error:  # numpy, zipfile and zlib raise almost anything
             raise InputError(
@@ -120,9 +148,19 @@ class Recommendations:
             fits = array.ndim == len(shape) and array.dtype.kind in "iu"
             if not fits or any(w not in (None, n) for w, n in zip(shape, array.shape, strict=True)):
                 raise ValueError(f"{name} of {array.dtype}{array.shape} beside {cases} cases")
-        for name in ("targets", "items", "histories"):
+        for name, shape in (
+            ("seen", self.items.shape),
+            ("target_seen", (cases,)),
+            ("seen_transition", (cases,)),
+        ):
+            flags = getattr(self, name)
+            if flags is not None and (flags.dtype != bool or flags.shape != shape):
+                raise ValueError(f"{name} of {flags.dtype}{flags.shape} beside {cases} cases")
+        if self.other_items is not None and self.other_items.shape != self.items.shape:
+            raise ValueError(f"other_items of {self.other_items.shape} beside {self.items.shape}")
+        for name in ("targets", "items", "histories", "other_items"):
             array = getattr(self, name)
-            if array.size and not 0 <= array.min() <= array.max() < n_items:
+            if array is not None and array.size and not 0 <= array.min() <= array.max() < n_items:
                 raise ValueError(f"{name} with ids outside of the {n_items} items")
 
 
@@ -170,6 +208,8 @@ def _renumbered(run: Recommendations, vocabulary: np.ndarray) -> Recommendations
     for name, own in run.codes.items():
         codes[name] = np.zeros((len(vocabulary) + 1, own.shape[1]), dtype=own.dtype)
         codes[name][new_id] = own
+    other = run.other_items
+    flags = {name: getattr(run, name) for name in ("seen", "target_seen", "seen_transition")}
     return Recommendations(
         users=run.users[order],
         targets=targets[order],
@@ -179,6 +219,9 @@ def _renumbered(run: Recommendations, vocabulary: np.ndarray) -> Recommendations
         item_tokens=np.append(run.item_tokens[:1], vocabulary),
         popularity=popularity,
         codes=codes,
+        protocol=run.protocol,
+        other_items=None if other is None else new_id[other][order],
+        **{name: None if own is None else own[order] for name, own in flags.items()},
     )
 
 
@@ -186,10 +229,10 @@ def collect_recommendations(trainer, train_data, test_data) -> Recommendations |
     """The lists of the evaluation on `test_data` that `trainer` has just made.
 
     Args:
-        trainer: its `recommended_items` [rows, K] follow the rows of the loader; None when the
-            evaluation ranked samples instead of all items, and for decision trees.
+        trainer: its `lists` [rows, K] by protocol follow the rows of the loader; there are none
+            when the evaluation ranked samples instead of all items, and for decision trees.
         train_data: RecBole's loader of the training part, where popularity is counted.
-        test_data: RecBole's full-ranking loader.
+        test_data: a `HistoryLoader`.
 
     Returns:
         the lists, or None if the trainer has none for every row.
@@ -207,15 +250,23 @@ def collect_recommendations(trainer, train_data, test_data) -> Recommendations |
         return None
     # the first item of a user is no target: inter_matrix counts it too, item_counter may not
     counts = train_data.dataset.inter_matrix(form="csr")
+    lists = {protocol: _array(own)[rows] for protocol, own in trainer.lists.items()}
+    protocol = trainer.protocol
+    target_seen, seen = _seen(test_data, rows, targets, lists[UNMASKED])
     return Recommendations(
         users=np.asarray(dataset.id2token(dataset.uid_field, users), dtype=object),
         targets=targets,
-        items=_array(lists)[rows],
+        items=lists[protocol],
         history_lengths=_sums(counts, axis=1)[users],
         histories=_recent_items(test_data, len(users)),
         item_tokens=np.asarray(dataset.field2id_token[dataset.iid_field], dtype=object),
         popularity=_sums(counts, axis=0),
         codes={name: _array(own) for name, own in hooks_of(trainer.model).semantic_codes().items()},
+        protocol=protocol,
+        other_items=lists[other_protocol(protocol)],
+        seen=seen,
+        target_seen=target_seen,
+        seen_transition=_seen_transitions(train_data, test_data),
     )
 
 
@@ -229,6 +280,29 @@ def _test_cases(loader) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     positives = [_array(loader.uid2positive_item[user]) for user in users]
     rows = np.repeat(np.arange(len(users)), [len(items) for items in positives])
     return users[rows], np.concatenate(positives), rows
+
+
+def _seen(loader, rows: np.ndarray, targets: np.ndarray, lists: np.ndarray) -> tuple:
+    """Which targets [n], and which places of the lists [n, K], are items of the history."""
+    items = np.column_stack([targets, lists])
+    flags = np.zeros(items.shape, dtype=bool)
+    for start in range(0, len(rows), CHUNK):
+        chunk = slice(start, start + CHUNK)
+        pairs = loader.histories.pairs(torch.as_tensor(rows[chunk]))
+        flags[chunk] = is_seen(torch.as_tensor(items[chunk]), pairs).numpy()
+    return flags[:, 0], flags[:, 1:] & (lists > 0)
+
+
+def _seen_transitions(train_data, test_data) -> np.ndarray | None:
+    """Whether each target follows the item before it also in training [n]."""
+    if not test_data.is_sequential:
+        return None
+    n_items = test_data.dataset.item_num
+    known, asked = (
+        before * n_items + item
+        for before, item in (loader.dataset.transitions() for loader in (train_data, test_data))
+    )
+    return torch.isin(asked, known).numpy()
 
 
 def _recent_items(loader, n: int) -> np.ndarray:

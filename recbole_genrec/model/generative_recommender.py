@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -47,6 +48,7 @@ class GenerativeRecommender(SemanticIDRecommender):
     Attributes:
         loss: maps logits and labels to the training loss.
         beam_size: number of beams.
+        valid_beam_size: that of validation in training.
     """
 
     score_name = "log_probability"
@@ -59,6 +61,7 @@ class GenerativeRecommender(SemanticIDRecommender):
     def __init__(self, config, dataset) -> None:
         super().__init__(config, dataset)
         self.beam_size = config["beam_size"]
+        self.valid_beam_size = config["valid_beam_size"] or self.beam_size
         self.register_buffer("target_counts", dataset.target_counts, persistent=False)  # [n_items]
         self.loss = build_loss(config, self._loss_context())
         self.ids.on_change(self._renew_loss)
@@ -143,6 +146,23 @@ class GenerativeRecommender(SemanticIDRecommender):
     def search_width(self, number: int, num_allowed: int) -> int:
         """Whole multiples of `beam_size`."""
         return min(-(-number // self.beam_size) * self.beam_size, num_allowed)
+
+    def width_to_mask(self, k: int, number: int) -> int:
+        """As many more beams as there are items to take out.
+
+        Of the prefixes kept at a level, at most `number` lead to these alone: what is left holds
+        whatever a search among the other items would keep with the usual beams.
+        """
+        return max(k, self.beam_size) + number
+
+    @contextmanager
+    def validating(self) -> Iterator[None]:
+        """Search with `valid_beam_size` inside."""
+        beams, self.beam_size = self.beam_size, self.valid_beam_size
+        try:
+            yield
+        finally:
+            self.beam_size = beams
 
     def full_sort_predict(self, interaction: Interaction) -> Tensor:
         """Log-likelihoods `[batch, n_items]`; items outside the beam have -inf."""

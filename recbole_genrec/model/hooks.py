@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,9 @@ class ModelHooks:
 
     takes_host_batches = False
     """Whether training batches stay on the host, where lengths are read without waiting."""
+
+    scores_all_items = True
+    """Whether lists are made of `full_sort_predict`; otherwise `recommend` gives them."""
 
     # ---- of the class, before there is a model
 
@@ -92,6 +96,12 @@ class ModelHooks:
     def objective_weights(self) -> Mapping[int, Mapping[str, float]]:
         """Epoch -> share of each objective in the loss, of losses that mix several."""
         return {}
+
+    # ---- evaluation
+
+    def validating(self) -> AbstractContextManager[None]:
+        """What is done inside is a validation, not a test."""
+        return nullcontext()
 
     # ---- checkpoints and results
 

@@ -16,6 +16,8 @@ class ParallelRecommender(SemanticIDRecommender):
     A subclass writes `item_scores` and `calculate_loss`.
     """
 
+    scores_all_items = True
+
     def item_scores(self, interaction: Interaction) -> Tensor:
         """Scores `[batch, n_items]` of all items after each history, that of the padding item too.
 

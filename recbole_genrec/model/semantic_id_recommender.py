@@ -41,6 +41,7 @@ class SemanticIDRecommender(ModelHooks, SequentialRecommender):
     needs_semantic_ids = True
     score_name = "score"
     """What the scores of `recommend` are: a log_probability where they are those of the items."""
+    scores_all_items = False
     ids: SemanticIDTable
 
     @classmethod
@@ -136,6 +137,10 @@ class SemanticIDRecommender(ModelHooks, SequentialRecommender):
         Whole multiples, so that users of unlike histories share batches.
         """
         return min(-(-number // WIDTH) * WIDTH, num_allowed)
+
+    def width_to_mask(self, k: int, number: int) -> int:
+        """The k to ask of `recommend` so that k good items stay when `number` are taken out."""
+        return k + number
 
     # ---- items that are new after training
 

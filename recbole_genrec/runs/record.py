@@ -22,6 +22,7 @@ from typing import Any
 
 from recbole_genrec import __version__
 from recbole_genrec.errors import InputError, shortened
+from recbole_genrec.evaluator.protocols import chosen_protocol
 from recbole_genrec.evaluator.recommendations import Recommendations, collect_recommendations
 from recbole_genrec.files import is_file_name, replacing
 from recbole_genrec.parallel.distributed import rank
@@ -141,6 +142,8 @@ class RunRecorder:
         """Note the test and keep its lists; called right after `trainer.evaluate(test_data)`."""
         self._lap("test")
         self.result["test_result"] = dict(test_result or {})
+        if test_result:
+            self.result["test_results"] = trainer.results  # of both protocols
         if self.folder is not None and test_result:
             recommendations = collect_recommendations(trainer, train_data, test_data)
             if recommendations is not None:
@@ -178,6 +181,8 @@ class RunRecorder:
 def load_result(folder: str | os.PathLike) -> dict[str, Any]:
     """Read the record of a run, with the place where it lies as `folder`.
 
+    `test_results` holds the metrics by protocol; records of earlier versions have one of them.
+
     Raises:
         InputError: if there is none, or it is broken or of another version of this format.
     """
@@ -193,7 +198,8 @@ def load_result(folder: str | os.PathLike) -> dict[str, Any]:
         report = result.pop("tokenizer_report")
         result["tokenizer_reports"] = {"": report} if report else {}
     _check_record(result, path)
-    return {**result, "folder": str(folder)}
+    tested = {chosen_protocol(result["config"].get("repeatable")): result.get("test_result", {})}
+    return {"test_results": tested, **result, "folder": str(folder)}
 
 
 def _check_record(result: Mapping[str, Any], path: Path) -> None:
@@ -203,6 +209,9 @@ def _check_record(result: Mapping[str, Any], path: Path) -> None:
         InputError: naming the file and the entry.
     """
     tested = "test_result" in result
+    results = result.get("test_results", {})
+    if not isinstance(results, dict) or not all(isinstance(m, dict) for m in results.values()):
+        raise InputError(f"{path}: expected test_results by protocol, found [{shortened(results)}]")
     for key, kind in (ENTRIES | TESTED if tested else ENTRIES).items():
         if key not in result or not isinstance(result[key], kind):
             raise InputError(f"{path}: expected {key}, found [{shortened(result.get(key))}]")
@@ -217,9 +226,15 @@ def _check_record(result: Mapping[str, Any], path: Path) -> None:
     for key in ("model", "dataset"):  # which become names of files
         if not is_file_name(result[key]):
             raise InputError(f"{path}: expected the name of a {key}, found {result[key]!r}")
-    for metric, value in result.get("test_result", {}).items():
+    _check_metrics(result.get("test_result", {}), "test_result", path)
+    for protocol, metrics in result.get("test_results", {}).items():
+        _check_metrics(metrics, f"test_results [{protocol}]", path)
+
+
+def _check_metrics(metrics: Mapping[str, Any], name: str, path: Path) -> None:
+    for metric, value in metrics.items():
         if not isinstance(value, Real | None):
-            raise InputError(f"{path}: expected test_result [{metric}], found {value!r}")
+            raise InputError(f"{path}: expected {name} [{metric}], found {value!r}")
 
 
 def load_finished(folder: str | os.PathLike) -> tuple[dict[str, Any], Recommendations | None]:
@@ -235,8 +250,12 @@ def load_finished(folder: str | os.PathLike) -> tuple[dict[str, Any], Recommenda
             f"{folder}: expected a run with its test, found one with status {result['status']}: "
             f"{reason}"
         )
-    lists = Path(folder) / RECOMMENDATIONS
-    return result, Recommendations.load(lists) if lists.exists() else None
+    file = Path(folder) / RECOMMENDATIONS
+    if not file.exists():
+        return result, None
+    lists = Recommendations.load(file)
+    lists.protocol = lists.protocol or chosen_protocol(result["config"].get("repeatable"))
+    return result, lists
 
 
 def why_unfinished(result: Mapping[str, Any]) -> str | None:

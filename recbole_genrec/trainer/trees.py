@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from recbole.trainer.trainer import DecisionTreeTrainer
 
 from recbole_genrec.errors import refuse
@@ -16,6 +19,8 @@ class TreeTrainer(DecisionTreeTrainer):
     """
 
     shares_batches = False
+    results: Mapping[str, Any] = {}
+    lists: Mapping[str, Any] = {}
     recommended_items = None
     last_model_file = None
 

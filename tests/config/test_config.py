@@ -226,7 +226,10 @@ def test_needed_columns_are_loaded_by_default(tmp_path):
         ),
         ({"warmup_ratio": 2}, r"warmup_ratio should be a number in \[0, 1\], found \[2\]"),
         ({"gradient_accumulation_steps": 0}, r"gradient_accumulation_steps .* found \[0\]"),
-        ({"repeatable": False}, r"repeatable"),
+        (
+            {"model": "TIGER", "valid_beam_size": 9},
+            r"valid_beam_size should be at least max\(topk\) \[10\], .* found \[9\]",
+        ),
         ({"model": "TIGER", "metrics": ["NDCG", "GAUC"]}, r"metrics: GAUC needs .* TIGER"),
     ],
     ids=str,

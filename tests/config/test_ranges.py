@@ -29,6 +29,8 @@ def made(settings):
         (SASREC, "nproc", True, "an integer >= 1"),
         (SASREC, "offset", -1, "an integer >= 0"),
         (SASREC, "port", 70000, "an integer in [0, 65535] or None"),
+        (SASREC, "valid_users", 0, "an integer >= 1 or None"),
+        (TIGER, "valid_beam_size", 0, "an integer >= 1 or None"),
         (SASREC, "warmup_ratio", -0.1, "a number in [0, 1]"),
         (SASREC, "strict_config", "maybe", "True or False"),
         (TIGER, "beam_size", 0, "an integer >= 1"),

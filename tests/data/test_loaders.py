@@ -68,6 +68,39 @@ def test_wrong_eval_args_are_refused_before_data_are_read(tmp_path, model, eval_
         toy_config(model, tmp_path, eval_args=eval_args, **metrics)
 
 
+def users_of(loader):
+    dataset = loader.dataset
+    users = dataset.inter_feat["user_id"].unique().numpy()
+    return set(dataset.id2token("user_id", users))
+
+
+def test_validation_takes_the_same_users_for_every_model_and_the_test_all(tmp_path, caplog):
+    data_path, chosen = write_toy(tmp_path), {}
+    leave_one_out = {"split": {"LS": "valid_and_test"}, "group_by": "user", "order": "TO"}
+    for model in ("SASRec", "BPR"):
+        settings = {"valid_users": 9, "eval_args": leave_one_out}
+        run = prepare(toy_config(model, data_path, **settings))
+        chosen[model] = users_of(run.valid)
+        assert len(chosen[model]) == 9 and len(run.valid.dataset) == 9
+        assert len(users_of(run.test)) == 30
+    assert chosen["SASRec"] == chosen["BPR"]
+    fewer = prepare(toy_config("SASRec", data_path, valid_users=4))
+    assert users_of(fewer.valid) < chosen["SASRec"]
+    others = prepare(toy_config("SASRec", data_path, valid_users=9, seed=8))
+    assert users_of(others.valid) != chosen["SASRec"]
+    caplog.set_level("INFO")
+    everyone = prepare(toy_config("SASRec", data_path, valid_users=31))
+    assert len(users_of(everyone.valid)) == 30
+    assert "valid_users [31]: validation has 30 users, all are taken" in caplog.text
+
+
+def test_users_of_a_sampled_validation_can_be_chosen_too(tmp_path):
+    settings = {"valid_users": 5, "eval_args": {"mode": "uni10"}}
+    run = prepare(toy_config("BPR", write_toy(tmp_path), **settings))
+    assert len(users_of(run.valid)) == 5
+    assert sum(len(set(batch[0]["user_id"].tolist())) for batch in run.valid) == 5
+
+
 def test_what_recbole_refuses_comes_out_as_one_error(tmp_path):
     config = toy_config("SASRec", write_toy(tmp_path), unload_col={"inter": ["rating"]})
     with pytest.raises(InputError, match=r"RecBole refuses .* load_col .* and unload_col"):

@@ -57,6 +57,7 @@ def test_as_many_processes_as_one(model, folder):
     alone, expected_weights, expected_lists = outcome(1)
     fixed = folder, model, settings, alone["best"]
     exact = on_ranks(1, evaluate, *fixed)
+    assert set(exact[0]) == set(exact[1]) == {"unmasked", "masked"}
     for nproc in (2, 3):
         together, weights, lists = outcome(nproc)
         assert together["empty shares"] == 2 * (nproc - 1)  # in each of two epochs

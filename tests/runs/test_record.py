@@ -244,7 +244,8 @@ def test_a_run_of_version_0_1_is_read(tmp_path):
     """It has one set of semantic IDs, or an empty array and None for a model without."""
     lists = made_up_recommendations(levels=3)
     report = {"num_items": 40}
-    arrays = {**vars(lists), "codes": lists.codes[""]}
+    arrays = {name: value for name, value in vars(lists).items() if value is not None}
+    arrays["codes"] = lists.codes[""]
     with_ids = write_run(tmp_path / "with", "TIGER", 1, lists)
     without = write_run(tmp_path / "without", "Pop", 1, lists)
     for folder, codes, noted in (
@@ -257,6 +258,8 @@ def test_a_run_of_version_0_1_is_read(tmp_path):
         write_json(folder / RESULT, {**result, "tokenizer_report": noted})
     result, loaded = load_finished(with_ids)
     assert result["tokenizer_reports"] == {"": report}
+    assert result["test_results"] == {"unmasked": result["test_result"]}
+    assert loaded.protocol == "unmasked" and loaded.in_protocol("masked") is None
     np.testing.assert_equal(loaded.codes, lists.codes)
     result, loaded = load_finished(without)
     assert result["tokenizer_reports"] == loaded.codes == {}
