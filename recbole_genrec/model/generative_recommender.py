@@ -16,6 +16,8 @@ from recbole_genrec.errors import InputError
 from recbole_genrec.loss import LossContext, build_loss, loss_without_data
 from recbole_genrec.model.semantic_id_recommender import SemanticIDRecommender
 
+STEPS_PER_NOTE = 50  # how often the shares of the objectives are noted, beside each epoch's end
+
 
 class TargetView(NamedTuple):
     """Which target sees how much of which history of a batch.
@@ -65,6 +67,7 @@ class GenerativeRecommender(SemanticIDRecommender):
         self.register_buffer("target_counts", dataset.target_counts, persistent=False)  # [n_items]
         self.loss = build_loss(config, self._loss_context())
         self.ids.on_change(self._renew_loss)
+        self._steps = 0  # of the optimizer
         self._objective_weights: dict[int, dict[str, float]] = {}
 
     # ---- what a model writes
@@ -190,22 +193,32 @@ class GenerativeRecommender(SemanticIDRecommender):
 
     def on_step_end(self) -> None:
         self.loss.on_step_end()
+        self._steps += 1
+        if self._steps % STEPS_PER_NOTE == 0:
+            self._note_objectives()
 
     def on_epoch_end(self, epoch: int) -> None:
-        """Note the shares of the objectives where the loss mixes several."""
-        weights = self.loss.objective_weights()
+        weights = self._note_objectives()
         if weights:
-            self._objective_weights[epoch] = weights
             shares = ", ".join(f"{name} {share:.4f}" for name, share in weights.items())
             self.logger.info(f"Objectives after epoch {epoch}: {shares}")
+
+    def _note_objectives(self) -> Mapping[str, float]:
+        """Note the shares of the objectives where the loss mixes several, and return them."""
+        weights = self.loss.objective_weights()
+        if weights:
+            self._objective_weights[self._steps] = weights
+        return weights
 
     def objective_weights(self) -> Mapping[int, Mapping[str, float]]:
         return self._objective_weights
 
     def extra_checkpoint(self) -> dict[str, Any]:
-        return {**super().extra_checkpoint(), "objective_weights": self._objective_weights}
+        noted = {"steps": self._steps, "objective_weights": self._objective_weights}
+        return {**super().extra_checkpoint(), **noted}
 
     def load_extra(self, extra: Mapping[str, Any]) -> None:
+        self._steps = extra["steps"]
         self._objective_weights = dict(extra["objective_weights"])
 
 

@@ -94,7 +94,7 @@ class ModelHooks:
         """Called after each training epoch."""
 
     def objective_weights(self) -> Mapping[int, Mapping[str, float]]:
-        """Epoch -> share of each objective in the loss, of losses that mix several."""
+        """Optimizer steps -> share of each objective then, of losses that mix several."""
         return {}
 
     # ---- evaluation

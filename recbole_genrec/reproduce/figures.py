@@ -16,6 +16,7 @@ from recbole_genrec.report.figures import (
 )
 from recbole_genrec.report.tables import Cell, Table
 from recbole_genrec.reproduce.results import Results
+from recbole_genrec.runs.record import load_result
 
 # ---- "Token-Weighted Multi-Target Learning ...", arXiv 2601.17787
 
@@ -64,32 +65,28 @@ def curriculum_rates(results: Results) -> None:
 
 
 def objective_weights(results: Results) -> None:
-    """Figure 5: the shares of the objectives after each epoch, over the optimizer steps."""
+    """Figure 5: the shares of the objectives over the optimizer steps."""
     curves = {
-        f"{name}, seed {seed}": _shares_over_steps(model, number)
+        f"{name}, seed {seed}": _shares_over_steps(folder)
         for name, model in results.models.items()
-        for number, seed in enumerate(model["seeds"])
+        for seed, folder in zip(model["seeds"], model["folders"], strict=True)
     }
     results.keep(curves)
     figure, grid = subplots(1, len(curves))
     for axes, (name, curve) in zip(grid[0], curves.items(), strict=True):
         for objective, shares in curve["shares"].items():
-            axes.plot(curve["steps"], shares, label=objective.replace("_", " "), marker=".")
+            axes.plot(curve["steps"], shares, label=objective.replace("_", " "))
         axes.set(title=name, xlabel="optimizer steps", ylabel="weight", ylim=(0, 1))
         axes.legend()
     save_figure(figure, results.picture)
 
 
-def _shares_over_steps(model: dict[str, Any], number: int) -> dict[str, Any]:
-    """Shares of the objectives at the start (those of the curriculum) and after each epoch."""
-    epochs = model["learning_curves"][number]["epochs"]
-    per_epoch = model["steps"]["values"][number] / model["epochs"]["values"][number]
-    weights = [{"front_greater": 0.5, "frequency": 0.0, "cross_entropy": 0.5}]
-    weights += [epoch["objective_weights"] for epoch in epochs]
-    return {
-        "steps": [round(per_epoch * place) for place in range(len(weights))],
-        "shares": {name: [each[name] for each in weights] for name in weights[0]},
-    }
+def _shares_over_steps(folder: str) -> dict[str, Any]:
+    """Shares of the objectives at the start, which the curriculum sets, and as they were noted."""
+    start = {"step": 0, "front_greater": 0.5, "frequency": 0.0, "cross_entropy": 0.5}
+    noted = [start, *load_result(folder)["objective_weights"]]
+    steps, *shares = ([each[name] for each in noted] for name in start)
+    return {"steps": steps, "shares": dict(zip(list(start)[1:], shares, strict=True))}
 
 
 # ---- UniGRec, arXiv 2601.17438

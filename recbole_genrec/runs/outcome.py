@@ -17,7 +17,7 @@ class FitResult:
         steps: optimizer steps.
         earlier_seconds: that attempts before this one have trained.
         phases: epoch -> name of its phase.
-        objective_weights: epoch -> share of each objective in the loss, of losses that mix several.
+        objective_weights: steps -> share of each objective then, of losses that mix several.
     """
 
     train_losses: Mapping[int, float] = field(default_factory=dict)

@@ -131,9 +131,11 @@ class RunRecorder:
                     "phase": outcome.phases[epoch],
                     "train_loss": loss,
                     "valid": outcome.valid_results.get(epoch),
-                    "objective_weights": outcome.objective_weights.get(epoch),
                 }
                 for epoch, loss in outcome.train_losses.items()
+            ],
+            "objective_weights": [
+                {"step": step, **shares} for step, shares in outcome.objective_weights.items()
             ],
         }
         self._write()

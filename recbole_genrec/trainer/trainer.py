@@ -252,7 +252,8 @@ class GenRecTrainer(EvaluatingTrainer):
 
     def _add_train_loss_to_tensorboard(self, epoch_idx, losses, tag="Loss/Train"):
         super()._add_train_loss_to_tensorboard(epoch_idx, losses, tag)
-        for name, share in self.hooks.objective_weights().get(epoch_idx, {}).items():
+        noted = self.hooks.objective_weights()
+        for name, share in (noted[max(noted)] if noted else {}).items():
             self.tensorboard.add_scalar(f"Objective/{name}", share, self.step)
 
     # ---- checkpoints

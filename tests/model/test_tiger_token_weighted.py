@@ -1,5 +1,7 @@
 """TIGER with each of the losses: it trains, it resumes, and only the loss differs."""
 
+import math
+
 import pytest
 import torch
 
@@ -7,6 +9,7 @@ from recbole_genrec.config import Config
 from recbole_genrec.items.embeddings import ItemEmbeddings
 from recbole_genrec.items.encoder import ItemEncoder
 from recbole_genrec.loss import LOSSES
+from recbole_genrec.model.generative_recommender import STEPS_PER_NOTE
 from recbole_genrec.model.tiger import TIGER
 from recbole_genrec.model.tiger_token_weighted import TIGERTokenWeighted
 
@@ -87,3 +90,22 @@ def test_objectives_shift_from_step_to_step_and_are_restored_for_recommending():
     ids, scores = model.recommend(interaction, 5)
     again, same_scores = restored.recommend(interaction, 5)
     assert torch.equal(ids, again) and torch.equal(scores, same_scores)
+
+
+def test_the_shares_of_the_objectives_are_noted_over_the_steps_also_after_an_interruption():
+    whole, data = TIGERTokenWeighted({**CONFIG, **WEIGHTED}, training_data()), training_data()
+    for _ in range(STEPS_PER_NOTE + 7):
+        whole.on_step_end()
+    resumed = TIGERTokenWeighted({**CONFIG, **WEIGHTED}, data)
+    resumed.load_state_dict(whole.state_dict())
+    resumed.load_extra(whole.extra_checkpoint())
+    for model in (whole, resumed):
+        for _ in range(STEPS_PER_NOTE):
+            model.on_step_end()
+        model.on_epoch_end(0)
+    noted = whole.objective_weights()
+    steps = [STEPS_PER_NOTE, 2 * STEPS_PER_NOTE, 2 * STEPS_PER_NOTE + 7]  # the last of the epoch
+    assert list(noted) == steps and resumed.objective_weights() == noted
+    decay = [math.exp(-WEIGHTED["curriculum_rate"] * step) for step in steps]
+    expected = [(1 - each) / (1 + each) for each in decay]
+    assert [noted[step]["frequency"] for step in steps] == pytest.approx(expected)
