@@ -11,7 +11,6 @@ Reference code:
 
 from __future__ import annotations
 
-from recbole_genrec.errors import refuse
 from recbole_genrec.model.tiger import TIGER
 
 
@@ -26,11 +25,3 @@ class LETTER(TIGER):
 
     Both are choices of the YAML file.
     """
-
-    @classmethod
-    def check_config(cls, config) -> None:
-        super().check_config(config)
-        given = config["teacher_embedding_file"] or config["teacher_checkpoint"]
-        width, latent = config["teacher_hidden_size"], config["tokenizer_code_dim"]
-        if config["tokenizer"] == "LETTER" and not given and width != latent:
-            refuse("teacher_hidden_size", f"tokenizer_code_dim [{latent}]", width)

@@ -129,11 +129,14 @@ EXPERIMENTS: dict[str, Experiment | Survey] = {
             UNIGREC,
             *(
                 Row(name, f"unigrec_{name.lower()}")
-                for name in ("Caser", "GRU4Rec", "SASRec", "BERT4Rec", "HGN", "TIGER", "OneRec")
+                for name in (
+                    *("Caser", "GRU4Rec", "SASRec", "BERT4Rec", "HGN"),
+                    *("TIGER", "LETTER", "OneRec"),
+                )
             ),
             Row("DiscRec-T", "unigrec_discrec"),
         ),
-        missing="LETTER, EAGER, ETEG-Rec",
+        missing="EAGER, ETEG-Rec",
     ),
     "unigrec_table_3": Experiment(
         "Ablation", tuple(Row(f"M{number}", f"unigrec_m{number}") for number in range(7))

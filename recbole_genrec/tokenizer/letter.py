@@ -7,7 +7,7 @@ settings and details of its released code, https://github.com/HonghuiBao2000/LET
 from collections.abc import Mapping
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from recbole_genrec.errors import InputError, check_number, refuse
@@ -33,7 +33,8 @@ class LETTER(RQVAE):
         \mathcal{L}_{Quant} = \frac{1}{L} \sum_l \left( \mathcal{L}_{RQ}^{(l)}
             + \beta \mathcal{L}_{Div}^{(l)} \right)
 
-    `fit` reads the collaborative embeddings of the same items; `encode` does not.
+    `fit` reads the collaborative embeddings of the same items; `encode` does not. They are as wide
+    as the codewords, or a linear map brings them there, which is learned with the rest.
     """
 
     side = ("collaborative",)
@@ -52,10 +53,17 @@ class LETTER(RQVAE):
                     f"(tokenizer_clusters) can hold {level} codewords",
                     sizes,
                 )
+        given = config["teacher_embedding_file"] or config["teacher_checkpoint"]
+        width, latent = config["teacher_hidden_size"], config["tokenizer_code_dim"]
+        if width != latent and not given and not config["tokenizer_alignment_map"]:
+            expected = f"tokenizer_code_dim [{latent}], unless tokenizer_alignment_map is True"
+            refuse("teacher_hidden_size", expected, width)
 
     def _configure(self, config: Mapping) -> None:
         super()._configure(config)
         self.alignment_weight = config["tokenizer_alignment_weight"]
+        self.has_map = config["tokenizer_alignment_map"]
+        self.alignment_map: nn.Module = nn.Identity()  # of the collaborative embeddings
         self.diversity_weight = config["tokenizer_diversity_weight"]
         self.num_clusters = config["tokenizer_clusters"]
         self.cluster_sizes = tuple(config["tokenizer_cluster_sizes"])
@@ -81,7 +89,7 @@ class LETTER(RQVAE):
         return terms["reconstruction"] + terms["quantization"] + alignment
 
     def terms(self, embeddings: Tensor, collaborative: Tensor) -> dict[str, Tensor]:
-        """The terms of the loss on embeddings [n, dim] and collaborative ones [n, code_dim]."""
+        """The terms of the loss on embeddings [n, dim] and collaborative ones [n, width]."""
         latent = self.to_latent(embeddings)  # [n, code_dim]
         quantized, quantization = self.quantize(latent)
         straight_through = latent + (quantized - latent).detach()
@@ -89,7 +97,7 @@ class LETTER(RQVAE):
         return {
             "reconstruction": reconstruction,
             "quantization": quantization,
-            "alignment": alignment(straight_through, collaborative),
+            "alignment": alignment(straight_through, self.alignment_map(collaborative)),
         }
 
     def quantize(self, latent: Tensor) -> tuple[Tensor, Tensor]:
@@ -120,13 +128,18 @@ class LETTER(RQVAE):
 
     def _fit(self, embeddings: Tensor, **side: Tensor) -> None:
         width, latent = side["collaborative"].shape[1], self.codebooks[0].shape[1]
-        if width != latent:
+        if self.has_map:
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(self.seed)
+                self.alignment_map = nn.Linear(width, latent, bias=False).to(self.device)
+        elif width != latent:
             raise InputError(
                 f"tokenizer_code_dim [{latent}] should be the width of the collaborative "
                 f"embeddings (teacher_hidden_size), found {width}: LETTER multiplies one by the "
-                "other"
+                "other, or set tokenizer_alignment_map: True"
             )
         super()._fit(embeddings, **side)
+        self.alignment_map = nn.Identity()  # of use in training alone
 
     def _start_limits(self, n: int, k: int) -> tuple[int, int]:
         least = min(n // (START_SHARE * k), START_LEAST)

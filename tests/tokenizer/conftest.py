@@ -14,6 +14,7 @@ SMALL = {
     "codebook_sizes": [16, 8, 8],
     "tokenizer_hidden_sizes": [32],
     "tokenizer_code_dim": 8,
+    "teacher_hidden_size": 8,
     "tokenizer_epochs": 60,
     "tokenizer_batch_size": 100,
     "tokenizer_learning_rate": 0.01,

@@ -147,6 +147,34 @@ def test_widths_must_agree(letter, embeddings):
         letter.fit(embeddings, collaborative=torch.randn(400, 5))
 
 
+def test_a_map_brings_other_widths_to_that_of_the_codewords(settings, embeddings, tmp_path):
+    given = settings(
+        "LETTER",
+        codebook_sizes=[8, 8, 8],
+        tokenizer_epochs=4,
+        tokenizer_alignment_map=True,
+        tokenizer_alignment_weight=1.0,
+        teacher_hidden_size=5,
+        **CLUSTERS,
+    )
+    collaborative = torch.randn(40, 5).repeat_interleave(10, 0)
+    tokenizer = create_tokenizer(given, 24)
+    tokenizer.alignment_map = torch.nn.Linear(5, 8, bias=False)
+    tokenizer.on_epoch_start(0)
+    terms = tokenizer.terms(embeddings[:30], collaborative[:30])
+    mapped = collaborative[:30] @ tokenizer.alignment_map.weight.T
+    tokenizer.alignment_map = torch.nn.Identity()
+    tokenizer.on_epoch_start(0)
+    assert terms["alignment"] == tokenizer.terms(embeddings[:30], mapped)["alignment"]
+
+    def fitted() -> LETTER:
+        return create_tokenizer(given, 24).fit(embeddings, collaborative=collaborative)
+
+    state = fitted().state_dict()
+    assert state.keys() == create_tokenizer(given, 24).state_dict().keys()  # the map is gone
+    assert all(torch.equal(state[name], weight) for name, weight in fitted().state_dict().items())
+
+
 def test_clusters_must_be_able_to_hold_the_codewords(settings):
     with pytest.raises(InputError, match="tokenizer_cluster_sizes should be .* hold 8 codewords"):
         create_tokenizer(settings("LETTER", codebook_sizes=[8, 8]), 24)
