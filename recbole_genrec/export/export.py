@@ -8,14 +8,15 @@ from contextlib import contextmanager
 from logging import getLogger
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import cast
 
 import torch
 
 from recbole_genrec.errors import InputError, refuse
 from recbole_genrec.export.card import model_card
 from recbole_genrec.files import check_writable, written
-from recbole_genrec.inference import Recommender
-from recbole_genrec.model.hooks import class_hooks, hooks_of
+from recbole_genrec.inference.restore import restore
+from recbole_genrec.model.semantic_id_recommender import SemanticIDRecommender
 from recbole_genrec.registry import get_model
 from recbole_genrec.runs.checkpoint import load_checkpoint
 from recbole_genrec.tokenizer.formats import write_codes
@@ -45,13 +46,12 @@ def export(checkpoint: str | Path, output: str | Path) -> Path:
     check_writable("output", folder.parent)
     trained = load_checkpoint(checkpoint)
     name = str(trained["config"].get("model"))
-    if not class_hooks(get_model(name)).needs_semantic_ids:
+    if not issubclass(get_model(name), SemanticIDRecommender):
         raise InputError(f"{checkpoint}: {name} cannot be exported: it has no semantic IDs")
-    model = Recommender.from_checkpoint(checkpoint, "cpu").model
-    hooks = hooks_of(model)
+    model = cast(SemanticIDRecommender, restore(checkpoint, "cpu"))
     with _whole(folder) as building, torch.no_grad():
-        hooks.export(building)
-        for set_name, codes in hooks.semantic_codes().items():
+        model.export(building)
+        for set_name, codes in model.semantic_codes().items():
             file = "-".join(filter(None, ["semantic_ids", set_name]))
             write_codes(building / f"{file}.json", codes[1:], model.items.tokens[1:])
         card = model_card(trained, model, building)

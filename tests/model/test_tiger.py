@@ -34,6 +34,7 @@ CONFIG = {
     "num_decoder_layers": 2,
     "dropout_rate": 0.1,
     "beam_size": 60,
+    "valid_beam_size": None,
     "loss": "cross_entropy",
     "history_attention": "bidirectional",
 }
