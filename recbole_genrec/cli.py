@@ -170,6 +170,19 @@ def recommend(arguments: Sequence[str]) -> None:
     answer_file(**vars(known))
 
 
+def serve_model(arguments: Sequence[str]) -> None:
+    """Answer requests over HTTP."""
+    parser = _parser("serve")
+    option = parser.add_argument
+    option("--checkpoint", required=True, help="a sequential model that training has saved")
+    option("--host", default="127.0.0.1", help="address to answer on (default: this machine alone)")
+    option("--port", type=int, default=8000, help="default: 8000; 0 for any that is free")
+    known = parser.parse_args(arguments)
+    from recbole_genrec.serve import serve
+
+    serve(**vars(known))
+
+
 def analyze(arguments: Sequence[str]) -> None:
     """Write the analyses of checkpoints."""
     parser = _parser("analyze")
@@ -227,6 +240,7 @@ COMMANDS = {
     "tokenize": tokenize_items,
     "recommend": recommend,
     "export": export_model,
+    "serve": serve_model,
     "compare": compare_runs,
     "analyze": analyze,
     "analyse": analyze,  # its name in 0.1
@@ -240,6 +254,7 @@ HELP = {
     "tokenize": "build, report on and export semantic IDs: --dataset=D --tokenizer=T[,T2,...]",
     "recommend": "answer histories of items: --checkpoint=C [--input=histories.jsonl] [--top_k=10]",
     "export": "write a model for transformers, with a model card: --checkpoint=C --output=DIR",
+    "serve": "answer requests over HTTP, with a page to try it: --checkpoint=C [--port=8000]",
     "compare": "compare finished runs: tables, statistics and an HTML report",
     "analyze": "look into checkpoints with codebooks: usage, identifiers, collisions; JSON and PNG",
     "reproduce": "make a table or figure of a paper: TABLE --dataset=D [--seed_list=1,2,3]",

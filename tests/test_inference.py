@@ -81,6 +81,43 @@ def test_answers_are_the_ranked_items_of_the_model(recommender):
     assert all(found["title"] == titles[found["item"]] for found in answer)
 
 
+@pytest.mark.parametrize("allowed", [None, ["i1", "i9", "i30", "i31"]])
+def test_the_beam_holds_the_best_prefixes_of_each_level(recommender, allowed):
+    """As wide as the catalogue it leaves out none, and each has the sum over its items."""
+    levels = recommender.beam(["i1", "i2", "i3"], top_k=40, allowed_items=allowed)
+    codes = recommender.model.ids.codes
+    chosen = range(1, 41) if allowed is None else recommender.catalogue.ids(allowed)
+    expected = [Counter(tuple(codes[i, :n].tolist()) for i in chosen) for n in (1, 2, 3)]
+    assert [{tuple(p.codes): p.items for p in level} for level in levels] == expected
+    for level, shorter in zip(levels[1:], levels, strict=False):
+        parents = {tuple(prefix.codes): prefix.log_probability for prefix in shorter}
+        assert all(p.log_probability < parents[tuple(p.codes[:-1])] for p in level)
+    for level in levels:
+        probabilities = [prefix.log_probability for prefix in level]
+        assert probabilities == sorted(probabilities, reverse=True)
+    (answer,) = recommender.recommend([["i1", "i2", "i3"]], top_k=40, allowed_items=allowed)
+    assert [prefix.codes for prefix in levels[-1]] == [found["semantic_id"] for found in answer]
+    expected = [found["log_probability"] for found in answer]
+    assert [prefix.log_probability for prefix in levels[-1]] == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_narrow_beam_leaves_prefixes_out(recommender):
+    """And holds at each level the best continuations of the level before."""
+    recommender.model.beam_size = 2
+    narrow = recommender.beam(["i1", "i2"], top_k=2)
+    assert [len(level) for level in narrow] == [2, 2, 2]
+    wide = recommender.beam(["i1", "i2"], top_k=40)
+    kept = {(): 0.0}
+    for level, whole in zip(narrow, wide, strict=True):
+        below = [p for p in whole if tuple(p.codes[:-1]) in kept]
+        assert [p.codes for p in level] == [p.codes for p in below[:2]]
+        kept = {tuple(p.codes): p.log_probability for p in level}
+
+
+def test_nothing_left_of_a_history_has_no_beam(recommender):
+    assert recommender.beam(["x"], unknown_items="skip") == []
+
+
 def test_only_the_most_recent_items_are_read(recommender):
     recent = [f"i{n}" for n in range(6)]
     long, short = recommender.recommend([["i20", "i21", *recent], recent])
@@ -117,7 +154,7 @@ def test_nobodys_list_depends_on_who_else_is_asked_for(recommender):
         ({"histories": ["i1", "i2"]}, "histories: expected a list of items per user"),
         ({"histories": [["i1"]], "top_k": "3"}, "top_k: expected an integer .* found '3'"),
         ({"histories": [["i1"]], "unknown_items": "drop"}, "expected 'error' or 'skip'"),
-        ({"histories": [["i1"]], "allowed_items": ["x"]}, "1 of 1 items are unknown"),
+        ({"histories": [["i1"]], "allowed_items": ["x"]}, "allowed_items: 1 of 1 items are"),
         ({"histories": [["i1"]], "allowed_items": []}, "allowed_items is empty"),
         ({"histories": [["i1"]], "top_k": 0}, "top_k: expected an integer of at least 1, found 0"),
     ],

@@ -99,6 +99,8 @@ def test_the_same_question_to_a_baseline(trained):
     assert recommender.recommend([["nobody's"]], unknown_items="skip") == [[]]
     with pytest.raises(InputError, match="knows the items that it was trained on alone"):
         recommender.add_items(["new"], ["text"])
+    with pytest.raises(InputError, match="SASRec scores all items at once"):
+        recommender.beam(["i1"])
 
 
 @pytest.mark.parametrize("lost", ["config", "model", "extra"])

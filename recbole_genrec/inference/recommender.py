@@ -18,9 +18,11 @@ from torch.nn.functional import pad
 from torch.nn.utils.rnn import pad_sequence
 
 from recbole_genrec.errors import InputError, first_few
+from recbole_genrec.inference.beam import Prefix, surviving_prefixes
 from recbole_genrec.inference.restore import restore
 from recbole_genrec.inference.scoring import ScoringModel
 from recbole_genrec.items.needs import TEXT
+from recbole_genrec.model.generative_recommender import GenerativeRecommender
 from recbole_genrec.model.semantic_id_recommender import SemanticIDRecommender
 from recbole_genrec.stages.catalogue import Catalogue
 from recbole_genrec.tokenizer.base import to_tensor
@@ -56,6 +58,23 @@ class Recommender:
         """
         return cls(restore(path, device))
 
+    @property
+    def name(self) -> str:
+        """The name of the model."""
+        return (
+            self.model.name if isinstance(self.model, ScoringModel) else type(self.model).__name__
+        )
+
+    @property
+    def num_items(self) -> int:
+        """Number of items that can be recommended."""
+        return self.catalogue.num("item") - 1
+
+    @property
+    def searches_by_beam(self) -> bool:
+        """Whether the model writes semantic IDs code by code, so that `beam` shows how."""
+        return isinstance(self.model, GenerativeRecommender)
+
     def recommend(
         self,
         histories: Sequence[Sequence[str]],
@@ -84,51 +103,94 @@ class Recommender:
         Raises:
             InputError: naming unknown items or the history that is empty.
         """
-        known = self._known(histories, top_k, unknown_items)
-        allowed = None if allowed_items is None else self._allowed(allowed_items)
-        choices = self.catalogue.num("item") - 1 if allowed is None else len(allowed)
+        known, allowed = self._asked(histories, top_k, allowed_items, unknown_items)
         results: list[list[dict[str, Any]]] = [[] for _ in known]
         excluded = [set(history) if exclude_history else set() for history in known]
-        widths = [self.model.search_width(top_k + len(items), choices) for items in excluded]
+        widths = [self._width(top_k + len(items), allowed) for items in excluded]
         for numbers in _batches(known, widths, batch_size):
-            batch = [known[number] for number in numbers]
-            found = zip(*self._search(batch, widths[numbers[0]], allowed), strict=True)
-            for number, row in zip(numbers, found, strict=True):
-                results[number] = self._describe(*row, excluded[number], top_k)
+            batch = self._interaction([known[number] for number in numbers])
+            items, scores = self.model.recommend(batch, widths[numbers[0]], allowed)
+            rows = zip(numbers, items.tolist(), scores.tolist(), strict=True)
+            for number, best, best_scores in rows:
+                results[number] = self._describe(best, best_scores, excluded[number], top_k)
         return results
 
-    def _known(
-        self, histories: Sequence[Sequence[str]], top_k: int, unknown_items: str
-    ) -> list[list[int]]:
-        """Item ids of each history; none where "skip" has left nothing."""
+    def beam(
+        self,
+        history: Sequence[str],
+        top_k: int = 10,
+        exclude_history: bool = False,
+        allowed_items: Iterable[str] | None = None,
+        unknown_items: str = "error",
+    ) -> list[list[Prefix]]:
+        """How the search for `recommend([history], ...)` goes down the codes.
+
+        Returns:
+            for each level the prefixes of semantic IDs that survive, best first; those of the last
+            level are whole IDs. None where "skip" has left nothing of the history.
+
+        Raises:
+            InputError: as of `recommend`; and for a model that does not search by beam.
+        """
+        model = self.model
+        if not isinstance(model, GenerativeRecommender):
+            raise InputError(f"{self.name} scores all items at once: there is no beam to see")
+        ((items,), allowed) = self._asked([history], top_k, allowed_items, unknown_items)
+        if not items:
+            return []
+        width = self._width(top_k + (len(set(items)) if exclude_history else 0), allowed)
+        beams, trie = max(width, model.beam_size), model.ids.trie_of(allowed)
+        return surviving_prefixes(model, self._interaction([items]), beams, trie)
+
+    def check(
+        self,
+        histories: Sequence[Sequence[str]],
+        top_k: int = 10,
+        allowed_items: Iterable[str] | None = None,
+        unknown_items: str = "error",
+    ) -> None:
+        """Raise the InputError that `recommend` would raise for these arguments, if any."""
+        self._asked(histories, top_k, allowed_items, unknown_items)
+
+    def _asked(
+        self,
+        histories: Sequence[Sequence[str]],
+        top_k: int,
+        allowed_items: Iterable[str] | None,
+        unknown_items: str,
+    ) -> tuple[list[list[int]], Tensor | None]:
+        """Item ids of each history, none where "skip" has left nothing, and those allowed `[m]`."""
         if not isinstance(top_k, int) or top_k < 1:
             raise InputError(f"top_k: expected an integer of at least 1, found {top_k!r}")
         if isinstance(histories, str) or any(isinstance(history, str) for history in histories):
             raise InputError(f"histories: expected a list of items per user, found {histories!r}")
-        return [self.catalogue.history(h, unknown_items, n) for n, h in enumerate(histories, 1)]
+        known = [self.catalogue.history(h, unknown_items, n) for n, h in enumerate(histories, 1)]
+        return known, None if allowed_items is None else self._allowed(allowed_items)
 
     def _allowed(self, tokens: Iterable[str]) -> Tensor:
         """Item ids `[m]`, each once."""
-        allowed = self.catalogue.ids(tokens)
+        try:
+            allowed = self.catalogue.ids(tokens)
+        except InputError as error:
+            raise InputError(f"allowed_items: {error}") from None
         if not allowed:
             raise InputError("allowed_items is empty: expected at least one item")
         return torch.tensor(allowed, device=self.model.device).unique()
 
-    @torch.no_grad()
-    def _search(
-        self, histories: list[list[int]], width: int, allowed: Tensor | None
-    ) -> tuple[list, list]:
+    def _width(self, number: int, allowed: Tensor | None) -> int:
+        """The number of items to ask the model for, where a list needs so many."""
+        choices = self.num_items if allowed is None else len(allowed)
+        return self.model.search_width(number, choices)
+
+    def _interaction(self, histories: list[list[int]]) -> Interaction:
         length = self.model.max_seq_length
         recent = [torch.tensor(history[-length:]) for history in histories]
         padded = pad_sequence(recent, batch_first=True)
-        interaction = Interaction(
-            {
-                self.model.ITEM_SEQ: pad(padded, (0, length - padded.shape[1])),
-                self.model.ITEM_SEQ_LEN: torch.tensor([len(history) for history in recent]),
-            }
-        )
-        items, scores = self.model.recommend(interaction.to(self.model.device), width, allowed)
-        return items.tolist(), scores.tolist()
+        batch = {
+            self.model.ITEM_SEQ: pad(padded, (0, length - padded.shape[1])),
+            self.model.ITEM_SEQ_LEN: torch.tensor([len(history) for history in recent]),
+        }
+        return Interaction(batch).to(self.model.device)
 
     def _describe(
         self, items: list[int], scores: list[float], excluded: set[int], top_k: int
@@ -166,8 +228,8 @@ class Recommender:
                 model with a weight for each item and no semantic IDs.
         """
         if isinstance(self.model, ScoringModel):
-            name = self.model.name
-            raise InputError(f"new items: {name} knows the items that it was trained on alone")
+            known = "knows the items that it was trained on alone"
+            raise InputError(f"new items: {self.name} {known}")
         tokens = [str(token) for token in tokens]
         self._check_new(tokens, texts, embeddings)
         items = self.catalogue.items
