@@ -39,7 +39,13 @@ TEXT = ["sentence-transformers>=3.0"]
 PLOT = ["matplotlib>=3.5"]
 PARQUET = ["pyarrow>=10.0"]
 TUNE = ["optuna>=5.0"]
-SERVE = ["fastapi>=0.128", "fastapi-offline>=1.7", "starlette>=1.10", "uvicorn>=0.30"]
+SERVE = [
+    "fastapi>=0.128",
+    "fastapi_offline>=1.7",
+    "pydantic>=2.7",
+    "starlette>=1.10",
+    "uvicorn>=0.30",
+]
 DOCS = ["mkdocs>=1.6,<2", "mkdocs-material>=9.6", "mkdocstrings[python]>=0.29"]
 NOTEBOOK = ["ipykernel>=6.29", "nbclient>=0.10", "nbformat>=5.10"]
 
