@@ -29,10 +29,12 @@ from recbole_genrec.errors import InputError, MissingPackage, nearest, refuse
 
 MODELS = {
     "BSARec": "recbole_genrec.model.bsarec:BSARec",
+    "BSARecRepeatBias": "recbole_genrec.model.baselines_with_repeat_bias:BSARecRepeatBias",
     "DiscRec": "recbole_genrec.model.discrec:DiscRec",
     "LETTER": "recbole_genrec.model.letter:LETTER",
     "Pop": "recbole_genrec.model.pop:Pop",  # RecBole's, repaired
     "RPG": "recbole_genrec.model.rpg:RPG",
+    "SASRecRepeatBias": "recbole_genrec.model.baselines_with_repeat_bias:SASRecRepeatBias",
     "SemanticSASRec": "recbole_genrec.model.semantic_sasrec:SemanticSASRec",
     "TIGER": "recbole_genrec.model.tiger:TIGER",
     "TIGERTokenWeighted": "recbole_genrec.model.tiger_token_weighted:TIGERTokenWeighted",

@@ -36,6 +36,7 @@ MODELS = {
     "FEARec": {**SMALL, "n_layers": 2},
     "LightSANs": {**SMALL, "k_interests": 2},
     "BSARec": SMALL,  # ours, on RecBole's SASRec
+    "BSARecRepeatBias": SMALL,
     "FPMC": SMALL,
     "NGCF": {"hidden_size_list": [8], "embedding_size": 8},
     "MultiVAE": {"mlp_hidden_size": [8], "latent_dimension": 4},

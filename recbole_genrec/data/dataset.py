@@ -56,6 +56,35 @@ class GenRecDataset(SequentialDataset, RepairedDataset):
         """How often each item is a target, `[n_items]`."""
         return torch.bincount(self._split[self.iid_field], minlength=self.item_num)
 
+    def before_targets(self, steps: int) -> tuple[Tensor, Tensor]:
+        """What stood before every target of this split, in the order of time.
+
+        Args:
+            steps: how many items back.
+
+        Returns:
+            the items 0, 1, ... steps back from the target `[n, steps]`, 0 for none; the targets
+            `[n]`.
+
+        Raises:
+            InputError: if there are no times, so that nobody knows what follows what.
+        """
+        samples = self._split
+        if self.time_field not in samples:
+            raise InputError(
+                f"transitions need times: the interactions of [{self.dataset_name}] have no column "
+                f"[{self.time_field}] (TIME_FIELD), found {list(samples)}"
+            )
+        length = samples[self.item_list_length_field].unsqueeze(1)
+        back = torch.arange(steps)
+        if HISTORY_END in samples:
+            row = samples[HISTORY_END].unsqueeze(1) - 1 - back
+            before = self._events[self.iid_field][row.clamp(min=0)]
+        else:  # files that bring their own histories
+            histories = samples[self.iid_field + self.config["LIST_SUFFIX"]]
+            before = histories.gather(1, (length - 1 - back).clamp(min=0))
+        return before.masked_fill(back >= length, 0), samples[self.iid_field]
+
     @property
     def item_counter(self):
         """Interactions per item, the first ones of each user, which are never targets, included."""

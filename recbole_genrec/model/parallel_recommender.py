@@ -37,16 +37,18 @@ class ParallelRecommender(SemanticIDRecommender):
         scores[:, 0] = -torch.inf
         return scores
 
-    def sum_over_codes(self, values: Tensor) -> Tensor:
-        """Sums `[batch, n_items]` over the codes of each item, 0 for the padding item.
+    def sum_over_codes(self, values: Tensor, items: Tensor | None = None) -> Tensor:
+        """Sums `[batch, m]` over the codes of each item, 0 for the padding item.
 
         No vector per item is made on the way, and the rows of a batch go side by side.
 
         Args:
             values: one for each code, level after level `[batch, sum of the codebook sizes]`.
+            items: `[m]`, all by default.
         """
         per_token = F.pad(values, (1, 0)).t().contiguous()  # [vocab_size, batch]
-        return F.embedding_bag(self.ids.tokens, per_token, mode="sum").t().contiguous()
+        tokens = self.ids.tokens if items is None else self.ids.tokens[items]
+        return F.embedding_bag(tokens, per_token, mode="sum").t().contiguous()
 
     @torch.no_grad()
     def recommend(
@@ -65,7 +67,8 @@ def best_items(scores: Tensor, k: int, allowed: Tensor | None = None) -> tuple[T
     ids = ids.to(scores.device)
     places, scores = best(scores[:, 1:] if allowed is None else scores[:, ids], k)
     missing = (0, k - places.shape[1])
-    return F.pad(ids[places], missing), F.pad(scores, missing, value=-torch.inf)
+    found = ids[places].masked_fill(scores == -torch.inf, 0)
+    return F.pad(found, missing), F.pad(scores, missing, value=-torch.inf)
 
 
 def best(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:

@@ -11,20 +11,16 @@ Reference code:
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
 from recbole.data.interaction import Interaction
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from recbole_genrec.errors import refuse
-from recbole_genrec.model.causal_transformer import STD, CausalTransformer
-from recbole_genrec.model.export import export_vectors
-from recbole_genrec.model.parallel_recommender import ParallelRecommender
+from recbole_genrec.model.causal_transformer import STD
+from recbole_genrec.model.item_level_recommender import ItemLevelRecommender
 
 
-class RPG(ParallelRecommender):
+class RPG(ItemLevelRecommender):
     r"""All codes of the next item at once, from one state of the history.
 
     .. math::
@@ -40,44 +36,18 @@ class RPG(ParallelRecommender):
     probabilities are computed once per code, and those of an item are gathered and summed.
     """
 
-    takes_host_batches = True
-
-    @classmethod
-    def check_config(cls, config) -> None:
-        width, heads = config["hidden_size"], config["n_heads"]
-        if width % heads:
-            refuse("hidden_size", f"a multiple of n_heads [{heads}]", width)
-
-    @classmethod
-    def one_pass(cls, config) -> bool:
-        return True
-
     def __init__(self, config, dataset):
         super().__init__(config, dataset)
         d, levels = config["hidden_size"], self.ids.num_levels
         self.temperature = config["code_temperature"]
         self.code_embedding = nn.Embedding(self.ids.vocab_size, d)
         self.heads = nn.Parameter(torch.zeros(levels, d, d))  # W_l
-        self.transformer = CausalTransformer(
-            d,
-            config["n_layers"],
-            config["n_heads"],
-            config["inner_size"],
-            self.max_seq_length,
-            config["embedding_dropout_prob"],
-            config["attn_dropout_prob"],
-            config["hidden_dropout_prob"],
-        )
+        self.transformer = self.new_transformer(config)
         nn.init.normal_(self.code_embedding.weight, std=STD)
 
-    def item_vectors(self, items: Tensor) -> Tensor:
+    def vectors_of(self, items: Tensor) -> Tensor:
         """Means `[n, d]` of the code embeddings of items `[n]`."""
         return F.embedding_bag(self.labels(items), self.code_embedding.weight, mode="mean")
-
-    def states(self, interaction: Interaction) -> tuple[Tensor, Tensor]:
-        """The state after each item of the histories `[total_items, d]`, and their `lengths`."""
-        items, lengths = self.history_items(interaction)
-        return self.transformer(self.item_vectors(items), lengths), lengths
 
     def code_logits(self, states: Tensor) -> list[Tensor]:
         """Logits `[n, K_l]` of the codes of each level, from states `[n, d]`."""
@@ -87,18 +57,32 @@ class RPG(ParallelRecommender):
         levels = zip(heads.unbind(1), codes.split(self.ids.sizes), strict=True)
         return [F.linear(head, level) for head, level in levels]
 
-    def calculate_loss(self, interaction: Interaction) -> Tensor:
-        logits = self.code_logits(self.states(interaction)[0])
-        targets = self.next_items(interaction)
+    def calculate_loss(self, interaction: Interaction) -> Tensor | tuple[Tensor, Tensor]:
+        states, targets = self.states(interaction), self.next_items(interaction)
         codes = self.ids.codes[targets.to(self.ids.codes.device)]  # [total_items, L]
-        losses = [F.cross_entropy(own, codes[:, level]) for level, own in enumerate(logits)]
-        return torch.stack(losses).mean()
+        losses = [
+            F.cross_entropy(own, codes[:, level])
+            for level, own in enumerate(self.code_logits(states))
+        ]
+        loss = torch.stack(losses).mean()
+        if not self.learns_additions:
+            return loss
+        return loss, self._loss_of_additions(states.detach(), interaction)
 
-    def item_scores(self, interaction: Interaction) -> Tensor:
-        states, lengths = self.states(interaction)
-        logits = self.code_logits(states[(lengths.cumsum(0) - 1).to(states.device)])
-        log_probs = torch.cat([level.float().log_softmax(-1) for level in logits], 1)
-        return self.sum_over_codes(log_probs) / self.ids.num_levels
+    def _loss_of_additions(self, states: Tensor, interaction: Interaction) -> Tensor:
+        """Cross-entropy over items, by the probability of all codes, of the last targets.
 
-    def export(self, folder: Path) -> None:
-        export_vectors(self.item_vectors(torch.arange(self.n_items)), folder)
+        Only repeat bias and memory learn by it: codes say nothing about single items.
+        """
+        states, seen = self.last_states(interaction, states)
+        targets = interaction[self.POS_ITEM_ID].to(states.device)
+        with torch.no_grad():
+            scores = self.scores_of(states)
+        logits = self.add(scores, states, seen, targets) * self.ids.num_levels
+        return F.cross_entropy(logits[:, 1:].float(), targets - 1)
+
+    def scores_of(self, states: Tensor, items: Tensor | None = None) -> Tensor:
+        log_probs = torch.cat(
+            [level.float().log_softmax(-1) for level in self.code_logits(states)], 1
+        )
+        return self.sum_over_codes(log_probs, items) / self.ids.num_levels

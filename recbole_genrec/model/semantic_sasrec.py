@@ -13,120 +13,132 @@ Reference:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
-from pathlib import Path
+from functools import reduce
+from itertools import accumulate
+from operator import add
 from typing import Any
 
 import torch
 from recbole.data.interaction import Interaction
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.checkpoint import checkpoint
 
 from recbole_genrec.errors import refuse
-from recbole_genrec.model.causal_transformer import STD, CausalTransformer
-from recbole_genrec.model.export import export_vectors
-from recbole_genrec.model.parallel_recommender import ParallelRecommender
-from recbole_genrec.model.repeat_bias import RepeatBias, items_before
+from recbole_genrec.items.needs import COLLABORATIVE, TEXT, Need, Tokens
+from recbole_genrec.model.causal_transformer import STD
+from recbole_genrec.model.item_level_recommender import SCORES, ItemLevelRecommender
+from recbole_genrec.model.item_softmax import (
+    ItemSampler,
+    mean_in_chunks,
+    number_of_draws,
+    sampled_softmax_loss,
+)
 
-LOGITS = 2**26  # that are held at a time in training
 
-
-class SemanticSASRec(ParallelRecommender):
+class SemanticSASRec(ItemLevelRecommender):
     r"""SASRec whose item vectors grow from semantic IDs.
 
     .. math::
         v_i = o_i + \sum_{l=1}^{L} e_{l, c_l(i)}
 
-    where :math:`o_i` is the item's own vector and e are vectors of the codes, the same at input and
-    output. A causal transformer makes a state s after each item of the history, and
+    where :math:`o_i` is the item's own vector and e are vectors of its codes, in one set of
+    semantic IDs or several (`further_ids`), the same at input and output. A causal transformer
+    makes a state s after each item of the history, and
 
     .. math::
-        \mathcal{L} = - \log \mathrm{softmax}_i (s^\top v_i + b_i(\text{history}))
+        \mathcal{L} = - \log \mathrm{softmax}_i (s^\top v_i + b_i + m_i)
 
     over all items trains every position in one pass. b is the learned bias of items that stand in
-    the history (`RepeatBias`). A new item has a zero own vector and lives from its codes.
+    the history (`RepeatBias`), m what followed its last items in training (`TransitionMemory`).
+    Where items are too many, the softmax is over a sample of them (`sampled_items`). A new item has
+    a zero own vector and lives from its codes.
     """
-
-    takes_host_batches = True
 
     @classmethod
     def check_config(cls, config) -> None:
-        width, heads = config["hidden_size"], config["n_heads"]
-        if width % heads:
-            refuse("hidden_size", f"a multiple of n_heads [{heads}]", width)
+        super().check_config(config)
+        names = config["further_ids"] or []
+        if len(set(names)) < len(names) or not all(map(str.isidentifier, names)):
+            refuse("further_ids", "a list of names, each once", names)
 
     @classmethod
-    def one_pass(cls, config) -> bool:
-        return True
+    def needs(cls, config) -> Sequence[Need]:
+        further = (
+            Tokens(name, COLLABORATIVE if name == COLLABORATIVE else TEXT)
+            for name in config["further_ids"] or []
+        )
+        return (Tokens(), *further)
 
     def __init__(self, config, dataset):
         super().__init__(config, dataset)
         d = config["hidden_size"]
         uses = config["item_vectors"]
+        vocab_size = sum(table.vocab_size for table in self.tables().values())
         self.own_vectors = nn.Embedding(self.n_items, d) if uses != "codes" else None
-        self.code_vectors = nn.Embedding(self.ids.vocab_size, d) if uses != "own" else None
+        self.code_vectors = nn.Embedding(vocab_size, d) if uses != "own" else None
         for embedding in filter(None, (self.own_vectors, self.code_vectors)):
             nn.init.normal_(embedding.weight, std=STD)
-        self.repeat_bias = RepeatBias(self.max_seq_length) if config["repeat_bias"] else None
-        self.transformer = CausalTransformer(
-            d,
-            config["n_layers"],
-            config["n_heads"],
-            config["inner_size"],
-            self.max_seq_length,
-            config["embedding_dropout_prob"],
-            config["attn_dropout_prob"],
-            config["hidden_dropout_prob"],
-        )
+        self.transformer = self.new_transformer(config)
+        draws = number_of_draws(config["sampled_items"], self.n_items)
+        self.sampler = ItemSampler(dataset.target_counts, draws) if draws else None
 
-    def item_vectors(self) -> Tensor:
-        """Vectors `[n_items, d]` of all items."""
+    def item_vectors(self, items: Tensor | None = None) -> Tensor:
+        """Vectors `[m, d]` of the items `[m]`, of all by default."""
         parts = []
         if self.own_vectors is not None:
-            parts.append(self.own_vectors.weight)
+            own = self.own_vectors.weight
+            parts.append(own if items is None else F.embedding(items, own))
         if self.code_vectors is not None:
-            parts.append(F.embedding_bag(self.ids.tokens, self.code_vectors.weight, mode="sum"))
-        return sum(parts)
+            tokens = self.all_tokens(items)
+            parts.append(F.embedding_bag(tokens, self.code_vectors.weight, mode="sum"))
+        return reduce(add, parts)
 
-    def logits(self, states: Tensor, vectors: Tensor, seen: Tensor) -> Tensor:
-        """Logits `[n, n_items]` of all items after states `[n, d]` and what was `seen`."""
-        logits = F.linear(states, vectors)
-        return logits if self.repeat_bias is None else self.repeat_bias(logits, seen)
+    def all_tokens(self, items: Tensor | None = None) -> Tensor:
+        """Tokens of all sets of IDs side by side `[m, L]`, those of each set after the last."""
+        tables = self.tables().values()
+        first = accumulate((table.vocab_size for table in tables), initial=0)
+        tokens = (table.tokens if items is None else table.tokens[items] for table in tables)
+        return torch.cat([own + start for own, start in zip(tokens, first, strict=False)], 1)
+
+    def vectors_of(self, items: Tensor) -> Tensor:
+        return self.item_vectors(items.to(self.ids.tokens.device))
+
+    def scores_of(self, states: Tensor, items: Tensor | None = None) -> Tensor:
+        return F.linear(states, self.item_vectors(items))
 
     def calculate_loss(self, interaction: Interaction) -> Tensor:
+        targets = self.next_items(interaction).to(self.ids.tokens.device)
+        if self.sampler is not None:
+            return self._sampled_loss(interaction, targets, self.sampler)
+        vectors = self.item_vectors()
         items, lengths = self.history_items(interaction)
-        device, vectors = self.ids.tokens.device, self.item_vectors()
-        states = self.transformer(F.embedding(items.to(device), vectors), lengths)
-        targets = self.next_items(interaction).to(device)
-        seen = items_before(items, lengths).to(device)
-        rows = max(1, LOGITS // len(vectors))
-        loss = (
-            self._loss
-            if len(targets) <= rows
-            else partial(checkpoint, self._loss, use_reentrant=False)
-        )
-        losses = [
-            loss(*chunk, vectors)
-            for chunk in zip(states.split(rows), targets.split(rows), seen.split(rows), strict=True)
-        ]
-        return torch.stack(losses).sum() / len(targets)
+        states = self.transformer(F.embedding(items.to(targets.device), vectors), lengths)
 
-    def _loss(self, states: Tensor, targets: Tensor, seen: Tensor, vectors: Tensor) -> Tensor:
-        """Sum of the losses of some targets; the padding item is none to choose from."""
-        logits = self.logits(states, vectors, seen)[:, 1:].float()
-        return F.cross_entropy(logits, targets - 1, reduction="sum")
+        def loss(states: Tensor, targets: Tensor, seen: Tensor, vectors: Tensor) -> Tensor:
+            """Of some targets, summed; the padding item is none to choose from."""
+            logits = self.add(F.linear(states, vectors), states, seen, targets)
+            return F.cross_entropy(logits[:, 1:].float(), targets - 1, reduction="sum")
 
-    def item_scores(self, interaction: Interaction) -> Tensor:
-        items, lengths = self.history_items(interaction)
-        device, vectors = self.ids.tokens.device, self.item_vectors()
-        states = self.transformer(F.embedding(items.to(device), vectors), lengths)
-        last = lengths.cumsum(0) - 1
-        seen = items_before(items, lengths)[last].to(device)
-        return self.logits(states[last.to(device)], vectors, seen)
+        rows = max(1, SCORES // len(vectors))
+        return mean_in_chunks(loss, rows, (states, targets, self.seen(interaction)), (vectors,))
 
-    def export(self, folder: Path) -> None:
-        export_vectors(self.item_vectors(), folder)
+    def _sampled_loss(
+        self, interaction: Interaction, targets: Tensor, sampler: ItemSampler
+    ) -> Tensor:
+        states, seen = self.states(interaction), self.seen(interaction)
+        items, log_weights = sampler.draw()
+        columns = torch.full((self.n_items,), -1, device=items.device)
+        columns[items] = torch.arange(len(items), device=items.device)
+
+        def loss(states: Tensor, own: Tensor, targets: Tensor, seen: Tensor, vectors: Tensor):
+            added = self.additions(states, seen, targets)
+            return sampled_softmax_loss(
+                states, own, targets, vectors, items, log_weights, columns, added
+            )
+
+        per_target = (states, self.item_vectors(targets), targets, seen)
+        rows = max(1, SCORES // len(items))
+        return mean_in_chunks(loss, rows, per_target, (self.item_vectors(items),))
 
     def add_items(
         self, tokens: Sequence[str], titles: Sequence[str], embeddings: Mapping[str, Tensor]
@@ -135,6 +147,8 @@ class SemanticSASRec(ParallelRecommender):
         if self.own_vectors is not None:
             weight = F.pad(self.own_vectors.weight.detach(), (0, 0, 0, len(tokens)))
             self.own_vectors = nn.Embedding.from_pretrained(weight, freeze=False)
+        if self.memory is not None:
+            self.memory.add_items(len(tokens))
 
     def _load_from_state_dict(
         self, state_dict: dict[str, Any], prefix: str, *arguments: Any

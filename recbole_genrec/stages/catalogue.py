@@ -27,6 +27,10 @@ class Catalogue:
         self.target_counts = torch.zeros(len(items.tokens), dtype=torch.long)
         self._ids: dict[str, int] = {}
 
+    def before_targets(self, steps: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """None: what training has counted lies in the model's weights."""
+        return torch.zeros(0, steps, dtype=torch.long), torch.zeros(0, dtype=torch.long)
+
     def num(self, field: str) -> int:
         """Number of items, whatever the field: RecBole's models ask for no other."""
         return len(self.items.tokens)

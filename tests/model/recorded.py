@@ -11,7 +11,13 @@ import torch
 from recbole_genrec.loss import LOSSES
 from recbole_genrec.model.tiger import TIGER
 from tests.conftest import REPOSITORY
-from tests.model import test_tiger, test_tiger_token_weighted, unigrec_cases
+from tests.model import (
+    test_rpg,
+    test_semantic_sasrec,
+    test_tiger,
+    test_tiger_token_weighted,
+    unigrec_cases,
+)
 
 FILE = REPOSITORY / "tests" / "data" / "recorded.json"
 STEPS = 3
@@ -23,12 +29,18 @@ CASES = [
         for loss in ("cross_entropy", "token_weighted")
         for each in ATTENTION
     ),
+    ("RPG",),
+    ("SemanticSASRec",),
 ]
 
 
-def build(model: str, loss: str, attention: str) -> torch.nn.Module:
+def build(model: str, loss: str = "", attention: str = "") -> torch.nn.Module:
     """The model of a case, always with the same weights, without dropout."""
     torch.manual_seed(0)
+    if model == "RPG":
+        return test_rpg.rpg()
+    if model == "SemanticSASRec":
+        return test_semantic_sasrec.model_of()
     settings = {"loss": loss, "history_attention": attention, "dropout_rate": 0.0}
     if model == "UniGRec":
         return unigrec_cases.unigrec(distillation_warmup_epochs=0, **settings)
@@ -36,9 +48,9 @@ def build(model: str, loss: str, attention: str) -> torch.nn.Module:
     return TIGER(config, test_tiger_token_weighted.training_data())
 
 
-def record(model: str, loss: str, attention: str) -> dict[str, Any]:
+def record(model: str, *settings: str) -> dict[str, Any]:
     """A few steps of training on one batch, and the lists after it."""
-    network = build(model, loss, attention).train()
+    network = build(model, *settings).train()
     batch = (unigrec_cases if model == "UniGRec" else test_tiger).histories()
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3)
     losses, gradients = [], []

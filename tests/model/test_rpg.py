@@ -21,14 +21,22 @@ SETTINGS = {
     "attn_dropout_prob": 0.0,
     "hidden_dropout_prob": 0.0,
     "code_temperature": TEMPERATURE,
+    "repeat_bias": "none",
+    "memory_steps": 0,
+    "memory_followers": 3,
 }
 
 
-def rpg() -> RPG:
+def rpg(transitions: torch.Tensor | None = None, **settings) -> RPG:
     """An untrained model over 60 items, with weights that matter everywhere."""
     chosen = torch.randperm(5 * 4 * 6)[: N_ITEMS - 1]
     codes = torch.stack([chosen // 24, chosen // 6 % 4, chosen % 6], dim=1)
-    model = RPG({**CONFIG, **SETTINGS}, catalogue(codes, SIZES))
+    dataset = catalogue(codes, SIZES)
+    dataset.before_targets = lambda steps: (
+        transitions,
+        torch.randint(1, N_ITEMS, (len(transitions),)),
+    )
+    model = RPG({**CONFIG, **SETTINGS, **settings}, dataset)
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, std=0.5)
     return model

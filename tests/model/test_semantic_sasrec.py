@@ -1,16 +1,20 @@
 """SemanticSASRec's equations against loops over users, prefixes and items."""
 
+import json
+from math import prod
+
 import pytest
 import torch
 from torch.nn import functional as F
 
+from recbole_genrec import Recommender
 from recbole_genrec.errors import InputError
 from recbole_genrec.model import semantic_sasrec
-from recbole_genrec.model.repeat_bias import RepeatBias, items_before
 from recbole_genrec.model.semantic_sasrec import SemanticSASRec
 from recbole_genrec.tokenizer.rqkmeans import RQKMeans
 from tests.model.test_tiger import CONFIG, catalogue, histories
-from tests.small import toy_config, write_toy
+from tests.resume_cases import SETTINGS as RUNS
+from tests.small import new_trainer, prepare, toy_config, write_toy
 
 N_ITEMS, SIZES = 61, [5, 4, 6]
 SETTINGS = {
@@ -22,16 +26,25 @@ SETTINGS = {
     "attn_dropout_prob": 0.0,
     "hidden_dropout_prob": 0.0,
     "item_vectors": "both",
-    "repeat_bias": True,
+    "further_ids": None,
+    "sampled_items": "auto",
+    "repeat_bias": "learned",
+    "memory_steps": 0,
+    "memory_followers": 3,
 }
 
 
-def model_of(**settings) -> SemanticSASRec:
-    """An untrained model over 60 items, with weights that matter everywhere."""
-    chosen = torch.randperm(5 * 4 * 6)[: N_ITEMS - 1]
-    codes = torch.stack([chosen // 24, chosen // 6 % 4, chosen % 6], dim=1)
-    model = SemanticSASRec({**CONFIG, **SETTINGS, **settings}, catalogue(codes, SIZES))
-    for parameter in model.parameters():
+def catalogue_of(sizes: list[int] = SIZES):
+    """60 items with random codes."""
+    codes = torch.randperm(prod(sizes))[: N_ITEMS - 1]
+    rest = [codes // prod(sizes[level + 1 :]) % size for level, size in enumerate(sizes)]
+    return catalogue(torch.stack(rest, dim=1), sizes)
+
+
+def model_of(dataset=None, **settings) -> SemanticSASRec:
+    """An untrained model, with weights that matter everywhere."""
+    model = SemanticSASRec({**CONFIG, **SETTINGS, **settings}, dataset or catalogue_of())
+    for _, parameter in sorted(model.named_parameters()):
         torch.nn.init.normal_(parameter, std=0.5)
     return model.eval()
 
@@ -58,7 +71,7 @@ def slow_logits(model: SemanticSASRec, history: list[int]) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("uses", ["both", "own", "codes"])
-@pytest.mark.parametrize("repeat_bias", [True, False])
+@pytest.mark.parametrize("repeat_bias", ["learned", "none"])
 @torch.no_grad()
 def test_scores_of_all_items(uses, repeat_bias):
     model, interaction = model_of(item_vectors=uses, repeat_bias=repeat_bias), histories()
@@ -73,7 +86,7 @@ def test_scores_of_all_items(uses, repeat_bias):
 
 @pytest.mark.parametrize("logits_at_a_time", [2**26, 3 * N_ITEMS], ids=["whole", "in chunks"])
 def test_one_pass_trains_a_target_after_every_item(logits_at_a_time, monkeypatch):
-    monkeypatch.setattr(semantic_sasrec, "LOGITS", logits_at_a_time)
+    monkeypatch.setattr(semantic_sasrec, "SCORES", logits_at_a_time)
     model, interaction = model_of(), histories()
     losses = []
     for items, length, target in zip(
@@ -95,17 +108,6 @@ def test_one_pass_trains_a_target_after_every_item(logits_at_a_time, monkeypatch
         torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
 
 
-def test_the_bias_counts_back_from_the_last_item():
-    bias = RepeatBias(3)
-    with torch.no_grad():
-        bias.weight.copy_(torch.tensor([0.1, 0.2, 0.3]))
-    seen = items_before(torch.tensor([2, 1, 2]), torch.tensor([2, 1]))
-    assert seen.tolist() == [[2, 0], [1, 2], [2, 0]]
-    logits = bias(torch.zeros(3, 4), seen)
-    expected = torch.tensor([[0, 0, 1.0, 0], [0, 1.0, 2.0, 0], [0, 0, 1.0, 0]])
-    torch.testing.assert_close(logits, expected)
-
-
 @torch.no_grad()
 def test_a_new_item_lives_from_its_codes_alone():
     model, interaction = model_of(), histories()
@@ -125,6 +127,77 @@ def test_a_new_item_lives_from_its_codes_alone():
     fresh = model_of()
     fresh.load_state_dict(model.state_dict())
     assert torch.equal(fresh.item_vectors(), model.item_vectors())
+
+
+@torch.no_grad()
+def test_code_vectors_of_all_sets_are_added():
+    dataset, further = catalogue_of(), catalogue_of([8, 9])
+    dataset.items.ids["collaborative"] = further.items.ids[""]
+    model = model_of(dataset, further_ids=["collaborative"])
+    first, second = model.tables().values()
+    vectors = model.code_vectors.weight
+    assert len(vectors) == (1 + 5 + 4 + 6) + (1 + 8 + 9)
+    for item in range(N_ITEMS):
+        expected = model.own_vectors.weight[item].clone()
+        for token in first.tokens[item]:
+            expected += vectors[token]
+        for token in second.tokens[item]:
+            expected += vectors[16 + token]
+        torch.testing.assert_close(model.item_vectors()[item], expected)
+    items = torch.tensor([7, 3, 7])
+    assert torch.equal(model.item_vectors(items), model.item_vectors()[items])
+
+
+def test_several_sets_from_the_stages_to_a_checkpoint(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    teacher = {
+        "teacher_epochs": 1,
+        "teacher_hidden_size": 8,
+        "teacher_config": {"n_layers": 1, "inner_size": 8},
+    }
+    settings = {
+        **RUNS["SemanticSASRec"],
+        **teacher,
+        "further_ids": ["collaborative", "random"],
+        "collaborative_codebook_sizes": [5, 4, 3],
+        "random_tokenizer": "Random",
+    }
+    run = prepare(toy_config("SemanticSASRec", write_toy(tmp_path, missing=False), **settings))
+    trainer = new_trainer(run)
+    trainer.fit(run.train, run.valid)
+    codes = trainer.model.semantic_codes()
+    assert list(codes) == ["", "collaborative", "random"]
+    assert codes["collaborative"].shape[1] == 4  # with the level that tells collisions apart
+    fresh = new_trainer(run)
+    assert fresh.evaluate(run.test, model_file=trainer.saved_model_file) == trainer.evaluate(
+        run.test
+    )
+    recommender = Recommender.from_checkpoint(trainer.saved_model_file, device="cpu")
+    assert len(recommender.recommend([["i1", "i2"]])[0]) == 10
+
+
+def test_sets_that_name_different_items_are_refused(tmp_path):
+    path = write_toy(tmp_path, missing=False)
+    ids = {f"i{n}": [n % 7, n // 7] for n in range(40)}
+    (tmp_path / "one.json").write_text(json.dumps(ids))
+    ids["other"] = ids.pop("i3")
+    (tmp_path / "two.json").write_text(json.dumps(ids))
+    settings = {
+        **RUNS["SemanticSASRec"],
+        "sid_file": str(tmp_path / "one.json"),
+        "further_ids": ["second"],
+        "second_sid_file": str(tmp_path / "two.json"),
+    }
+    config = toy_config("SemanticSASRec", path, **settings)
+    with pytest.raises(InputError, match=r"two.json: no semantic ID for 1 of \d+ items: i3"):
+        prepare(config)
+
+
+@pytest.mark.parametrize("names", [["a", "a"], ["no name"]])
+def test_sets_need_names_of_their_own(names, tmp_path):
+    config = toy_config("SemanticSASRec", write_toy(tmp_path), further_ids=names)
+    with pytest.raises(InputError, match="further_ids should be a list of names, each once"):
+        SemanticSASRec.check_config(config)
 
 
 def test_a_width_that_heads_do_not_divide_is_refused(tmp_path):
