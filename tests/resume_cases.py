@@ -34,6 +34,17 @@ SETTINGS = {
         "gradient_accumulation_steps": 2,
     },
     "DiscRec": {**T5, "tokenizer": "RQKMeans", "item_num_heads": 2, "item_d_ff": 8},
+    "ETEGRec": {
+        **T5,
+        "gradient_accumulation_steps": 1,
+        "epochs": 4,
+        "alignment_warmup_epochs": 1,
+        "joint_tokenizer_learning_rate": 0.05,  # high enough to move codes within an epoch
+        "finetune_epochs": 2,
+        "teacher_epochs": 1,
+        "teacher_hidden_size": 8,
+        "teacher_config": {"n_layers": 1, "inner_size": 8},
+    },
     "LETTER": {
         **T5,
         "tokenizer_clusters": 2,

@@ -46,7 +46,7 @@ class Items:
         """Embeddings `[len(texts), d]` of the texts of further items.
 
         Raises:
-            InputError: if the items' embeddings were given, so that nothing can encode texts.
+            InputError: if the items' embeddings were given, or are of another kind than texts have.
         """
         return self._encoder(name).encode(texts)
 
@@ -89,6 +89,12 @@ class Items:
 
     def _encoder(self, name: str) -> ItemEncoder:
         found = self.embeddings.get(name)
+        if found is None and self.embeddings:
+            needed = " and ".join(self.embeddings)
+            raise InputError(
+                f"new items need {needed} embeddings, which the semantic IDs were made from, "
+                f"found those of {name}: train with these items"
+            )
         return ItemEncoder() if found is None else found.encoder
 
     def add_purity(self, item_counter: Mapping[int, int]) -> None:

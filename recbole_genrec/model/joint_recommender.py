@@ -8,9 +8,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from recbole_genrec.items.needs import TEXT
+from recbole_genrec.errors import InputError
 from recbole_genrec.model.hooks import RECOMMENDER
+from recbole_genrec.model.phases import LearningRate, Phase
 from recbole_genrec.model.soft_identifiers import change_rate, follow_codes
 from recbole_genrec.model.tiger import TIGER
 from recbole_genrec.tokenizer.prefixes import collision_rate
@@ -36,11 +38,25 @@ class JointRecommender(TIGER):
     item_embeddings: Tensor
     pretrained_codes: Tensor
 
+    @classmethod
+    def check_config(cls, config) -> None:
+        super().check_config(config)
+        if config["sid_file"]:
+            raise InputError(
+                f"sid_file: {cls.__name__} trains the tokenizer and cannot use given semantic IDs "
+                f"({config['sid_file']})"
+            )
+        if config["collision"] != "append":
+            raise InputError(
+                f"collision: {cls.__name__} tells items apart by a dedicated token, which needs "
+                f"append, found {config['collision']}"
+            )
+
     def __init__(self, config, dataset):
         super().__init__(config, dataset)
         self.tokenizer = deepcopy(self.items.tokenizers[""])  # which other models may share
         self.items.tokenizers[""] = self.tokenizer
-        given = self.items.embeddings[TEXT].vectors
+        given = self.items.embeddings[self.source].vectors
         if given is None:  # restored from a checkpoint, which will bring them
             vectors = torch.zeros(self.n_items, self.tokenizer.dim)
         else:  # a copy: loading weights must not write into the file behind it
@@ -49,6 +65,11 @@ class JointRecommender(TIGER):
         self.register_buffer("pretrained_codes", self.ids.codes.clone())
         self.seed = config["seed"]
         self.identifier_history: list[dict[str, Any]] = []
+
+    @property
+    def source(self) -> str:
+        """Name of the embeddings that the tokenizer reads."""
+        return self._sources[""]
 
     def parts(self) -> dict[str, list[nn.Parameter]]:
         return {
@@ -60,16 +81,29 @@ class JointRecommender(TIGER):
     def tokenizer_is_trained(self) -> bool:
         return any(parameter.requires_grad for parameter in self.tokenizer.parameters())
 
+    @staticmethod
+    def fine_tuning(config, schedule: str | None = None) -> list[Phase]:
+        """A phase of the recommender alone, from the best epoch on, if `finetune_epochs` asks."""
+        if not config["finetune_epochs"]:
+            return []
+        epochs, stopping_step = config["finetune_epochs"], config["finetune_stopping_step"]
+        rates = {RECOMMENDER: LearningRate(config["finetune_learning_rate"], schedule)}
+        return [Phase("fine-tuning", epochs, stopping_step, [rates], from_best=True)]
+
     def on_epoch_end(self, epoch: int) -> None:
         super().on_epoch_end(epoch)
         if self.tokenizer_is_trained:
             self.follow_tokenizer(epoch)
 
+    def item_codes(self) -> Tensor:
+        """Codes `[n_items - 1, L]` that the tokenizer gives to the items, with collisions."""
+        return self.tokenizer.encode(self.item_embeddings[1:])
+
     @torch.no_grad()
     def follow_tokenizer(self, epoch: int) -> None:
         """Take the semantic IDs of all items, hence labels and trie, from the tokenizer."""
         before = self.ids.semantic_ids
-        codes = self.tokenizer.encode(self.item_embeddings[1:])
+        codes = self.item_codes()
         after = follow_codes(codes, before, self.seed)
         self.ids.replace(after)
         record: dict[str, Any] = {
@@ -88,7 +122,7 @@ class JointRecommender(TIGER):
         self, tokens: Sequence[str], titles: Sequence[str], embeddings: Mapping[str, Tensor]
     ) -> None:
         super().add_items(tokens, titles, embeddings)
-        new = embeddings[TEXT].to(self.item_embeddings)
+        new = embeddings[self.source].to(self.item_embeddings)
         self.item_embeddings = torch.cat([self.item_embeddings, new])
 
     def extra_checkpoint(self) -> dict[str, Any]:
@@ -106,3 +140,29 @@ class JointRecommender(TIGER):
         if loaded is not None and loaded.shape[1:] == self.item_embeddings.shape[1:]:
             self.item_embeddings = self.item_embeddings.new_zeros(loaded.shape)
         super()._load_from_state_dict(state_dict, prefix, *arguments)
+
+
+def history_means(
+    states: Tensor,
+    lengths: Tensor,
+    sequence: Tensor | None = None,
+    visible: Tensor | None = None,
+) -> Tensor:
+    """Means `[n_targets, d]` of the encoder states that each target sees.
+
+    Args:
+        states: of all histories end to end `[total_tokens, d]`.
+        lengths: number of tokens of each history `[batch]`.
+        sequence: number of the history of each target `[n_targets]`; None for one each.
+        visible: how many of the first tokens of its history each target sees `[n_targets]`; None
+            for all.
+    """
+    start = lengths.cumsum(0) - lengths
+    if sequence is not None:
+        start, lengths = start[sequence], lengths[sequence]
+    if visible is not None:
+        lengths = visible
+    start, lengths = start.to(states.device), lengths.to(states.device)
+    sums = F.pad(states.double().cumsum(0), (0, 0, 1, 0))  # differences need the digits
+    means = (sums[start + lengths] - sums[start]) / lengths.unsqueeze(1)
+    return means.to(states.dtype)

@@ -19,14 +19,15 @@ from recbole.data.interaction import Interaction
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from recbole_genrec.errors import InputError
 from recbole_genrec.items.needs import COLLABORATIVE, Embeddings, Need
 from recbole_genrec.model.collaborative_distillation import CollaborativeDistillation
 from recbole_genrec.model.generative_recommender import shift_right
 from recbole_genrec.model.hooks import RECOMMENDER
-from recbole_genrec.model.joint_recommender import TOKENIZER, JointRecommender
+from recbole_genrec.model.joint_recommender import TOKENIZER, JointRecommender, history_means
 from recbole_genrec.model.phases import LearningRate, Phase
 from recbole_genrec.model.soft_identifiers import soft_token_embeddings
-from recbole_genrec.model.unigrec_checks import check_unigrec
+from recbole_genrec.tokenizer import soft_rqvae
 
 CHUNK = 16384  # items whose assignment probabilities are held at a time
 DISTILLATION = "distillation"  # the part beside RECOMMENDER and TOKENIZER
@@ -58,7 +59,9 @@ class UniGRec(JointRecommender):
     @classmethod
     def check_config(cls, config) -> None:
         super().check_config(config)
-        check_unigrec(config)
+        if config["tokenizer"] != "SoftRQVAE":
+            raise InputError(f"tokenizer: UniGRec needs SoftRQVAE, found {config['tokenizer']}")
+        soft_rqvae.check_settings(config)
         if _has_weight(config) and not _sets_in(config):
             getLogger().warning(
                 f"No teacher: distillation_warmup_epochs [{config['distillation_warmup_epochs']}] "
@@ -174,14 +177,10 @@ class UniGRec(JointRecommender):
             TOKENIZER: rate(config["joint_tokenizer_learning_rate"]),
             DISTILLATION: rate(config["distillation_learning_rate"]),
         }
-        fine = {RECOMMENDER: LearningRate(config["finetune_learning_rate"])}  # no distillation
         if not config["joint_tokenizer_learning_rate"]:
             del joint[TOKENIZER]
-        phases = [Phase("joint training", config["epochs"], config["stopping_step"], [joint])]
-        if config["finetune_epochs"]:
-            epochs, stopping_step = config["finetune_epochs"], config["finetune_stopping_step"]
-            phases.append(Phase("fine-tuning", epochs, stopping_step, [fine], from_best=True))
-        return phases
+        first = Phase("joint training", config["epochs"], config["stopping_step"], [joint])
+        return [first, *self.fine_tuning(config)]
 
     def on_epoch_start(self, epoch: int) -> None:
         self.epoch = epoch
@@ -212,26 +211,3 @@ def _has_weight(config) -> bool:
 
 def _sets_in(config) -> bool:
     return config["distillation_warmup_epochs"] < config["epochs"]
-
-
-def history_means(
-    states: Tensor,
-    lengths: Tensor,
-    sequence: Tensor | None = None,
-    visible: Tensor | None = None,
-) -> Tensor:
-    """Means `[n_targets, d]` of the encoder states that each target sees.
-
-    Args:
-        states: of all histories end to end `[total_tokens, d]`.
-        lengths: number of tokens of each history `[batch]`.
-        sequence: number of the history of each target `[n_targets]`; None for one each.
-        visible: how many of the first tokens of its history each target sees `[n_targets]`.
-    """
-    start = lengths.cumsum(0) - lengths
-    if sequence is not None and visible is not None:
-        start, lengths = start[sequence], visible
-    start, lengths = start.to(states.device), lengths.to(states.device)
-    sums = F.pad(states.double().cumsum(0), (0, 0, 1, 0))  # differences need the digits
-    means = (sums[start + lengths] - sums[start]) / lengths.unsqueeze(1)
-    return means.to(states.dtype)

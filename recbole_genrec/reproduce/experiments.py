@@ -134,9 +134,10 @@ EXPERIMENTS: dict[str, Experiment | Survey] = {
                     *("TIGER", "LETTER", "OneRec"),
                 )
             ),
+            Row("ETEG-Rec", "unigrec_etegrec"),
             Row("DiscRec-T", "unigrec_discrec"),
         ),
-        missing="EAGER, ETEG-Rec",
+        missing="EAGER",
     ),
     "unigrec_table_3": Experiment(
         "Ablation", tuple(Row(f"M{number}", f"unigrec_m{number}") for number in range(7))

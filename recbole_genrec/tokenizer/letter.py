@@ -115,7 +115,7 @@ class LETTER(RQVAE):
                     positives = other_members(codes, self.clusters[level], self.draws)
                     loss = loss + self.diversity_weight * diversity(codebook, codes, positives)
                 residual = residual - codeword
-        return latent - residual, loss / len(self.codebooks)
+        return latent - residual, loss / len(self.codebooks) if self.averages_levels else loss
 
     @torch.no_grad()
     def _choose(self, residual: Tensor, level: int) -> Tensor:

@@ -73,6 +73,7 @@ class RQVAE(ResidualTokenizer):
 
     def _configure(self, config: Mapping) -> None:
         self.commitment_weight = config["tokenizer_commitment_weight"]
+        self.averages_levels = config["tokenizer_level_reduction"] == "mean"
 
     def to_latent(self, embeddings: Tensor) -> Tensor:
         """Eq. 2."""
@@ -101,7 +102,7 @@ class RQVAE(ResidualTokenizer):
                     residual, codeword.detach()
                 )
                 residual = residual - codeword
-        return latent - residual, loss
+        return latent - residual, loss / len(self.codebooks) if self.averages_levels else loss
 
     def loss(self, embeddings: Tensor, progress: float, **side: Tensor) -> Tensor:
         """What `fit` minimises.

@@ -10,6 +10,7 @@ import torch
 
 from recbole_genrec.loss.registry import LOSSES
 from recbole_genrec.model.tiger import TIGER
+from tests.model.etegrec_cases import etegrec
 from tests.model.test_tiger_token_weighted import CONFIG, PLAIN, WEIGHTED, histories, training_data
 from tests.model.unigrec_cases import histories as unigrec_histories
 from tests.model.unigrec_cases import unigrec
@@ -27,7 +28,8 @@ def train_without_values(model, interaction) -> None:
     assert loss.device.type == "meta"
     with torch.autograd.set_detect_anomaly(False):  # which RecBole turns on, and which looks
         loss.backward()
-    gradients = [parameter.grad for parameter in model.t5.parameters()]
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    gradients = [parameter.grad for parameter in trained]
     assert all(gradient.device.type == "meta" for gradient in gradients)
 
 
@@ -43,6 +45,12 @@ def test_tiger(loss, history_attention):
 def test_unigrec(history_attention):
     model = unigrec(history_attention=history_attention, distillation_warmup_epochs=0)
     train_without_values(model, unigrec_histories())
+
+
+@pytest.mark.parametrize("history_attention", ["bidirectional", "causal"])
+@pytest.mark.parametrize("turn", ["tokenizer", "recommender"])
+def test_etegrec(turn, history_attention):
+    train_without_values(etegrec(turn, history_attention=history_attention), unigrec_histories())
 
 
 def test_a_batch_on_the_device_would_be_waited_for():

@@ -5,9 +5,10 @@ import torch
 from torch.nn import functional as F
 
 from recbole_genrec.model.generative_recommender import shift_right
+from recbole_genrec.model.joint_recommender import history_means
 from recbole_genrec.model.phases import LearningRate
 from recbole_genrec.model.tiger import TIGER
-from recbole_genrec.model.unigrec import UniGRec, history_means
+from recbole_genrec.model.unigrec import UniGRec
 from tests.model.unigrec_cases import (
     CONFIG,
     data_set,

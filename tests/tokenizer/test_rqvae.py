@@ -10,8 +10,12 @@ from recbole_genrec.tokenizer.rqvae import RQVAE
 
 @pytest.fixture
 def rqvae(settings) -> RQVAE:
-    """Untrained, with random codebooks of unequal size."""
-    tokenizer = create_tokenizer(settings("RQVAE", codebook_sizes=[5, 3, 4]), 24)
+    return untrained(settings("RQVAE", codebook_sizes=[5, 3, 4]))
+
+
+def untrained(config: dict) -> RQVAE:
+    """With random codebooks of unequal size."""
+    tokenizer = create_tokenizer(config, 24)
     for codebook in tokenizer.codebooks:
         torch.nn.init.normal_(codebook, std=0.5)
     return tokenizer
@@ -37,13 +41,22 @@ def plain_loss(tokenizer: RQVAE, embeddings: Tensor, beta: float) -> tuple[Tenso
     return reconstruction / len(embeddings), quantization / len(embeddings)
 
 
+@pytest.mark.parametrize("of_levels", ["sum", "mean"])
 @pytest.mark.parametrize("reduction", ["sum", "mean"])
-def test_loss_and_gradients_equal_the_plain_ones(rqvae, embeddings: Tensor, reduction: str) -> None:
-    rqvae.reduction = reduction
+def test_loss_and_gradients_equal_the_plain_ones(
+    settings, embeddings: Tensor, reduction: str, of_levels: str
+) -> None:
+    reductions = {
+        "tokenizer_loss_reduction": reduction,
+        "tokenizer_level_reduction": of_levels,
+    }
+    rqvae = untrained(settings("RQVAE", codebook_sizes=[5, 3, 4], **reductions))
     terms = rqvae.loss_terms(embeddings[:30])
     reconstruction, quantization = plain_loss(rqvae, embeddings[:30], 0.25)
     if reduction == "mean":
         reconstruction, quantization = reconstruction / 24, quantization / 8
+    if of_levels == "mean":
+        quantization = quantization / 3
     torch.testing.assert_close(terms["reconstruction"], reconstruction)
     torch.testing.assert_close(terms["quantization"], quantization)
     parameters = list(rqvae.parameters())

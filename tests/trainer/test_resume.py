@@ -92,6 +92,13 @@ PLACES = {
     "RecVAE": [("on_step_start", 9)],
     "TIGER": [("on_step_start", 3), ("on_save", 6)],
     "DiscRec": [("on_step_start", 3), ("on_valid_start", 2)],
+    "ETEGRec": [  # within each turn of the second cycle, between them, and in fine-tuning
+        ("on_step_start", 13),
+        ("on_epoch_start", 4),
+        ("on_step_start", 18),
+        ("on_valid_start", 2),
+        ("on_step_start", 28),
+    ],
     "LETTER": [("on_step_start", 3)],
     "RPG": [("on_step_start", 6), ("on_valid_start", 2)],
     "SemanticSASRec": [("on_step_start", 6)],
