@@ -29,8 +29,10 @@ def run(tmp_path_factory):
         patch.chdir(folder)
         patch.setattr(GenRecTrainer, "callbacks", [epochs])
         patch.setattr(root, "handlers", [*root.handlers, listener])
-        patch.setattr(root, "level", logging.INFO)
+        level = root.level
+        root.setLevel(logging.INFO)
         run_recbole_genrec("ETEGRec", NAME, config_dict=settings)
+        root.setLevel(level)
     return folder, listener.messages, epochs.seen
 
 
