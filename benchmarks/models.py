@@ -6,6 +6,7 @@ read one prefix per sample train one target for each, the others one after every
 
 from __future__ import annotations
 
+from math import prod
 from types import SimpleNamespace
 
 import torch
@@ -14,7 +15,11 @@ from recbole.data.interaction import Interaction
 from benchmarks import workload
 from recbole_genrec.config.layers import run_files
 from recbole_genrec.config.yaml_files import read_yaml
+from recbole_genrec.items.embeddings import ItemEmbeddings
+from recbole_genrec.items.encoder import ItemEncoder
 from recbole_genrec.items.items import Items
+from recbole_genrec.items.needs import COLLABORATIVE, TEXT, Embeddings, Tokens
+from recbole_genrec.model.hooks import class_hooks
 from recbole_genrec.registry import get_model
 from recbole_genrec.tokenizer.semantic_ids import SemanticIDs
 
@@ -44,9 +49,11 @@ MODELS = {
     "TIGER": FOUR_LEVELS,
     "LETTER": {},
     "DiscRec": {},
+    "EAGER": {},
     "RPG": {},
     "SASRec": {**RPG_SIZE, **FOUR_LEVELS},
 }
+TEXT_DIM = 384
 TOP_K = 20
 RECBOLES_BATCH = 2048  # of models without a size of their own
 
@@ -59,14 +66,28 @@ def build(name: str):
     for file in files:
         config |= read_yaml(file)
     config |= {**FIELDS, **MODELS[name]}
-    sizes = config["codebook_sizes"]
-    codes = torch.stack([torch.randint(size, (workload.NUM_ITEMS + 1,)) for size in sizes], dim=1)
-    codes[0] = 0
     items = Items(["[PAD]", *map(str, range(workload.NUM_ITEMS))])
-    items.ids[""] = SemanticIDs(codes, sizes)
+    for need in [Tokens(), *class_hooks(model_class).needs(config)]:
+        if isinstance(need, Tokens):
+            items.ids[need.name] = random_ids(config["codebook_sizes"])
+        elif isinstance(need, Embeddings):
+            width = {TEXT: TEXT_DIM, COLLABORATIVE: config.get("teacher_hidden_size")}[need.name]
+            vectors = torch.randn(workload.NUM_ITEMS + 1, width)
+            items.embeddings[need.name] = ItemEmbeddings(vectors, ItemEncoder())
     counts = torch.ones(workload.NUM_ITEMS + 1, dtype=torch.long)
     dataset = SimpleNamespace(num=lambda field: len(counts), items=items, target_counts=counts)
     return model_class(config, dataset), config.get("train_batch_size", RECBOLES_BATCH)
+
+
+def random_ids(sizes: list[int]) -> SemanticIDs:
+    """Unique IDs of all items."""
+    levels = [torch.randint(size, (workload.NUM_ITEMS + 1,)) for size in sizes]
+    if prod(sizes) < 2**24:  # too few for all to be unique by chance
+        number = torch.randperm(prod(sizes))[: workload.NUM_ITEMS + 1]
+        levels = [number // prod(sizes[end:]) % size for end, size in enumerate(sizes, 1)]
+    codes = torch.stack(levels, dim=1)
+    codes[0] = 0
+    return SemanticIDs(codes, sizes)
 
 
 def batch_of(lengths: torch.Tensor) -> Interaction:
@@ -91,7 +112,8 @@ def measure(name: str, samples: torch.Tensor, users: torch.Tensor, options) -> l
     def train() -> None:
         model.train()
         optimizer.zero_grad()
-        model.calculate_loss(batch).backward()
+        loss = model.calculate_loss(batch)
+        (sum(loss) if isinstance(loss, tuple) else loss).backward()
         optimizer.step()
 
     @torch.no_grad()

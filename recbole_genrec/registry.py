@@ -31,6 +31,7 @@ MODELS = {
     "BSARec": "recbole_genrec.model.bsarec:BSARec",
     "BSARecRepeatBias": "recbole_genrec.model.baselines_with_repeat_bias:BSARecRepeatBias",
     "DiscRec": "recbole_genrec.model.discrec:DiscRec",
+    "EAGER": "recbole_genrec.model.eager:EAGER",
     "ETEGRec": "recbole_genrec.model.etegrec:ETEGRec",
     "LETTER": "recbole_genrec.model.letter:LETTER",
     "Pop": "recbole_genrec.model.pop:Pop",  # RecBole's, repaired

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any, NamedTuple, cast
+from collections.abc import Mapping
+from typing import Any, cast
 
 import torch
 from recbole.data.interaction import Interaction
@@ -14,28 +13,13 @@ from torch.nn import functional as F
 from recbole_genrec.decoding.beam_search import beam_search, grown
 from recbole_genrec.errors import InputError
 from recbole_genrec.loss import LossContext, build_loss, loss_without_data
-from recbole_genrec.model.semantic_id_recommender import SemanticIDRecommender
+from recbole_genrec.model.beam_recommender import BeamRecommender
+from recbole_genrec.model.semantic_id_recommender import TargetView
 
 STEPS_PER_NOTE = 50  # how often the shares of the objectives are noted, beside each epoch's end
 
 
-class TargetView(NamedTuple):
-    """Which target sees how much of which history of a batch.
-
-    Attributes:
-        items: the items to write `[n_targets]`; None where a search finds them.
-        history: number of the history of each target in the batch `[n_targets]`; None for one
-            target a history, in their order.
-        visible: how many of the first items of its history a target sees `[n_targets]`; None for
-            all.
-    """
-
-    items: Tensor | None
-    history: Tensor | None = None
-    visible: Tensor | None = None
-
-
-class GenerativeRecommender(SemanticIDRecommender):
+class GenerativeRecommender(BeamRecommender):
     r"""A model of :math:`P(y_l \mid x, y_{<l})`, the next code of an item y after a history x.
 
     A subclass writes `encode` and `decode`. It gets its training on
@@ -49,8 +33,6 @@ class GenerativeRecommender(SemanticIDRecommender):
 
     Attributes:
         loss: maps logits and labels to the training loss.
-        beam_size: number of beams.
-        valid_beam_size: that of validation in training.
     """
 
     score_name = "log_probability"
@@ -62,8 +44,6 @@ class GenerativeRecommender(SemanticIDRecommender):
 
     def __init__(self, config, dataset) -> None:
         super().__init__(config, dataset)
-        self.beam_size = config["beam_size"]
-        self.valid_beam_size = config["valid_beam_size"] or self.beam_size
         self.register_buffer("target_counts", dataset.target_counts, persistent=False)  # [n_items]
         self.loss = build_loss(config, self._loss_context())
         self.ids.on_change(self._renew_loss)
@@ -100,16 +80,6 @@ class GenerativeRecommender(SemanticIDRecommender):
 
     # ---- training
 
-    def targets(self, interaction: Interaction) -> TargetView:
-        """The items to write: the next one, and in one pass each of the history after the first."""
-        if not self.trains_in_one_pass:
-            return TargetView(interaction[self.POS_ITEM_ID])
-        lengths = interaction[self.ITEM_SEQ_LEN]
-        history = torch.arange(len(lengths), device=lengths.device).repeat_interleave(lengths)
-        start = lengths.cumsum(0) - lengths
-        position = torch.arange(len(history), device=lengths.device) - start[history]
-        return TargetView(self.next_items(interaction), history, position + 1)
-
     def calculate_loss(self, interaction: Interaction) -> Tensor | tuple[Tensor, ...]:
         view = self.targets(interaction)
         labels = self.labels(cast(Tensor, view.items))
@@ -145,33 +115,6 @@ class GenerativeRecommender(SemanticIDRecommender):
         step = PrefixStep(self, self.encode(interaction), users)
         items, scores = beam_search(step, self.ids.trie_of(allowed), beams, users)
         return items[:, :k], scores[:, :k]
-
-    def search_width(self, number: int, num_allowed: int) -> int:
-        """Whole multiples of `beam_size`."""
-        return min(-(-number // self.beam_size) * self.beam_size, num_allowed)
-
-    def width_to_mask(self, k: int, number: int) -> int:
-        """As many more beams as there are items to take out.
-
-        Of the prefixes kept at a level, at most `number` lead to these alone: what is left holds
-        whatever a search among the other items would keep with the usual beams.
-        """
-        return max(k, self.beam_size) + number
-
-    @contextmanager
-    def validating(self) -> Iterator[None]:
-        """Search with `valid_beam_size` inside."""
-        beams, self.beam_size = self.beam_size, self.valid_beam_size
-        try:
-            yield
-        finally:
-            self.beam_size = beams
-
-    def full_sort_predict(self, interaction: Interaction) -> Tensor:
-        """Log-likelihoods `[batch, n_items]`; items outside the beam have -inf."""
-        items, scores = self.recommend(interaction, self.beam_size)
-        all_scores = scores.new_full((len(items), self.n_items), -torch.inf)
-        return all_scores.scatter_(1, items, scores)
 
     # ---- the loss follows the IDs and is followed in the log
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from recbole.data.interaction import Interaction
@@ -19,6 +19,22 @@ from recbole_genrec.tokenizer.placement import place_new_items
 from recbole_genrec.tokenizer.table import SemanticIDTable
 
 WIDTH = 64  # in steps of which lists are asked for
+
+
+class TargetView(NamedTuple):
+    """Which target sees how much of which history of a batch.
+
+    Attributes:
+        items: the items to write `[n_targets]`; None where a search finds them.
+        history: number of the history of each target in the batch `[n_targets]`; None for one
+            target a history, in their order.
+        visible: how many of the first items of its history a target sees `[n_targets]`; None for
+            all.
+    """
+
+    items: Tensor | None
+    history: Tensor | None = None
+    visible: Tensor | None = None
 
 
 class SemanticIDRecommender(ModelHooks, SequentialRecommender):
@@ -42,6 +58,8 @@ class SemanticIDRecommender(ModelHooks, SequentialRecommender):
     score_name = "score"
     """What the scores of `recommend` are: a log_probability where they are those of the items."""
     scores_all_items = False
+    training_only: Sequence[str] = ()
+    """Modules that a model which is restored to recommend has None in the place of."""
     ids: SemanticIDTable
 
     @classmethod
@@ -71,6 +89,13 @@ class SemanticIDRecommender(ModelHooks, SequentialRecommender):
             table = SemanticIDTable(given.ids[name])
             table.on_change(self._count_items)
             self.add_module(_table_name(name), table)
+        self.register_load_state_dict_pre_hook(SemanticIDRecommender._leave_out)
+
+    def _leave_out(self, state_dict: dict[str, Tensor], *_) -> None:
+        """Before weights are loaded: those that only training needs, where it will not go on."""
+        absent = [f"{name}." for name in self.training_only if getattr(self, name) is None]
+        for name in [name for name in state_dict if name.startswith(tuple(absent))]:
+            del state_dict[name]
 
     def tables(self) -> dict[str, SemanticIDTable]:
         """The semantic IDs by the name of their set; that of the main one is empty."""
@@ -99,6 +124,16 @@ class SemanticIDRecommender(ModelHooks, SequentialRecommender):
         following = items.roll(-1)
         following[lengths.cumsum(0) - 1] = interaction[self.POS_ITEM_ID]
         return following
+
+    def targets(self, interaction: Interaction) -> TargetView:
+        """The items to write: the next one, and in one pass each of the history after the first."""
+        if not self.trains_in_one_pass:
+            return TargetView(interaction[self.POS_ITEM_ID])
+        lengths = interaction[self.ITEM_SEQ_LEN]
+        history = torch.arange(len(lengths), device=lengths.device).repeat_interleave(lengths)
+        start = lengths.cumsum(0) - lengths
+        position = torch.arange(len(history), device=lengths.device) - start[history]
+        return TargetView(self.next_items(interaction), history, position + 1)
 
     def labels(self, items: Tensor) -> Tensor:
         """Tokens `[n, L]` of items `[n]`, which may lie on the host."""

@@ -56,6 +56,8 @@ class UniGRec(JointRecommender):
     epoch. The tokenizer comes from its own stage (Eq. 21), its temperature stays at the minimum.
     """
 
+    training_only = ("distillation",)
+
     @classmethod
     def check_config(cls, config) -> None:
         super().check_config(config)
@@ -85,7 +87,7 @@ class UniGRec(JointRecommender):
             )
         self.epoch = 0
         self._soft_items: Tensor | None = None
-        self.register_load_state_dict_pre_hook(UniGRec._leave_out_distillation)
+        self.register_load_state_dict_pre_hook(UniGRec._forget_soft_items)
 
     # ---- soft identifiers
 
@@ -190,12 +192,8 @@ class UniGRec(JointRecommender):
         if self.distillation is not None:
             self.distillation.report(epoch, self.tokenizer)
 
-    def _leave_out_distillation(self, state_dict: dict[str, Tensor], *_) -> None:
-        """Before weights are loaded: only training needs the projections of the distillation."""
+    def _forget_soft_items(self, *_) -> None:
         self._soft_items = None
-        if self.distillation is None:
-            for name in [name for name in state_dict if name.startswith("distillation.")]:
-                del state_dict[name]
 
     def add_items(
         self, tokens: Sequence[str], titles: Sequence[str], embeddings: Mapping[str, Tensor]

@@ -31,13 +31,11 @@ class Experiment(NamedTuple):
         title: what it shows.
         rows: its models; the first is what the others are measured against.
         draw: writes what goes beyond the comparison of the metrics.
-        missing: rows of the paper that no model here can give.
     """
 
     title: str
     rows: tuple[Row, ...]
     draw: Callable[[Results], None] | None = None
-    missing: str = ""
 
 
 class Survey(NamedTuple):
@@ -131,13 +129,12 @@ EXPERIMENTS: dict[str, Experiment | Survey] = {
                 Row(name, f"unigrec_{name.lower()}")
                 for name in (
                     *("Caser", "GRU4Rec", "SASRec", "BERT4Rec", "HGN"),
-                    *("TIGER", "LETTER", "OneRec"),
+                    *("TIGER", "LETTER", "EAGER", "OneRec"),
                 )
             ),
             Row("ETEG-Rec", "unigrec_etegrec"),
             Row("DiscRec-T", "unigrec_discrec"),
         ),
-        missing="EAGER",
     ),
     "unigrec_table_3": Experiment(
         "Ablation", tuple(Row(f"M{number}", f"unigrec_m{number}") for number in range(7))

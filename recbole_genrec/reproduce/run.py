@@ -97,8 +97,6 @@ def _trained(
     comparison = compare(names, first, names)
     failed = [outcome for outcome in outcomes if not isinstance(outcome, Path)]
     folder = publish({**comparison, "failed": failed})
-    if experiment.missing:
-        print(f"Rows of the paper that have no model here: {experiment.missing}")
     if experiment.draw is not None:
         checkpoints: dict[str, list[Path]] = {}
         for key in done:

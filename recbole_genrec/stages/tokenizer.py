@@ -50,7 +50,9 @@ class TokenizerStage:
             self.imported = import_codes(Path(file).expanduser(), dataset.item_tokens)
         else:
             settings = tokenizer_settings(config, self.need.name)
-            tokenizer_class(settings["tokenizer"]).check_settings(settings)
+            tokenizer = tokenizer_class(settings["tokenizer"])
+            tokenizer.check_settings(settings)
+            tokenizer.check_count(settings, len(dataset.item_tokens) - 1)
             check_name("collision", settings["collision"], STRATEGIES)
 
     def run(self, config, dataset, items: Items) -> None:
@@ -109,8 +111,7 @@ def tokenize(config, settings: dict[str, Any], items: Items, source: str) -> Cod
     def build(folder: Path) -> None:
         getLogger().info(f"{settings['tokenizer']}: training on {len(vectors)} items")
         tokenizer.progress_file = folder / "progress.pt"
-        tokenizer.fit(vectors, **{name: other.rows for name, other in side.items()})
-        codes = tokenizer.encode(vectors)  # [n, L]
+        codes = tokenizer.fit_encode(vectors, **{name: other.rows for name, other in side.items()})
         weights = {name: tensor.cpu() for name, tensor in tokenizer.state_dict().items()}
         torch.save(weights, folder / "tokenizer.pt")
         torch.save({"codes": codes, "summary": tokenizer.summary}, folder / "codes.pt")

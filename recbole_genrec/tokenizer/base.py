@@ -44,6 +44,16 @@ class ItemTokenizer(nn.Module):
     def check_settings(cls, config: Mapping) -> None:
         """Raises InputError naming the key, for settings that cannot work with any embeddings."""
 
+    @classmethod
+    def check_count(cls, config: Mapping, n: int) -> None:
+        """Raises InputError naming the key, for settings that cannot work with n items."""
+        sizes = config["codebook_sizes"]
+        if n < max(sizes):
+            raise InputError(
+                f"{cls.__name__} needs at least as many items as codes in a level: "
+                f"got {n} items for codebook_sizes {sizes}"
+            )
+
     def fit(self, embeddings: Tensor, **side: Tensor) -> "ItemTokenizer":
         """Learns from item embeddings [n, dim], a tensor or (memory-mapped) array, no padding row.
 
@@ -56,13 +66,13 @@ class ItemTokenizer(nn.Module):
         """
         check_embeddings(embeddings, self.dim)
         self._check_side(embeddings, side)
-        if len(embeddings) < max(self.codebook_sizes):
-            raise InputError(
-                f"{type(self).__name__} needs at least as many items as codes in a level: "
-                f"got {len(embeddings)} items for codebook_sizes {self.codebook_sizes}"
-            )
+        self.check_count(self.settings, len(embeddings))
         self._fit(embeddings, **side)
         return self
+
+    def fit_encode(self, embeddings: Tensor, **side: Tensor) -> Tensor:
+        """Learns from items as `fit` does, and returns their codes LongTensor [n, L]."""
+        return self.fit(embeddings, **side).encode(embeddings)
 
     def _fit(self, embeddings: Tensor, **side: Tensor) -> None:
         raise NotImplementedError

@@ -14,6 +14,7 @@ TOKENIZERS = {
     "SoftRQVAE": "recbole_genrec.tokenizer.soft_rqvae",
     "LETTER": "recbole_genrec.tokenizer.letter",
     "RQKMeans": "recbole_genrec.tokenizer.rqkmeans",
+    "HierarchicalKMeans": "recbole_genrec.tokenizer.hierarchical_kmeans",
     "PQ": "recbole_genrec.tokenizer.pq",
     "OPQ": "recbole_genrec.tokenizer.pq",
     "Random": "recbole_genrec.tokenizer.random_ids",

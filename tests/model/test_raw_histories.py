@@ -41,8 +41,10 @@ def test_a_new_item_is_known_at_once(checkpoint):
     assert recommender.recommend([["new", "i1"]])[0]
 
 
-@pytest.mark.parametrize("model", ["BSARec", "TransitionGraph"])
-def test_baselines_answer_with_their_data_and_know_no_new_items(model, tmp_path, monkeypatch):
+@pytest.mark.parametrize("model", ["BSARec", "EAGER", "TransitionGraph"])
+def test_models_with_vectors_of_their_items_alone_answer_and_know_no_new_ones(
+    model, tmp_path, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
     write_toy(tmp_path, missing=False)
     settings = {**toy_config(model, tmp_path).external_config_dict, **SETTINGS[model]}

@@ -19,6 +19,7 @@ SMALL = {
     "teacher_hidden_size": 8,
     "teacher_epochs": 2,
     "teacher_train_batch_size": 64,
+    "codebook_sizes": [8, 8, 8],
     "distillation_warmup_epochs": 0,
     "teacher_config": {"n_layers": 1, "inner_size": 8},
     "show_progress": False,

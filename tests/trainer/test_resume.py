@@ -100,6 +100,7 @@ PLACES = {
         ("on_step_start", 28),
     ],
     "LETTER": [("on_step_start", 3)],
+    "EAGER": [("on_step_start", 3), ("on_valid_start", 2)],
     "RPG": [("on_step_start", 6), ("on_valid_start", 2)],
     "SemanticSASRec": [("on_step_start", 6)],
     "TIGERTokenWeighted": [("on_step_start", 12)],

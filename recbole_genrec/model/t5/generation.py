@@ -18,6 +18,8 @@ from recbole_genrec.model.t5.packing import check_lengths
 from recbole_genrec.model.t5.t5 import T5
 
 Embed = Callable[[torch.Tensor], torch.Tensor]  # tokens [n, l] -> embeddings [n, l, d_model]
+# states [n, d_model] after tokens [n, l] -> logits [n, vocab]
+Head = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 BEAMS_AT_ONCE = {"cpu": 960, "cuda": 32_768}  # activations that stay in the cache, or fill the GPU
 
@@ -30,6 +32,7 @@ def generate(
     trie: ItemTrie,
     beam_size: int,
     embed: Embed | None = None,
+    head: Head | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The likeliest items of each history, by exact beam search; without dropout.
 
@@ -42,13 +45,15 @@ def generate(
         beam_size: number of beams and of items returned.
         embed: embeds decoder inputs, each of which may depend on those before it; if not given, the
             embedding table of the T5 does.
+        head: gives the logits of the next token, which may depend on all before it; if not given,
+            those of the whole vocabulary are products with the embedding table of the T5.
 
     Returns:
         (item ids [batch, beam_size], log-probabilities [batch, beam_size]), best first; id 0 and
         -inf where there are fewer items than beams.
     """
     with evaluating(t5):
-        return _generate(t5, history, lengths, trie, beam_size, embed)
+        return _generate(t5, history, lengths, trie, beam_size, embed, head)
 
 
 @contextmanager
@@ -71,6 +76,7 @@ def _generate(
     trie: ItemTrie,
     beam_size: int,
     embed: Embed | None,
+    head: Head | None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     device = history.device
     lengths = lengths.cpu()
@@ -86,7 +92,7 @@ def _generate(
         tokens += (first[chunk] - sizes.cumsum(0) + sizes).repeat_interleave(sizes)
         states = t5.encode(history[tokens.to(device)], sizes).tokens()
         with torch.autocast(device.type, enabled=False):
-            step = BeamStep(decoder, states, sizes, t5.cross_bias, embed)
+            step = BeamStep(decoder, states, sizes, t5.cross_bias, embed, head)
             found.append(beam_search(step, trie, beam_size, len(chunk)))
     back = order.argsort().to(device)
     ids, scores = (torch.cat(parts)[back] for parts in zip(*found, strict=True))
@@ -112,7 +118,8 @@ class Decoder:
 
     layers: list[Layer]
     embedding: torch.Tensor  # [vocab, d_model]
-    output: torch.Tensor  # [vocab, d_model], the embedding with the last norm and scale folded in
+    norm: torch.Tensor  # [d_model], the weight of the last norm
+    output: torch.Tensor  # [vocab, d_model], the embedding with that weight and scale folded in
     bias: torch.Tensor  # [levels, heads], of a key so many positions back
     num_heads: int
     eps: float
@@ -138,11 +145,12 @@ class Decoder:
                 block.wo.weight,
             )
             layers.append(Layer(*(weight.detach().to(dtype) for weight in weights)))
-        embedding = t5.embedding.weight.detach()
-        output = embedding * t5.decoder_norm.weight.detach() * t5.d_model**-0.5
+        embedding, norm = t5.embedding.weight.detach(), t5.decoder_norm.weight.detach()
+        output = embedding * norm * t5.d_model**-0.5
         return cls(
             layers,
             embedding.to(dtype),
+            norm.to(dtype),
             output.to(dtype),
             t5.relative_bias("decoder", levels).detach()[0, :, -1].t().flip(0).to(dtype),
             t5.options["num_heads"],
@@ -162,7 +170,7 @@ class BeamStep:
         states: [total_tokens, d_model] encoder states of the users' histories laid end to end.
         lengths: [batch] tokens of each history, on the host.
         cross_bias: `T5.cross_bias`.
-        embed: as in `generate`.
+        embed, head: as in `generate`.
     """
 
     def __init__(
@@ -172,9 +180,10 @@ class BeamStep:
         lengths: torch.Tensor,
         cross_bias: Callable,
         embed: Embed | None = None,
+        head: Head | None = None,
     ):
-        self.decoder, self.embed = decoder, embed
-        self.prefixes: torch.Tensor | None = None  # [batch, beams, l], where embed reads them
+        self.decoder, self.embed, self.head = decoder, embed, head
+        self.prefixes: torch.Tensor | None = None  # [batch, beams, l], where one of them reads them
         self.batch = len(lengths)
         states = states.to(decoder.output.dtype)
         place = torch.arange(int(lengths.max()))
@@ -195,21 +204,27 @@ class BeamStep:
         """tokens, parents [batch, beams] -> logits [batch, beams, vocab]."""
         beams = tokens.shape[1]
         self._follow(parents)
+        if self.embed is not None or self.head is not None:
+            self.prefixes = grown(self.prefixes, tokens, parents)
         eps = self.decoder.eps
-        x = self._embedded(tokens, parents)  # [batch * beams, d_model]
+        x = self._embedded(tokens)  # [batch * beams, d_model]
         for layer, memory, past in zip(self.decoder.layers, self.memory, self.past, strict=True):
             x = linear_add(self._self_attention(layer, _norm(x, eps), past), layer.o, x)
             q = linear(_norm(x, eps), layer.cross_q)
             x = linear_add(self._cross_attention(q, *memory), layer.cross_o, x)
             x = linear_add(linear_relu(_norm(x, eps), layer.wi), layer.wo, x)
-        logits = linear(_norm(x, eps), self.decoder.output)
-        return logits.view(self.batch, beams, -1)
+        return self._logits(_norm(x, eps)).view(self.batch, beams, -1)
 
-    def _embedded(self, tokens: torch.Tensor, parents: torch.Tensor) -> torch.Tensor:
+    def _logits(self, x: torch.Tensor) -> torch.Tensor:
+        """Logits [batch * beams, vocab] of states that the last norm has not yet weighted."""
+        if self.head is None or self.prefixes is None:
+            return linear(x, self.decoder.output)
+        return self.head(x * self.decoder.norm, self.prefixes.flatten(0, 1))
+
+    def _embedded(self, tokens: torch.Tensor) -> torch.Tensor:
         """Embeddings [batch * beams, d_model] of the last tokens."""
-        if self.embed is None:
+        if self.embed is None or self.prefixes is None:
             return self.decoder.embedding[tokens.flatten()]
-        self.prefixes = grown(self.prefixes, tokens, parents)
         embedded = self.embed(self.prefixes.flatten(0, 1))[:, -1]
         return embedded.to(self.decoder.embedding.dtype)
 

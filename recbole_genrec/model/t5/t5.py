@@ -179,6 +179,11 @@ class T5(nn.Module):
             x = block(x, bias, memory)
         return self._dropout(self.decoder_norm(x))
 
+    def share_encoder(self, other: T5) -> None:
+        """Read histories with the encoder of another T5 from now on, and train it with this one."""
+        self.encoder, self.encoder_bias = other.encoder, other.encoder_bias
+        self.encoder_norm = other.encoder_norm
+
     @classmethod
     def from_transformers(cls, hf_model: nn.Module, **options) -> T5:
         """A T5 with the weights of a `transformers.T5ForConditionalGeneration`.
