@@ -1,9 +1,11 @@
 """Runs that nobody has run: recommendations and records as a real run leaves them."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from recbole_genrec.evaluator.protocols import MASKED, UNMASKED
 from recbole_genrec.evaluator.ranks import rank_metrics
 from recbole_genrec.evaluator.recommendations import Recommendations
 from recbole_genrec.runs.record import FORMAT, RECOMMENDATIONS, RESULT, write_json
@@ -45,6 +47,26 @@ def made_up_recommendations(
         item_tokens=np.array(["[PAD]", *(f"i{i:03}" for i in range(1, items + 1))]),
         popularity=popularity,
         codes=codes,
+    )
+
+
+def with_masked(lists: Recommendations) -> Recommendations:
+    """The same with what is known since there are two protocols, from the histories shown."""
+    rows = zip(lists.items, lists.histories, lists.targets, strict=True)
+    seen, masked, target_seen, follows = [], np.zeros_like(lists.items), [], []
+    for number, (items, history, target) in enumerate(rows):
+        seen.append(np.isin(items, history))
+        others = items[~seen[-1]]
+        masked[number, : len(others)] = others
+        target_seen.append(target in history)
+        follows.append(number % 5 == 0)
+    return replace(
+        lists,
+        protocol=UNMASKED,
+        other_items=masked,
+        seen=np.array(seen),
+        target_seen=np.array(target_seen),
+        seen_transition=np.array(follows),
     )
 
 
@@ -96,6 +118,9 @@ def write_run(
         "peak_memory": 2**30,
         "data_files": {},
     }  # fmt: skip
+    masked = recommendations.in_protocol(MASKED)
+    if masked is not None:
+        result["test_results"] = {UNMASKED: metrics, MASKED: rank_metrics(masked.ranks, [5, 10])}
     folder.mkdir(parents=True)
     recommendations.save(folder / RECOMMENDATIONS)
     write_json(folder / RESULT, {**result, **changes})

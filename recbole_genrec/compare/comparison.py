@@ -23,6 +23,7 @@ from recbole_genrec.compare.examples import pick_examples
 from recbole_genrec.compare.runs import ModelRuns, align_lists, read_models
 from recbole_genrec.errors import InputError
 from recbole_genrec.evaluator.lists import analyze, average, overlap
+from recbole_genrec.evaluator.protocols import chosen_protocol, other_protocol
 from recbole_genrec.evaluator.ranks import is_known_per_list
 from recbole_genrec.evaluator.significance import mean_interval
 from recbole_genrec.plain import to_json
@@ -46,21 +47,27 @@ def compare(
             by the settings in which they differ.
 
     Returns:
-        plain values: `dataset`, `protocol`, `paired` (whether all had the same test cases),
-        `test_cases`, `metrics`, `selection_metric`, `reference`, `models` (see `_summary`), `tests`
-        (see `measure_against`), `overlap` of pairs of models, `examples`, `failed` runs and
-        `notes`, what a reader has to know.
+        plain values: `dataset`, `protocol` (settings of the evaluation), `history` (whether
+        figures are `unmasked` or `masked`: that in which the runs, or else the first one, chose the
+        epoch), `paired` (whether all had the same test cases), `test_cases`, `metrics`,
+        `selection_metric`, `reference`, `models` (see `_summary`), `tests` (see `measure_against`),
+        `other`, what of these is to be said in the other protocol (see `_in_other_protocol`; None
+        where no run knows it), `overlap` of pairs of models, `examples`, `failed` runs and `notes`,
+        what a reader has to know.
 
     Raises:
         InputError: if no run is finished, or if the runs have no data set, protocol of evaluation
             or metric in common.
     """
-    models, failed = read_models(folders)
+    read, failed = read_models(folders)
     if names is not None:
-        for model in models:
+        for model in read:
             model.name, model.unnamed = names[model.results[0]["folder"]], ()
+    first = read[0].results[0]
+    history = chosen_protocol(first["config"].get("repeatable"))
+    models = [found for model in read if (found := model.in_protocol(history)) is not None]
+    _check_protocol([r for model in read for r in model.results], len(models) == len(read))
     results = [result for model in models for result in model.results]
-    _check_protocol(results)
     metrics = _common_metrics(results)
     selection = results[0]["valid_metric"]
     selection = selection if selection in metrics else next(iter(metrics))
@@ -74,6 +81,7 @@ def compare(
             "format": FORMAT,
             "dataset": results[0]["dataset"],
             "protocol": {key: config[key] for key in PROTOCOL if key in config},
+            "history": history,
             "paired": paired,
             "test_cases": sorted({len(run.users) for run in lists.values()}),
             "metrics": list(metrics.values()),
@@ -81,6 +89,7 @@ def compare(
             "reference": base.name,
             "models": [_summary(model, metrics, topk) for model in models],
             "tests": measure_against(base, models, metrics, paired),
+            "other": _in_other_protocol(models, base, metrics, paired, other_protocol(history)),
             "overlap": _overlaps(lists, topk[-1]) if paired and topk else [],
             "examples": pick_examples(lists, config) if paired and lists else [],
             "failed": failed,
@@ -89,10 +98,13 @@ def compare(
     )
 
 
-def _check_protocol(results: Sequence[Mapping[str, Any]]) -> None:
+def _check_protocol(results: Sequence[Mapping[str, Any]], know_history: bool) -> None:
+    """Refuse runs that were tested otherwise; each knows both protocols if it is a recent one."""
     first = results[0]
     for result in results:
         for key in PROTOCOL:
+            if key == "repeatable" and know_history:
+                continue
             expected, found = first["config"].get(key), result["config"].get(key)
             if found != expected:
                 raise InputError(
@@ -119,6 +131,41 @@ def _common_metrics(results: Sequence[Mapping[str, Any]]) -> dict[str, dict[str,
     return metrics
 
 
+def _in_other_protocol(
+    models: Sequence[ModelRuns],
+    base: ModelRuns,
+    metrics: Mapping[str, Any],
+    paired: bool,
+    history: str,
+) -> dict[str, Any] | None:
+    """`history`, `models` (name -> `test` and `interval`) and `tests` of those that know it."""
+    known = [found for model in models if (found := model.in_protocol(history)) is not None]
+    known = [model for model in known if all(_has(result, metrics) for result in model.results)]
+    if not known:
+        return None
+    bases = [model for model in known if model.name == base.name]
+    return {
+        "history": history,
+        "models": {model.name: _figures(model, metrics) for model in known},
+        "tests": measure_against(bases[0], known, metrics, paired) if bases else [],
+    }
+
+
+def _has(result: Mapping[str, Any], metrics: Mapping[str, Any]) -> bool:
+    return all(result["test_result"].get(key) is not None for key in metrics)
+
+
+def _figures(model: ModelRuns, metrics: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "test": {key: spread(model.values(key)) for key in metrics},
+        "interval": {
+            key: mean_interval(*model.by_user(key))
+            for key in metrics
+            if model.lists and is_known_per_list(key)
+        },
+    }
+
+
 def _summary(model: ModelRuns, metrics: Mapping[str, Any], topk: Sequence[int]) -> dict[str, Any]:
     """The figures of one model: means and standard deviations over its seeds."""
     results = model.results
@@ -128,12 +175,7 @@ def _summary(model: ModelRuns, metrics: Mapping[str, Any], topk: Sequence[int]) 
         "has_semantic_ids": model.has_semantic_ids,
         "seeds": model.seeds,
         "folders": [result["folder"] for result in results],
-        "test": {key: spread(model.values(key)) for key in metrics},
-        "interval": {
-            key: mean_interval(*model.by_user(key))
-            for key in metrics
-            if model.lists and is_known_per_list(key)
-        },
+        **_figures(model, metrics),
         "valid_metric": results[0]["valid_metric"],
         "parameters": spread([result["parameters"] for result in results]),
         "minutes": spread([result["seconds"]["training"] / 60 for result in results]),
@@ -185,6 +227,13 @@ def _notes(
     unknown = [metric["name"] for key, metric in metrics.items() if not is_known_per_list(key)]
     if unknown:
         notes.append(f"No interval and no test over users: of {', '.join(unknown)}.")
+    chosen = {m.name: chosen_protocol(m.results[0]["config"].get("repeatable")) for m in models}
+    if len(set(chosen.values())) > 1:
+        said = ", ".join(f"{name} {protocol}" for name, protocol in chosen.items())
+        notes.append(f"Epochs were not chosen alike (repeatable): {said}.")
+    old = [m.name for m in models if len(m.results[0]["test_results"]) < 2]
+    if old and len(old) < len(models):
+        notes.append(f"In one protocol alone: {', '.join(old)}, of an earlier version.")
     unnamed = sorted({key for model in models for key in model.unnamed})
     if unnamed:
         notes.append(f"Models that are named by one setting also differ in {', '.join(unnamed)}.")

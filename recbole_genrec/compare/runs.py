@@ -6,7 +6,7 @@ import json
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from logging import getLogger
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,15 @@ class ModelRuns:
     @property
     def has_semantic_ids(self) -> bool:
         return any(run.codes for run in self.lists)
+
+    def in_protocol(self, protocol: str) -> ModelRuns | None:
+        """The same runs with results and lists in this protocol; None if one of them lacks it."""
+        if any(protocol not in result["test_results"] for result in self.results):
+            return None
+        results = [{**r, "test_result": r["test_results"][protocol]} for r in self.results]
+        lists = [found for run in self.lists if (found := run.in_protocol(protocol)) is not None]
+        complete = len(lists) == len(self.lists)
+        return replace(self, results=results, lists=lists if complete else [])
 
     def values(self, metric: str) -> list[float]:
         """A test metric of each seed."""

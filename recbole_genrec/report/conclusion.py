@@ -21,6 +21,12 @@ OVER_SEEDS = {
 }
 
 
+HISTORIES = {
+    "unmasked": "that is with the items of the history in the ranking",
+    "masked": "that is without the items of the history",
+}
+
+
 def conclusion(comparison: Mapping[str, Any]) -> str:
     """Which model is best in the metric of the selection, by how much, and how sure that is."""
     key = comparison["selection_metric"]
@@ -31,8 +37,9 @@ def conclusion(comparison: Mapping[str, Any]) -> str:
     if not comparison["paired"]:
         return "Nothing can be concluded: the runs were tested on different users or targets."
     found = f"{best['name']} is best in {metric['name']}, {spread_text(best['test'][key])}"
+    beside = _beside(comparison, metric)
     if len(models) == 1:
-        return f"{best['name']} alone: {metric['name']} {spread_text(best['test'][key])}."
+        return f"{best['name']} alone: {metric['name']} {spread_text(best['test'][key])}.{beside}"
     rivals = {test["model"]: test for test in comparison["tests"] if test["metric"] == key}
     if best["name"] == comparison["reference"]:
         second = choose(
@@ -45,7 +52,18 @@ def conclusion(comparison: Mapping[str, Any]) -> str:
         gap = f"{percent_text(test['gain'])} over {comparison['reference']}"
     users = OVER_USERS[test["users_verdict"]].format(p=p_text(test["permutation_holm"]))
     seeds = OVER_SEEDS[test["seeds_verdict"]].format(p=p_text(test["seeds_holm"]))
-    return f"{found}; {gap}. {users[0].upper()}{users[1:]}; {seeds}."
+    return f"{found}; {gap}. {users[0].upper()}{users[1:]}; {seeds}.{beside}"
+
+
+def _beside(comparison: Mapping[str, Any], metric: Mapping[str, Any]) -> str:
+    """Which model is best in the other protocol, of those that know it."""
+    other, key = comparison["other"], metric["key"]
+    if not other:
+        return ""
+    choose = min if metric["smaller_is_better"] else max
+    figures = {name: model["test"][key] for name, model in other["models"].items()}
+    best = choose(figures, key=lambda name: figures[name]["mean"])
+    return f" {other['history'].capitalize()}, {best} is best: {spread_text(figures[best])}."
 
 
 def circumstances(comparison: Mapping[str, Any]) -> list[str]:
@@ -60,6 +78,7 @@ def circumstances(comparison: Mapping[str, Any]) -> list[str]:
         *([f"{cases} test cases"] if cases else []),
         f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}",
         f"epochs chosen by validation {' or '.join(selections)}",
+        f"{comparison['history']}, " + HISTORIES[comparison["history"]],
         f"reference {comparison['reference']}",
         *sorted({model["device"] for model in models}),
     ]

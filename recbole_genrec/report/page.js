@@ -1,7 +1,7 @@
 // Sort a table by the column whose heading is clicked; numbers start with the largest.
 for (const table of document.querySelectorAll("table.sortable")) {
   const body = table.tBodies[0];
-  table.querySelectorAll("thead th").forEach((heading, column) => {
+  table.querySelectorAll("thead tr:last-child th").forEach((heading, column) => {
     const sort = () => {
       const values = new Map([...body.rows].map((row) => [row, row.cells[column].dataset.value]));
       const isNumber = [...values.values()].every((value) => value === "" || !isNaN(value));
@@ -15,7 +15,7 @@ for (const table of document.querySelectorAll("table.sortable")) {
         if (a === "" || b === "") return (a === "") - (b === ""); // what is unknown comes last
         return ascending ? compare(a, b) : compare(b, a);
       });
-      table.querySelectorAll("thead th").forEach((other) => other.removeAttribute("aria-sort"));
+      table.querySelectorAll("thead tr:last-child th").forEach((other) => other.removeAttribute("aria-sort"));
       heading.setAttribute("aria-sort", ascending ? "ascending" : "descending");
       body.append(...rows);
     };

@@ -22,7 +22,7 @@ from recbole_genrec.report.tables import (
     Table,
     gains_table,
     results_table,
-    significance_table,
+    significance_tables,
 )
 
 HERE = Path(__file__).parent
@@ -58,11 +58,12 @@ def html_report(comparison: Mapping[str, Any]) -> str:
         comparison=comparison,
         results=results_table(comparison),
         gains=gains_table(comparison),
-        tests=significance_table(comparison),
+        tests=significance_tables(comparison),
         other_tests=[
-            significance_table(comparison, metric["key"])
+            table
             for metric in comparison["metrics"]
             if metric["key"] != selection
+            for table in significance_tables(comparison, metric["key"])
         ],
         figure_sections=sections,
         codebooks=books,

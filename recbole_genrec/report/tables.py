@@ -6,7 +6,7 @@ import csv
 import io
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from tabulate import tabulate
@@ -39,23 +39,49 @@ class Cell:
 
 @dataclass
 class Table:
-    """Rows of cells under `headings`, about what `title` says."""
+    """Rows of cells under `headings`, about what `title` says.
+
+    `groups` names stretches of columns and says how long they are; no name stands over the others.
+    """
 
     title: str
     headings: list[str]
     rows: list[list[Cell]]
+    groups: list[tuple[str, int]] = field(default_factory=list)
+
+    def full_headings(self, form: str = "{heading} {group}") -> list[str]:
+        """The headings, those of a named group with its name as `form` says."""
+        names = [name for name, length in self.groups for _ in range(length)]
+        return [
+            form.format(heading=heading, group=name) if name else heading
+            for heading, name in zip(self.headings, names or [""] * len(self.headings), strict=True)
+        ]
+
+
+def _by_protocol(comparison: Mapping[str, Any]) -> list[tuple[str, dict[str, Any], list]]:
+    """(history, name of a model -> its figures, tests) of each protocol, the heading one first."""
+    models = {model["name"]: model for model in comparison["models"]}
+    found: list[tuple[str, dict[str, Any], list]]
+    found = [(comparison["history"], models, comparison.get("tests", []))]
+    other = comparison["other"]
+    return found + [(other["history"], other["models"], other["tests"])] if other else found
 
 
 def results_table(comparison: Mapping[str, Any]) -> Table:
-    """One row per model: test metrics, then what they cost."""
+    """One row per model: test metrics in each protocol, then what they cost."""
     models, metrics = comparison["models"], comparison["metrics"]
-    places = {metric["key"]: _places(models, metric) for metric in metrics}
-    rows = []
-    for number, model in enumerate(models):
-        row = [Cell(model["name"], model["name"])]
+    rows = [[Cell(model["name"], model["name"])] for model in models]
+    groups = [("", 1)]
+    for history, figures, _ in _by_protocol(comparison):
+        groups.append((history, len(metrics)))
+        tests = [figures.get(model["name"], {}).get("test") for model in models]
         for metric in metrics:
-            figure = model["test"][metric["key"]]
-            row.append(Cell(spread_text(figure), figure["mean"], places[metric["key"]].get(number)))
+            own = [test and test[metric["key"]] for test in tests]
+            places = _places(own, metric["smaller_is_better"])
+            for row, figure, place in zip(rows, own, places, strict=True):
+                known = Cell(spread_text(figure), figure["mean"], place) if figure else Cell("–")
+                row.append(known)
+    for row, model in zip(rows, models, strict=True):
         row += [
             Cell(str(len(model["seeds"])), len(model["seeds"])),
             Cell(count_text(model["parameters"]["mean"]), model["parameters"]["mean"]),
@@ -63,19 +89,26 @@ def results_table(comparison: Mapping[str, Any]) -> Table:
             Cell(minutes_text(model["minutes"]["mean"]), model["minutes"]["mean"]),
             Cell(f"{model['peak_memory'] / 2**30:.2f}", model["peak_memory"] / 2**30),
         ]
-        rows.append(row)
-    names = [metric["name"] for metric in metrics]
+    names = [metric["name"] for metric in metrics] * (len(groups) - 1)
     costs = ["Seeds", "Parameters", "Epochs", "Minutes", "Peak GiB"]
-    return Table(f"Test on {comparison['dataset']}", ["Model", *names, *costs], rows)
+    headings = ["Model", *names, *costs]
+    return Table(f"Test on {comparison['dataset']}", headings, rows, [*groups, ("", len(costs))])
 
 
-def significance_table(comparison: Mapping[str, Any], metric: str | None = None) -> Table:
-    """Each model against the reference in one metric, by default that of the selection."""
-    key = metric or comparison["selection_metric"]
+def significance_table(
+    comparison: Mapping[str, Any], metric: str | None = None, history: str | None = None
+) -> Table:
+    """Each model against the reference in one metric, by default that of the selection.
+
+    Args:
+        history: the protocol, by default the heading one.
+    """
+    key, history = metric or comparison["selection_metric"], history or comparison["history"]
+    tests = next(tests for each, _, tests in _by_protocol(comparison) if each == history)
     name = next(m["name"] for m in comparison["metrics"] if m["key"] == key)
     rows = []
     seeds = {model["name"]: len(model["seeds"]) for model in comparison["models"]}
-    for test in comparison["tests"]:
+    for test in tests:
         if test["metric"] == key:
             several = min(seeds[test["model"]], seeds[comparison["reference"]]) > 1
             seeds_p = test["seeds_holm"] if several else None  # that of one seed says nothing
@@ -93,26 +126,29 @@ def significance_table(comparison: Mapping[str, Any], metric: str | None = None)
             )
     headings = ["Model", "Gain", "Difference, 95 % interval", "p over users", "Over users"]
     headings += ["p over seeds", "Over seeds"]
-    return Table(f"{name} against {comparison['reference']}", headings, rows)
+    return Table(f"{name}, {history}, against {comparison['reference']}", headings, rows)
+
+
+def significance_tables(comparison: Mapping[str, Any], metric: str | None = None) -> list[Table]:
+    """`significance_table` in each protocol."""
+    histories = [history for history, _, tests in _by_protocol(comparison) if tests]
+    return [significance_table(comparison, metric, history) for history in histories]
 
 
 def gains_table(comparison: Mapping[str, Any]) -> Table:
-    """Relative gain of each model over the reference in every metric."""
-    gains = {(test["model"], test["metric"]): test["gain"] for test in comparison["tests"]}
-    metrics = comparison["metrics"]
-    rows = [
-        [
-            Cell(model["name"], model["name"]),
-            *(
-                Cell(percent_text(gain), gain)
-                for gain in (gains[model["name"], metric["key"]] for metric in metrics)
-            ),
-        ]
-        for model in comparison["models"]
-        if model["name"] != comparison["reference"]
-    ]
-    title = f"Relative gain over {comparison['reference']}"
-    return Table(title, ["Model", *(metric["name"] for metric in metrics)], rows)
+    """Relative gain of each model over the reference in every metric, in each protocol."""
+    metrics, reference = comparison["metrics"], comparison["reference"]
+    names = [model["name"] for model in comparison["models"] if model["name"] != reference]
+    rows = [[Cell(name, name)] for name in names]
+    groups = [("", 1)]
+    for history, _, tests in _by_protocol(comparison):
+        gains = {(test["model"], test["metric"]): test["gain"] for test in tests}
+        groups.append((history, len(metrics)))
+        for row, name in zip(rows, names, strict=True):
+            own = [gains.get((name, metric["key"])) for metric in metrics]
+            row += [Cell(percent_text(gain), gain) for gain in own]
+    headings = [metric["name"] for metric in metrics] * (len(groups) - 1)
+    return Table(f"Relative gain over {reference}", ["Model", *headings], rows, groups)
 
 
 def render(table: Table, form: str) -> str:
@@ -126,6 +162,7 @@ def render(table: Table, form: str) -> str:
             f"% {' '.join(table.title.split())}",
             rf"\begin{{tabular}}{{l{'r' * (len(headings) - 1)}}}",
             r"\toprule",
+            *_latex_groups(table),
         ]
         body = [" & ".join(row) + r" \\" for row in rows]
         return "\n".join(
@@ -138,9 +175,10 @@ def render(table: Table, form: str) -> str:
                 r"\end{tabular}",
             ]
         )
+    above = "{heading} {group}" if form == "markdown" else "{group}\n{heading}"
     text = tabulate(
         rows,
-        headings,
+        [escape(heading) for heading in table.full_headings(above)],
         tablefmt=TABULATE_FORMAT[form],
         colalign=align if rows else None,
         disable_numparse=True,
@@ -153,7 +191,7 @@ def to_csv(table: Table) -> str:
     """The numbers behind the table, unrounded; `±` columns hold the mean."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(map(_no_formula, table.headings))
+    writer.writerow(map(_no_formula, table.full_headings()))
     writer.writerows([[_no_formula(cell.value) for cell in row] for row in table.rows])
     return file.getvalue()
 
@@ -164,13 +202,27 @@ def _no_formula(value: Any) -> Any:
     return f"'{value}" if dangerous else value
 
 
-def _places(models: list[Mapping[str, Any]], metric: Mapping[str, Any]) -> dict[int, int]:
-    """Index of a model -> 1 or 2, the place of its mean among the different ones as shown."""
-    if len(models) < 2:
-        return {}
-    means = [round(model["test"][metric["key"]]["mean"], 4) for model in models]
-    best = sorted(set(means), reverse=not metric["smaller_is_better"])[:2]
-    return {n: best.index(mean) + 1 for n, mean in enumerate(means) if mean in best}
+def _latex_groups(table: Table) -> list[str]:
+    """The row of the names of groups, with a rule below each."""
+    if not any(name for name, _ in table.groups):
+        return []
+    cells, rules, column = [], [], 1
+    for name, length in table.groups:
+        cells.append(rf"\multicolumn{{{length}}}{{c}}{{{_escape_latex(name)}}}")
+        if name:
+            rules.append(rf"\cmidrule(lr){{{column}-{column + length - 1}}}")
+        column += length
+    return [" & ".join(cells) + r" \\", " ".join(rules)]
+
+
+def _places(figures: list[Mapping[str, Any] | None], smaller_is_better: bool) -> list[int | None]:
+    """1 or 2 for each model, the place of its mean among the different ones as shown."""
+    means = [None if figure is None else round(figure["mean"], 4) for figure in figures]
+    known = {mean for mean in means if mean is not None}
+    if sum(mean is not None for mean in means) < 2:
+        return [None] * len(means)
+    best = sorted(known, reverse=not smaller_is_better)[:2]
+    return [best.index(mean) + 1 if mean in best else None for mean in means]
 
 
 def _marked(cell: Cell, form: str, escape: Callable[[str], str]) -> str:

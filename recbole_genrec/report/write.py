@@ -17,7 +17,7 @@ from recbole_genrec.report.tables import (
     gains_table,
     render,
     results_table,
-    significance_table,
+    significance_tables,
     to_csv,
 )
 from recbole_genrec.runs.record import new_folder, write_json
@@ -73,7 +73,7 @@ def report_text(comparison: Mapping[str, Any], form: str) -> str:
     """The tables in a form of `tables.MARKS`, then conclusion, circumstances and notes."""
     tables = [results_table(comparison)]
     if len(comparison["models"]) > 1:
-        tables += [gains_table(comparison), significance_table(comparison)]
+        tables += [gains_table(comparison), *significance_tables(comparison)]
     parts = [render(table, form) for table in tables]
     notes = [
         *comparison["notes"],

@@ -9,10 +9,13 @@ import pytest
 from recbole_genrec.compare import compare
 from recbole_genrec.compare.against import enough_seeds, seeds_needed
 from recbole_genrec.errors import InputError
+from recbole_genrec.evaluator.protocols import MASKED, UNMASKED
+from recbole_genrec.evaluator.ranks import rank_metrics
 from recbole_genrec.evaluator.recommendations import Recommendations
 from recbole_genrec.report.conclusion import circumstances, conclusion
-from recbole_genrec.runs.record import RECOMMENDATIONS, load_result
-from tests.made_up_runs import made_up_recommendations, write_run
+from recbole_genrec.report.write import report_text
+from recbole_genrec.runs.record import RECOMMENDATIONS, RESULT, load_result, write_json
+from tests.made_up_runs import made_up_recommendations, with_masked, write_run
 
 
 @pytest.fixture(autouse=True)
@@ -44,6 +47,7 @@ def named(rows: list[dict], **wanted) -> dict:
 def test_figures_are_those_of_the_runs(tmp_path):
     folders = write_models(tmp_path, SASRec=0.3, TIGER_IDs=0.6)
     comparison = compare([tmp_path])
+    assert (comparison["history"], comparison["other"]) == ("unmasked", None)  # as in old files
     assert [model["name"] for model in comparison["models"]] == ["SASRec", "TIGER_IDs"]
     for model in comparison["models"]:
         results = [load_result(f) for f in folders if f.name.startswith(model["name"])]
@@ -59,6 +63,66 @@ def test_figures_are_those_of_the_runs(tmp_path):
         assert model["minutes"]["values"] == [1, 2, 3]
     assert comparison["selection_metric"] == "ndcg@10"
     assert comparison["test_cases"] == [300]
+
+
+def write_both_protocols(root: Path, **repeatable) -> dict[str, Recommendations]:
+    """Runs that know both protocols; `repeatable` of each model says which one heads its file."""
+    known = {}
+    for number, (model, stays) in enumerate(repeatable.items()):
+        lists = with_masked(made_up_recommendations(seed=number, users=300, skill=0.5))
+        known[model] = lists
+        folder = write_run(root / model, model, 1, lists, {"repeatable": stays})
+        if not stays:
+            masked = lists.in_protocol(MASKED)
+            masked.save(folder / RECOMMENDATIONS)
+            result = load_result(folder)
+            write_json(folder / RESULT, {**result, "test_result": result["test_results"][MASKED]})
+    return known
+
+
+def test_both_protocols_are_compared_each_with_its_own_lists(tmp_path):
+    known = write_both_protocols(tmp_path, Pop=True, SASRec=True)
+    comparison = compare([tmp_path])
+    other = comparison["other"]
+    assert (comparison["history"], other["history"]) == (UNMASKED, MASKED)
+    for model in comparison["models"]:
+        lists = known[model["name"]]
+        for protocol, figures in ((UNMASKED, model), (MASKED, other["models"][model["name"]])):
+            expected = rank_metrics(lists.in_protocol(protocol).ranks, [5, 10])
+            assert {k: v["mean"] for k, v in figures["test"].items()} == pytest.approx(expected)
+            low, high = figures["interval"]["recall@10"]
+            assert low < expected["recall@10"] < high
+    for tests in (comparison["tests"], other["tests"]):
+        assert all(test["permutation_p"] is not None for test in tests)
+    differences = [
+        named(t, metric="ndcg@10")["difference"] for t in (comparison["tests"], other["tests"])
+    ]
+    assert differences[0] != differences[1]
+
+
+def test_the_first_run_says_which_protocol_heads_where_they_differ(tmp_path):
+    known = write_both_protocols(tmp_path, BPR=False, SASRec=True)
+    for first, second, history in (("BPR", "SASRec", MASKED), ("SASRec", "BPR", UNMASKED)):
+        comparison = compare([tmp_path / first, tmp_path / second])
+        assert comparison["history"] == history
+        for model in comparison["models"]:
+            expected = rank_metrics(known[model["name"]].in_protocol(history).ranks, [5, 10])
+            assert model["test"]["ndcg@10"]["mean"] == pytest.approx(expected["ndcg@10"])
+        assert any("Epochs were not chosen alike" in note for note in comparison["notes"])
+
+
+def test_old_runs_are_compared_in_the_protocol_that_they_know(tmp_path):
+    write_both_protocols(tmp_path, SASRec=True)
+    lists = made_up_recommendations(seed=7, users=300, skill=0.3)
+    write_run(tmp_path / "old", "GRU4Rec", 1, lists, {"repeatable": True})
+    comparison = compare([tmp_path])
+    assert len(comparison["models"]) == 2 and set(comparison["other"]["models"]) == {"SASRec"}
+    assert comparison["other"]["tests"] == []  # the reference is the old one
+    assert "In one protocol alone: GRU4Rec, of an earlier version." in comparison["notes"]
+    assert "of an earlier version" in report_text(comparison, "text")
+    write_run(tmp_path / "filter", "Pop", 1, lists, {"repeatable": False})
+    with pytest.raises(InputError, match=r"tested alike, found repeatable \[True\] in .*\[False\]"):
+        compare([tmp_path])
 
 
 def test_reference_is_the_best_model_without_semantic_ids(tmp_path):

@@ -5,7 +5,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from recbole_genrec.compare import compare
-from tests.made_up_runs import made_up_recommendations, write_run
+from tests.made_up_runs import made_up_recommendations, with_masked, write_run
 
 TRICKY = 'Bread & <b>Butter</b> </script> "50 %"'  # a title that must not break the page
 QUALITY = {
@@ -41,6 +41,7 @@ def comparison() -> dict:
                 )
                 report = {"": QUALITY} if model == "TIGER" else {}
                 path = root / f"{model}-{seed}"
+                lists = with_masked(lists)
                 write_run(path, model, seed, lists, settings, tokenizer_reports=report)
         error = {"type": "RuntimeError", "message": "out of memory <now>", "traceback": ""}
         write_run(root / "X-1", "X", 1, made_up_recommendations(), status="failed", error=error)

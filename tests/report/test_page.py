@@ -29,7 +29,7 @@ const seen = {
   results: read("results-table"), gains: read("gains-table"), tests: read("significance-table"),
 };
 seen.json = JSON.parse(document.getElementById("comparison").textContent);
-const heading = document.querySelectorAll("#results-table thead th")[4];
+const heading = document.querySelectorAll("#results-table tr:last-child th")[4];
 heading.click(); seen.descending = read("results-table").map((row) => row[0]);
 heading.click(); seen.ascending = read("results-table").map((row) => row[0]);
 seen.charts = [...document.querySelectorAll("svg.chart")].map(
@@ -109,7 +109,15 @@ def test_a_page_of_one_model_without_lists():
     c = json.loads(json.dumps(comparison()))
     c["models"] = c["models"][:1]
     c["models"][0] |= {"analysis": None, "learning_curves": []}
-    c |= {"tests": [], "overlap": [], "examples": [], "reference": "Pop", "failed": [], "notes": []}
+    c |= {
+        "other": None,
+        "tests": [],
+        "overlap": [],
+        "examples": [],
+        "reference": "Pop",
+        "failed": [],
+        "notes": [],
+    }
     text = html_report(c)
     assert '<svg class="chart"' not in text and "gains-table" not in text.split("<script")[0]
     assert Page(text).open == []
@@ -127,11 +135,13 @@ def test_a_browser_shows_what_the_json_says(page, tmp_path):
     shown = {"results": results_table(c), "gains": gains_table(c), "tests": significance_table(c)}
     for name, table in shown.items():
         expected = [table.headings, *([cell.text for cell in row] for row in table.rows)]
+        if table.groups:
+            expected.insert(0, [name.capitalize() for name, _ in table.groups])
         assert seen[name] == expected
     by_metric = sorted(c["models"], key=lambda model: model["test"]["ndcg@10"]["mean"])
     names = [model["name"] for model in by_metric]
-    assert seen["ascending"] == ["Model", *names]
-    assert seen["descending"] == ["Model", *names[::-1]]
+    assert seen["ascending"] == ["", "Model", *names]
+    assert seen["descending"] == ["", "Model", *names[::-1]]
     assert len(seen["charts"]) == 6 and min(seen["charts"]) > 100
     assert not seen["wide"]
 

@@ -15,6 +15,7 @@ from recbole_genrec.report.tables import (
     render,
     results_table,
     significance_table,
+    significance_tables,
     to_csv,
 )
 from recbole_genrec.report.write import publish, report_text
@@ -26,6 +27,8 @@ def figures(seeds: dict[str, list[float]], smaller_is_better: bool = False) -> d
     cost = {"mean": 1.0, "std": None, "values": [1.0]}
     return {
         "dataset": "toy",
+        "history": "unmasked",
+        "other": None,
         "metrics": [{"key": "m", "name": "M", "smaller_is_better": smaller_is_better}],
         "models": [
             {"name": name, "seeds": [1], "peak_memory": 0, "parameters": cost, "epochs": cost,
@@ -40,13 +43,17 @@ def test_cells_hold_the_numbers_of_the_comparison():
     table = results_table(c)
     for row, model in zip(table.rows, c["models"], strict=True):
         assert row[0].text == model["name"]
-        for cell, metric in zip(row[1:], c["metrics"], strict=False):
-            figure = model["test"][metric["key"]]
+        masked = c["other"]["models"][model["name"]]["test"]
+        figures = [own[metric["key"]] for own in (model["test"], masked) for metric in c["metrics"]]
+        for cell, figure in zip(row[1:], figures, strict=False):
             assert cell.value == figure["mean"]
             assert cell.text == f"{figure['mean']:.4f} ± {figure['std']:.4f}"
+        assert row[1 + len(figures)].text == str(len(model["seeds"]))
     for row in gains_table(c).rows:
-        gains = [t["gain"] for t in c["tests"] if t["model"] == row[0].text]
-        assert [cell.value for cell in row[1:]] == gains
+        both = [*c["tests"], *c["other"]["tests"]]
+        assert [cell.value for cell in row[1:]] == [
+            test["gain"] for test in both if test["model"] == row[0].text
+        ]
     for row in significance_table(c, "recall@5").rows:
         (test,) = (t for t in c["tests"] if (t["model"], t["metric"]) == (row[0].text, "recall@5"))
         assert row[3].value == test["permutation_holm"] and row[6].text == test["seeds_verdict"]
@@ -65,6 +72,43 @@ def test_best_and_second_value(values, smaller, places):
     named = {f"m{n}": value for n, value in enumerate(values)}
     table = results_table(figures(named, smaller))
     assert [row[1].place for row in table.rows] == places
+
+
+def test_each_protocol_is_a_marked_group_of_columns():
+    c = comparison()
+    for table in (results_table(c), gains_table(c)):
+        assert table.groups[:3] == [("", 1), ("unmasked", 4), ("masked", 4)]
+        assert sum(length for _, length in table.groups) == len(table.headings)
+        names = [metric["name"] for metric in c["metrics"]]
+        assert table.headings[1:9] == [*names, *names]
+        markdown = render(table, "markdown").splitlines()[2]
+        assert "| Recall@5 unmasked |" in re.sub(" +", " ", markdown)
+        assert "| NDCG@10 masked |" in re.sub(" +", " ", markdown)
+        latex = render(table, "latex").splitlines()
+        assert r"\multicolumn{4}{c}{unmasked} & \multicolumn{4}{c}{masked}" in latex[3]
+        assert latex[4] == r"\cmidrule(lr){2-5} \cmidrule(lr){6-9}"
+        above, below = render(table, "text").splitlines()[2:4]
+        assert above.split()[1:9] == ["unmasked"] * 4 + ["masked"] * 4
+        assert below.split() == [*names, *names]
+    titles = [table.title for table in significance_tables(c)]
+    assert titles == [f"NDCG@10, {each}, against SASRec" for each in ("unmasked", "masked")]
+    masked = c["other"]["models"]
+    best = max(masked, key=lambda name: masked[name]["test"]["ndcg@10"]["mean"])
+    assert f"Masked, {best} is best: {masked[best]['test']['ndcg@10']['mean']:.4f}" in conclusion(c)
+
+
+def test_a_protocol_that_a_model_lacks_is_shown_as_missing():
+    c = copy.deepcopy(comparison())
+    del c["other"]["models"]["Pop"]
+    c["other"]["tests"] = [test for test in c["other"]["tests"] if test["model"] != "Pop"]
+    (pop,) = (row for row in results_table(c).rows if row[0].text == "Pop")
+    assert [cell.text for cell in pop[5:9]] == ["–"] * 4
+    assert all(cell.value is not None for cell in pop[1:5])
+    (pop,) = (row for row in gains_table(c).rows if row[0].text == "Pop")
+    assert [cell.text for cell in pop[5:9]] == ["–"] * 4
+    c["other"] = None
+    assert results_table(c).groups == [("", 1), ("unmasked", 4), ("", 5)]
+    assert len(significance_tables(c)) == 1 and "Masked" not in conclusion(c)
 
 
 @pytest.mark.parametrize("form", MARKS)
@@ -96,7 +140,9 @@ def test_csv_holds_unrounded_numbers():
     rows = list(csv.DictReader(to_csv(results_table(c)).splitlines()))
     for row, model in zip(rows, c["models"], strict=True):
         assert row["Model"] == model["name"]
-        assert float(row["NDCG@10"]) == model["test"]["ndcg@10"]["mean"]
+        assert float(row["NDCG@10 unmasked"]) == model["test"]["ndcg@10"]["mean"]
+        masked = c["other"]["models"][model["name"]]["test"]
+        assert float(row["NDCG@10 masked"]) == masked["ndcg@10"]["mean"]
 
 
 def test_report_says_what_went_wrong():
