@@ -17,10 +17,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from recbole_genrec.model.causal_transformer import STD
+from recbole_genrec.model.item_graph import WalksItemGraph
 from recbole_genrec.model.item_level_recommender import ItemLevelRecommender
 
 
-class RPG(ItemLevelRecommender):
+class RPG(WalksItemGraph, ItemLevelRecommender):
     r"""All codes of the next item at once, from one state of the history.
 
     .. math::
@@ -33,7 +34,8 @@ class RPG(ItemLevelRecommender):
     An item of the history is the mean of its code embeddings :math:`e`, and a causal transformer
     makes a state s after each item, so that one pass over a user's sequence trains all its targets.
     The score of an item is the mean of its L log-probabilities. It is exact for all items: log
-    probabilities are computed once per code, and those of an item are gathered and summed.
+    probabilities are computed once per code, and those of an item are gathered and summed. The
+    release searches along a graph of items instead (`graph_edges`).
     """
 
     def __init__(self, config, dataset):

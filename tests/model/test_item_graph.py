@@ -1,0 +1,86 @@
+"""RPG's walk along a graph of items against loops over users, items and edges."""
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from recbole_genrec.errors import InputError
+from recbole_genrec.model.rpg import RPG
+from tests.model.test_rpg import N_ITEMS, rpg
+from tests.model.test_tiger import histories
+from tests.small import toy_config, write_toy
+
+EDGES, BEAMS, STEPS = 4, 8, 3
+
+
+def walking(**settings) -> RPG:
+    return rpg(graph_edges=EDGES, **settings).eval()
+
+
+def similarity(model: RPG, one: int, other: int) -> torch.Tensor:
+    """Mean over the levels of the cosines of two items' codes, by hand."""
+    embedded = (model.code_embedding.weight[model.ids.tokens[item]] for item in (one, other))
+    return F.cosine_similarity(*embedded, dim=1).mean()
+
+
+@torch.no_grad()
+def test_an_item_leads_to_those_with_the_most_similar_codes():
+    model = walking()
+    for item in range(1, N_ITEMS):
+        all_items = [similarity(model, item, other) for other in range(1, N_ITEMS)]
+        expected = torch.stack(all_items).topk(EDGES).indices + 1
+        assert model.graph()[item].tolist() == expected.tolist()
+        assert model.graph()[item, 0] == item
+
+
+@torch.no_grad()
+def test_lists_are_what_the_walk_finds():
+    model, interaction = walking(), histories()
+    exact = rpg().eval()
+    exact.load_state_dict(model.state_dict())
+    scores, graph = exact.full_sort_predict(interaction), model.graph()
+    generator = torch.Generator().manual_seed(model.seed)
+    start = torch.randint(1, N_ITEMS, (BEAMS,), generator=generator).tolist()
+    found = model.full_sort_predict(interaction)
+    for user, own in enumerate(scores.tolist()):
+        beams = set(start)
+        for _ in range(STEPS):
+            reached = {other for item in beams for other in graph[item].tolist()}
+            beams = set(sorted(reached, key=lambda item: -own[item])[:BEAMS])
+        assert set(found[user].isfinite().nonzero().flatten().tolist()) == beams
+        assert found[user, list(beams)].tolist() == [own[item] for item in beams]
+    items, values = model.recommend(interaction, 5)
+    assert torch.equal(values, found.topk(5).values)
+    assert torch.equal(values, found.gather(1, items))
+
+
+@torch.no_grad()
+def test_a_walk_along_all_edges_finds_the_best_items():
+    model, interaction = rpg(graph_edges=N_ITEMS).eval(), histories()
+    exact = rpg().eval()
+    exact.load_state_dict(model.state_dict())
+    for found, expected in zip(
+        model.recommend(interaction, BEAMS), exact.recommend(interaction, BEAMS), strict=True
+    ):
+        assert torch.equal(found, expected)
+
+
+@torch.no_grad()
+def test_validation_is_exact_and_new_weights_have_a_new_graph():
+    model, interaction = walking(), histories()
+    before = model.graph()
+    with model.validating():
+        assert model.full_sort_predict(interaction)[:, 1:].isfinite().all()
+    assert not model.full_sort_predict(interaction)[:, 1:].isfinite().all()
+    model.load_state_dict(walking().state_dict())
+    assert not torch.equal(model.graph(), before)
+    before = model.graph()
+    torch.nn.init.normal_(model.train().eval().code_embedding.weight)  # as training does
+    assert not torch.equal(model.graph(), before)
+
+
+def test_the_walk_must_hold_the_list(tmp_path):
+    config = toy_config("RPG", write_toy(tmp_path), graph_edges=50, graph_beams=4)
+    with pytest.raises(InputError, match=r"graph_beams should be at least max\(topk\) \[5\]"):
+        RPG.check_config(config)
+    RPG.check_config(toy_config("RPG", tmp_path, graph_edges=50))
