@@ -6,7 +6,6 @@ import argparse
 import shlex
 import signal
 import sys
-import threading
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 
 from recbole_genrec import __version__
 from recbole_genrec.errors import InputError, RunError
+from recbole_genrec.stopping import Stopped, stop_as_by_ctrl_c
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--version", action="version", version=f"recbole_genrec {__version__}")
     parser.add_argument("command", choices=COMMANDS, metavar="command")
     command = parser.parse_args(arguments[:1]).command
-    _stop_as_by_ctrl_c()
+    stop_as_by_ctrl_c()
     try:
         import_module("recbole_genrec.compat")  # first, as it says how to get RecBole
         COMMANDS[command](arguments[1:])
@@ -43,29 +43,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(128 + signal.SIGINT)
-
-
-class Stopped(KeyboardInterrupt):
-    """A queue or a closed terminal asks the process to end."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(f"stopped by {signal.Signals(number).name}")
-        self.number = number
-
-
-def _stop_as_by_ctrl_c() -> None:
-    """Have SIGTERM and SIGHUP end the process with the same care.
-
-    A signal that is ignored, as under `nohup`, stays ignored.
-    """
-
-    def stop(number: int, _: object) -> None:
-        raise Stopped(number)
-
-    if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            if signal.getsignal(number) == signal.SIG_DFL:
-                signal.signal(number, stop)
 
 
 def run(arguments: Sequence[str]) -> None:

@@ -10,7 +10,7 @@ import pytest
 from tests.conftest import REPOSITORY
 
 ROOT = REPOSITORY / "recbole_genrec"
-GROUND = {"errors", "files", "cache", "compat", "plain", "atomic_file"}
+GROUND = {"errors", "files", "cache", "compat", "plain", "atomic_file", "stopping"}
 
 # What a package may import beside the ground; packages that are not named sit on top.
 ALLOWED = {

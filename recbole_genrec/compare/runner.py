@@ -20,6 +20,7 @@ from recbole_genrec.model.hooks import class_hooks
 from recbole_genrec.parallel.distributed import launched
 from recbole_genrec.registry import Registration, portable
 from recbole_genrec.runs.record import find_finished, runs_of, was_interrupted
+from recbole_genrec.stopping import Stopped
 
 Run = tuple[
     str | type | Registration | None, str, list[str], dict[str, Any]
@@ -140,8 +141,10 @@ def _run_in_own_process(run: Run) -> str | None:
     process = multiprocessing.get_context("spawn").Process(target=_run, args=run)
     process.start()
     try:
-        with _exiting_on_sigterm():  # or the run would go on alone
+        with _stopping_on_sigterm():  # or the run would go on alone
             process.join()
+    except Stopped:
+        raise
     except KeyboardInterrupt:  # from a terminal the run has been interrupted too
         process.join(timeout=5)
         raise
@@ -157,19 +160,25 @@ def _run(
     from recbole_genrec.quick_start import run_recbole_genrec
 
     try:
-        with _exiting_on_sigterm():
+        with _stopping_on_sigterm():
             run_recbole_genrec(model, dataset, files, settings)
     except (InputError, RunError) as error:
         sys.exit(f"error: {error}")
+    except Stopped as stop:
+        sys.exit(str(stop))
 
 
 @contextmanager
-def _exiting_on_sigterm() -> Iterator[None]:
+def _stopping_on_sigterm() -> Iterator[None]:
     """Turn the signal into an exception, which is cleaned up after and gets into the record."""
+
+    def stop(number: int, _: object) -> None:
+        raise Stopped(number)
+
     if threading.current_thread() is not threading.main_thread():  # only it hears of signals
         yield
         return
-    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped by a signal"))
+    before = signal.signal(signal.SIGTERM, stop)
     try:
         yield
     finally:

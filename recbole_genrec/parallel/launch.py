@@ -19,6 +19,7 @@ import torch
 
 from recbole_genrec.errors import InputError, RunError
 from recbole_genrec.parallel.distributed import LostProcess
+from recbole_genrec.stopping import leave_to_parent
 
 PROCESSES = multiprocessing.get_context("spawn")
 PATIENCE = 30  # seconds in which the others may end by themselves after one has failed
@@ -33,7 +34,7 @@ def total_processes(config) -> int:
 def run_on_processes(config, function: Callable, *arguments: Any) -> Any:
     """Call `function(*arguments)` in `nproc` processes.
 
-    Ctrl-C is passed on to them, and waited for.
+    Ctrl-C, and what ends this process with the same care, is passed on to them, and waited for.
 
     Returns:
         what the first of them returns.
@@ -43,31 +44,33 @@ def run_on_processes(config, function: Callable, *arguments: Any) -> Any:
         RuntimeError: with the traceback of what else one of them raises.
     """
     processes, receivers = [], []
-    for environment in _environments(config):
-        receiver, sender = PROCESSES.Pipe(duplex=False)
-        process = PROCESSES.Process(target=_work, args=(environment, sender, function, arguments))
-        process.start()
-        sender.close()
-        processes.append(process)
-        receivers.append(receiver)
-    with ThreadPoolExecutor(len(processes)) as readers:  # what a pipe cannot hold is read at once
-        received = readers.map(_received, receivers)
+    environments = _environments(config)
+    with ThreadPoolExecutor(len(environments)) as readers:  # at once, as pipes hold little
         try:
-            interrupted = _wait_for(processes)
+            for environment in environments:
+                receiver, sender = PROCESSES.Pipe(duplex=False)
+                given = environment, sender, function, arguments
+                processes.append(PROCESSES.Process(target=_work, args=given))
+                processes[-1].start()
+                sender.close()
+                receivers.append(readers.submit(_received, receiver))
+            interrupt = _wait_for(processes)
         finally:
             for process in processes:
-                process.kill()
-                process.join()
-    outcomes = list(received)
+                if process.pid is not None:  # it was started
+                    process.kill()
+                    process.join()
+    outcomes = [receiver.result() for receiver in receivers]
     values = [outcome[1] for outcome in outcomes if outcome and outcome[0]]
     if len(values) == len(outcomes):
         return values[0]
     errors = [outcome[1] for outcome in outcomes if outcome and not outcome[0]]
     for error in errors:
-        if not isinstance(error, LostProcess):  # which is the consequence of another
+        consequence = LostProcess if interrupt is None else (LostProcess, KeyboardInterrupt)
+        if not isinstance(error, consequence):
             raise error
-    if interrupted:
-        raise KeyboardInterrupt
+    if interrupt is not None:
+        raise interrupt
     for number, (outcome, process) in enumerate(zip(outcomes, processes, strict=True)):
         if outcome is None:
             raise RunError(_sudden_end(config["offset"] + number, process.exitcode))
@@ -98,21 +101,25 @@ def _free_port() -> int:
         return found.getsockname()[1]
 
 
-def _wait_for(processes: list) -> bool:
-    """Wait until all have ended, or have had their time after one failed; whether by Ctrl-C."""
-    running, deadline, interrupted = processes, None, False
+def _wait_for(processes: list) -> KeyboardInterrupt | None:
+    """Wait until all have ended, or have had their time after one failed.
+
+    Returns:
+        what has asked them to end.
+    """
+    running, deadline, interrupt = processes, None, None
     while running and (deadline is None or monotonic() < deadline):
         try:
             timeout = None if deadline is None else deadline - monotonic()
             wait([process.sentinel for process in running], timeout)
-        except KeyboardInterrupt:
-            interrupted = True
+        except KeyboardInterrupt as error:
+            interrupt = error
             for process in running:
                 os.kill(process.pid, signal.SIGINT)
         running = [process for process in running if process.is_alive()]
-        if deadline is None and not interrupted and any(p.exitcode for p in processes):
+        if deadline is None and interrupt is None and any(p.exitcode for p in processes):
             deadline = monotonic() + PATIENCE
-    return interrupted
+    return interrupt
 
 
 def _received(receiver) -> tuple[bool, Any] | None:
@@ -135,6 +142,7 @@ def _work(environment: dict[str, str], sender, function: Callable, arguments: tu
     os.environ.update(environment)
     if hasattr(os, "setpgrp"):
         os.setpgrp()  # Ctrl-C reaches the parent, which passes it on
+    leave_to_parent()
     end_with_parent()
     nproc = int(environment["LOCAL_WORLD_SIZE"])
     torch.set_num_threads(max(1, torch.get_num_threads() // nproc))

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from recbole_genrec.errors import InputError, RunError
+from recbole_genrec.stopping import SENT
 
 # How torch's CPU allocator words what other libraries raise MemoryError for.
 CPU_MEMORY = ("can't allocate memory", "not enough memory")
@@ -56,24 +57,36 @@ def check_weights(model: nn.Module) -> None:
 
 @contextmanager
 def finishing_batches() -> Iterator[Callable[[], bool]]:
-    """Let Ctrl-C wait until whoever works inside asks for it; a second one does not wait.
+    """Let Ctrl-C wait until whoever works inside raises KeyboardInterrupt; a second one does not.
+
+    SIGTERM and SIGHUP wait as well where something handles them, and then do what they would have.
 
     Yields:
-        a function that says whether Ctrl-C was pressed.
+        a function that says whether one of them came.
     """
-    handler = signal.getsignal(signal.SIGINT)
-    in_main_thread = threading.current_thread() is threading.main_thread()
-    if not in_main_thread or not callable(handler):  # nobody may or wants to be interrupted
+    if threading.current_thread() is not threading.main_thread():  # which alone is interrupted
         yield lambda: False
         return
-    pressed = threading.Event()
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, *SENT)}
+    waiting = [number for number, handler in handlers.items() if callable(handler)]
+    received: list[int] = []
 
-    def wait(*_) -> None:
-        pressed.set()
-        signal.signal(signal.SIGINT, handler)
+    def wait(number: int, _: object) -> None:
+        received.append(number)
+        restore()
 
-    signal.signal(signal.SIGINT, wait)
+    def restore() -> None:
+        for number in waiting:
+            signal.signal(number, handlers[number])
+
+    for number in waiting:
+        signal.signal(number, wait)
     try:
-        yield pressed.is_set
+        yield lambda: bool(received)
+    except KeyboardInterrupt:
+        handler = handlers[received[0]] if received else None
+        if callable(handler):
+            handler(received[0], None)
+        raise
     finally:
-        signal.signal(signal.SIGINT, handler)
+        restore()

@@ -14,6 +14,7 @@ from recbole_genrec.compare import compare_models, runner
 from recbole_genrec.config import Config
 from recbole_genrec.errors import InputError
 from recbole_genrec.runs.record import load_result, recorded_run
+from recbole_genrec.stopping import Stopped
 from recbole_genrec.trainer.trainer import GenRecTrainer
 from tests.callbacks import At, Epochs, fail
 from tests.crash import crash, sleep
@@ -118,7 +119,7 @@ def test_an_interrupted_run_goes_on_from_its_checkpoint(started, toy, monkeypatc
 def test_a_run_ends_with_the_comparison_that_started_it(toy, monkeypatch):
     monkeypatch.setattr(runner, "_run", sleep)
     threading.Timer(2, os.kill, (os.getpid(), signal.SIGTERM)).start()
-    with pytest.raises(SystemExit, match="stopped by a signal"):
+    with pytest.raises(Stopped, match="stopped by SIGTERM"):
         runner._run_in_own_process(("Pop", NAME, [], toy))
     assert multiprocessing.active_children() == []
 

@@ -15,6 +15,7 @@ from recbole_genrec.errors import InputError, RunError
 from recbole_genrec.files import check_writable
 from recbole_genrec.quick_start import run_recbole_genrec
 from recbole_genrec.runs.checkpoint import load_checkpoint, save_checkpoint
+from recbole_genrec.stopping import SENT, Stopped, stop_as_by_ctrl_c
 from recbole_genrec.trainer import GenRecTrainer
 from recbole_genrec.trainer.checkpointer import check_resumable
 from tests.callbacks import At, fail
@@ -271,6 +272,28 @@ def test_ctrl_c_finishes_the_batch_and_saves(run):
     checkpoint = load_checkpoint(trainer.last_model_file)
     assert checkpoint["step"] == 3 and checkpoint["position"]["losses"]["steps"] == 3
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.fixture(params=[signal.SIGTERM, signal.SIGHUP])
+def sent(request):
+    """A signal of a queue, in a process that the shell lets ignore Ctrl-C."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, *SENT)}
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(request.param, signal.SIG_DFL)
+    stop_as_by_ctrl_c()
+    yield request.param
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def test_a_queue_that_ends_the_run_waits_for_the_batch_too(run, sent):
+    trainer = new_trainer(run)
+    trainer.callbacks = [At("on_step_start", 3, lambda: os.kill(os.getpid(), sent))]
+    with pytest.raises(Stopped, match=f"stopped by {sent.name}"):
+        trainer.fit(run.train, run.valid)
+    assert load_checkpoint(trainer.last_model_file)["step"] == 3
+    with pytest.raises(Stopped):  # which it goes on to mean
+        os.kill(os.getpid(), sent)
 
 
 def test_a_second_ctrl_c_does_not_wait(run):
