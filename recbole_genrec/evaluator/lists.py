@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from recbole_genrec.evaluator.counts import coverage, gini, times_recommended
+from recbole_genrec.evaluator.diagnosis import by_popularity, by_transition, seen_items
 from recbole_genrec.evaluator.popularity_metrics import head_tail_metrics, popularity_shares
 from recbole_genrec.evaluator.prefix_metrics import prefix_metrics
 from recbole_genrec.evaluator.ranks import rank_metrics
@@ -25,8 +26,9 @@ def analyze(recommendations: Recommendations, topk: Sequence[int]) -> dict[str, 
 
     Returns:
         plain values under the names of the functions of this module: `head_tail` and `popularity`
-        (see `popularity_metrics`), `beyond_accuracy`, `history_length`; `prefix` (see
-        `prefix_metrics`; lengths are texts) and `items_per_code`, each by the name of the set of
+        (see `popularity_metrics`), `beyond_accuracy`, `history_length`; `seen_items`,
+        `by_popularity` and `by_transition` (see `diagnosis`); `prefix` (see `prefix_metrics`;
+        lengths are texts) and `items_per_code`, each by the name of the set of
         semantic IDs, empty for models without any.
     """
     r, k = recommendations, max(topk)
@@ -36,6 +38,9 @@ def analyze(recommendations: Recommendations, topk: Sequence[int]) -> dict[str, 
         "popularity": popularity_shares(top, r.targets, r.popularity) if top.any() else None,
         "beyond_accuracy": beyond_accuracy(top, r.popularity),
         "history_length": history_length(r.ranks, r.history_lengths, topk),
+        "seen_items": seen_items(r, k),
+        "by_popularity": by_popularity(r.ranks, r.targets, r.popularity, topk),
+        "by_transition": by_transition(r.ranks, r.seen_transition, topk),
         "prefix": {name: _prefix(r, codes, topk) for name, codes in r.codes.items()},
         "items_per_code": {name: items_per_code(codes) for name, codes in r.codes.items()},
     }

@@ -8,10 +8,11 @@ from typing import Any
 
 from markupsafe import Markup
 
+from recbole_genrec.evaluator.diagnosis import DECILES
 from recbole_genrec.report import charts
 from recbole_genrec.report.charts import Series, Style
 from recbole_genrec.report.codebooks import set_title
-from recbole_genrec.report.tables import Cell, Table
+from recbole_genrec.report.tables import Cell, Table, seen_table
 
 
 @dataclass
@@ -99,6 +100,7 @@ def where_good(comparison: Mapping[str, Any], styles: Mapping[str, Style]) -> Se
         svg = charts.line_chart(series, "interactions of the user", name, names)
         legend = _legend({model: styles[model] for model in lengths})
         figures.append(Figure("Short and long histories", text, Markup(svg), legend))
+    figures += _by_target(analyses, key, name, styles)
     prefixes = {
         set_title(model, name): (prefix, charts.variant(styles[model], number))
         for model, a in analyses.items()
@@ -116,6 +118,39 @@ def where_good(comparison: Mapping[str, Any], styles: Mapping[str, Style]) -> Se
         legend = _legend({title: style for title, (_, style) in prefixes.items()})
         figures.append(Figure("Relaxed hits by prefix", text, Markup(svg), legend))
     return Section("where", "Where they are good", figures)
+
+
+def _by_target(
+    analyses: Mapping[str, Mapping[str, Any]], key: str, name: str, styles: Mapping[str, Style]
+) -> list[Figure]:
+    """The metric by popularity of the target, and for transitions seen in training and new ones."""
+    figures = []
+    deciles = {model: a["by_popularity"] for model, a in analyses.items() if a["by_popularity"]}
+    if deciles:
+        series = []
+        for model, groups in deciles.items():
+            points = [(float(n), g[key]) for n, g in enumerate(groups) if g[key] is not None]
+            series.append(Series(model, points, styles[model]))
+        text = "By the decile of the target; 1 holds the rarest tenth of the catalogue."
+        numbers = [str(n) for n in range(1, DECILES + 1)]
+        svg = charts.line_chart(series, "popularity decile of the target", name, numbers)
+        legend = _legend({model: styles[model] for model in deciles})
+        figures.append(Figure("Rare and popular targets", text, Markup(svg), legend))
+    known = {model: a["by_transition"] for model, a in analyses.items() if a["by_transition"]}
+    if known:
+        bars = [
+            (model, [groups[kind][key] or 0.0 for kind in ("seen", "new")], styles[model])
+            for model, groups in known.items()
+        ]
+        users = [next(iter(known.values()))[kind]["users"] for kind in ("seen", "new")]
+        text = (
+            "Whether the target follows the last item of the history in training too: "
+            f"{users[0]:,.0f} test cases, and {users[1]:,.0f} that are new."
+        )
+        svg = charts.bar_chart(["seen", "new"], bars, "transition to the target", name)
+        legend = _legend({model: styles[model] for model in known})
+        figures.append(Figure("Known transitions", text, Markup(svg), legend))
+    return figures
 
 
 def _rank_metric(comparison: Mapping[str, Any]) -> tuple[str, str] | None:
@@ -157,6 +192,9 @@ def what_recommended(comparison: Mapping[str, Any], styles: Mapping[str, Style])
         ]
         headings = ["Model", "Coverage", "Gini index", "Novelty, bits", "Slots filled"]
         section.tables.append(Table("Beyond accuracy", headings, rows))
+    seen = seen_table(comparison)
+    if seen is not None:
+        section.tables.append(seen)
     if comparison["overlap"]:
         section.tables.append(_overlap_table(comparison["overlap"]))
     section.hint = (

@@ -151,6 +151,23 @@ def gains_table(comparison: Mapping[str, Any]) -> Table:
     return Table(f"Relative gain over {reference}", ["Model", *headings], rows, groups)
 
 
+def seen_table(comparison: Mapping[str, Any]) -> Table | None:
+    """What items of the history take of the unmasked lists; None where no run knows it."""
+    rows = []
+    for model in comparison["models"]:
+        seen = (model["analysis"] or {}).get("seen_items")
+        if seen:
+            shares = [seen[key] for key in ("places", "first", "targets")]
+            cells = [Cell(f"{share:.1%}", share) for share in shares]
+            rows.append([Cell(model["name"], model["name"]), *cells])
+    if not rows:
+        return None
+    ends = [key.partition("@")[2] for key in (metric["key"] for metric in comparison["metrics"])]
+    k = max(map(int, filter(None, ends)))
+    headings = ["Model", f"Top {k} places", "First places", "Targets"]
+    return Table("Share of items seen before, unmasked", headings, rows)
+
+
 def render(table: Table, form: str) -> str:
     """The table in a form of MARKS, with title; best values are bold, second ones underlined."""
     escape = _escape_latex if form == "latex" else _escape_markdown if form == "markdown" else str

@@ -17,6 +17,7 @@ from recbole_genrec.report.tables import (
     gains_table,
     render,
     results_table,
+    seen_table,
     significance_tables,
     to_csv,
 )
@@ -74,6 +75,7 @@ def report_text(comparison: Mapping[str, Any], form: str) -> str:
     tables = [results_table(comparison)]
     if len(comparison["models"]) > 1:
         tables += [gains_table(comparison), *significance_tables(comparison)]
+    tables += [seen] if (seen := seen_table(comparison)) else []
     parts = [render(table, form) for table in tables]
     notes = [
         *comparison["notes"],

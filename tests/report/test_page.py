@@ -142,7 +142,7 @@ def test_a_browser_shows_what_the_json_says(page, tmp_path):
     names = [model["name"] for model in by_metric]
     assert seen["ascending"] == ["", "Model", *names]
     assert seen["descending"] == ["", "Model", *names[::-1]]
-    assert len(seen["charts"]) == 6 and min(seen["charts"]) > 100
+    assert len(seen["charts"]) == 8 and min(seen["charts"]) > 100
     assert not seen["wide"]
 
 
