@@ -141,6 +141,7 @@ def recommend(arguments: Sequence[str]) -> None:
     option("--allowed_items", help="file of item tokens, one per line: recommend these only")
     option("--unknown_items", default="error", help="'skip' drops what the model does not know")
     option("--new_items", help='JSON lines {"item": "token", "text": "..."} to add first')
+    option("--explain", action="store_true", help="say what each score is the sum of")
     known = parser.parse_args(arguments)
     from recbole_genrec.commands.recommend import answer_file
 

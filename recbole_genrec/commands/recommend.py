@@ -20,6 +20,7 @@ def answer_file(
     allowed_items: str | None = None,
     unknown_items: str = "error",
     new_items: str | None = None,
+    explain: bool = False,
 ) -> None:
     """Answer a file of histories with JSON lines `{"user", "recommendations"}`.
 
@@ -27,7 +28,7 @@ def answer_file(
         checkpoint: a model that training has saved.
         input: see `read_histories`; "-" for standard input.
         output: a file, replaced when all is done; "-" for standard output.
-        top_k, exclude_history, unknown_items: as in `Recommender.recommend`.
+        top_k, exclude_history, unknown_items, explain: as in `Recommender.recommend`.
         allowed_items: file of raw item tokens, one per line.
         new_items: see `read_new_items`; these items are added first.
 
@@ -42,7 +43,12 @@ def answer_file(
     if new_items is not None:
         recommender.add_items(*read_new_items(new_items))
     answers = recommender.recommend(
-        [history.items for history in histories], top_k, exclude_history, allowed, unknown_items
+        [history.items for history in histories],
+        top_k,
+        exclude_history,
+        allowed,
+        unknown_items,
+        explain=explain,
     )
     lines = "".join(
         json.dumps({"user": history.user, "recommendations": answer}, ensure_ascii=False) + "\n"

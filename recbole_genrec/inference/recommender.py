@@ -83,6 +83,7 @@ class Recommender:
         allowed_items: Iterable[str] | None = None,
         unknown_items: str = "error",
         batch_size: int = 1024,
+        explain: bool = False,
     ) -> list[list[dict[str, Any]]]:
         """The most likely next items of each history, best first.
 
@@ -94,14 +95,17 @@ class Recommender:
             allowed_items: recommend these raw item tokens only, such as a category or the stock.
             unknown_items: "error", or "skip" to drop items of a history that the model lacks.
             batch_size: users per forward pass.
+            explain: say what each score is the sum of.
 
         Returns:
             per user a list of `{"item", "title", "log_probability", "semantic_id"}`, with "score"
             in the place of the log-probability for models that give none, and without semantic ID
-            for those that have none; an empty list where "skip" has left nothing of the history.
+            for those that have none; with `explain` also "parts", name -> share of the score; an
+            empty list where "skip" has left nothing of the history.
 
         Raises:
-            InputError: naming unknown items or the history that is empty.
+            InputError: naming unknown items or the history that is empty; and for `explain` where
+                scores are no sums.
         """
         known, allowed = self._asked(histories, top_k, allowed_items, unknown_items)
         results: list[list[dict[str, Any]]] = [[] for _ in known]
@@ -110,10 +114,22 @@ class Recommender:
         for numbers in _batches(known, widths, batch_size):
             batch = self._interaction([known[number] for number in numbers])
             items, scores = self.model.recommend(batch, widths[numbers[0]], allowed)
-            rows = zip(numbers, items.tolist(), scores.tolist(), strict=True)
-            for number, best, best_scores in rows:
-                results[number] = self._describe(best, best_scores, excluded[number], top_k)
+            parts = self._parts(batch, items) if explain else None
+            for row, number in enumerate(numbers):
+                results[number] = self._describe(
+                    items[row].tolist(),
+                    scores[row].tolist(),
+                    None if parts is None else parts[row],
+                    excluded[number],
+                    top_k,
+                )
         return results
+
+    def _parts(self, batch: Interaction, items: Tensor) -> list[list[dict[str, float]]]:
+        """What the score of each item is the sum of, for items `[batch, k]`."""
+        parts = self.model.explain(batch, items)
+        values = torch.stack(list(parts.values()), 2).tolist()  # [batch, k, number of parts]
+        return [[dict(zip(parts, each, strict=True)) for each in row] for row in values]
 
     def beam(
         self,
@@ -193,18 +209,24 @@ class Recommender:
         return Interaction(batch).to(self.model.device)
 
     def _describe(
-        self, items: list[int], scores: list[float], excluded: set[int], top_k: int
+        self,
+        items: list[int],
+        scores: list[float],
+        parts: list[dict[str, float]] | None,
+        excluded: set[int],
+        top_k: int,
     ) -> list[dict[str, Any]]:
-        found = [(i, s) for i, s in zip(items, scores, strict=True) if i > 0 and i not in excluded]
+        places = [n for n, item in enumerate(items) if item > 0 and item not in excluded]
         codes = self.model.semantic_codes().get("")
         return [
             {
-                "item": self.catalogue.items.tokens[item],
-                "title": self.catalogue.title(item),
-                self.model.score_name: score,
-                **({} if codes is None else {"semantic_id": codes[item].tolist()}),
+                "item": self.catalogue.items.tokens[items[place]],
+                "title": self.catalogue.title(items[place]),
+                self.model.score_name: scores[place],
+                **({} if codes is None else {"semantic_id": codes[items[place]].tolist()}),
+                **({} if parts is None else {"parts": parts[place]}),
             }
-            for item, score in found[:top_k]
+            for place in places[:top_k]
         ]
 
     def add_items(

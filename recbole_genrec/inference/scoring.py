@@ -49,6 +49,10 @@ class ScoringModel(nn.Module):
             ) from error
         return best_items(scores.view(len(interaction), -1), k, allowed)
 
+    def explain(self, interaction: Interaction, items: Tensor) -> dict[str, Tensor]:
+        """As `SemanticIDRecommender.explain`: never."""
+        raise InputError(f"explain: the scores of {self.name} are no sum of parts")
+
     def search_width(self, number: int, num_allowed: int) -> int:
         """As `SemanticIDRecommender.search_width`."""
         return min(-(-number // WIDTH) * WIDTH, num_allowed)

@@ -144,6 +144,20 @@ class ItemLevelRecommender(HasRepeatBias, ParallelRecommender):
         states, seen = self.last_states(interaction)
         return self.add(self.scores_of(states), states, seen)
 
+    @torch.no_grad()
+    def explain(self, interaction: Interaction, items: Tensor) -> dict[str, Tensor]:
+        states, seen = self.last_states(interaction)
+        parts = self.parts_of_scores(states, items)
+        if self.repeat_bias is not None:
+            parts["repeat bias"] = self.repeat_bias(seen).of(items)
+        if self.memory is not None:
+            parts["memory"] = self.memory(states, seen).of(items)
+        return parts
+
+    def parts_of_scores(self, states: Tensor, items: Tensor) -> dict[str, Tensor]:
+        """What `scores_of` is the sum of, by name `[n, k]`, for items `[n, k]`."""
+        raise NotImplementedError
+
     def export(self, folder: Path) -> None:
         export_vectors(self.vectors_of(torch.arange(self.n_items)), folder)
 

@@ -88,3 +88,12 @@ class RPG(WalksItemGraph, ItemLevelRecommender):
             [level.float().log_softmax(-1) for level in self.code_logits(states)], 1
         )
         return self.sum_over_codes(log_probs, items) / self.ids.num_levels
+
+    def parts_of_scores(self, states: Tensor, items: Tensor) -> dict[str, Tensor]:
+        codes = self.ids.codes[items]  # [n, k, L]
+        return {
+            f"level {number}": own.float().log_softmax(-1).gather(1, level) / self.ids.num_levels
+            for number, (own, level) in enumerate(
+                zip(self.code_logits(states), codes.unbind(2), strict=True), 1
+            )
+        }

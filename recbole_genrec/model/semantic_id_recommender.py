@@ -166,6 +166,18 @@ class SemanticIDRecommender(ModelHooks, SequentialRecommender):
         """
         raise NotImplementedError
 
+    def explain(self, interaction: Interaction, items: Tensor) -> dict[str, Tensor]:
+        """What the scores of recommended items are the sum of, by name `[batch, k]`.
+
+        Args:
+            interaction: a batch of histories.
+            items: their recommended items `[batch, k]`.
+
+        Raises:
+            InputError: if the scores of the model are no sums.
+        """
+        raise InputError(f"explain: the scores of {type(self).__name__} are no sum of parts")
+
     def search_width(self, number: int, num_allowed: int) -> int:
         """The k to ask of `recommend` for this number of items, among so many.
 
@@ -194,17 +206,26 @@ class SemanticIDRecommender(ModelHooks, SequentialRecommender):
         """
         appended = {}
         for name, table in self.tables().items():
-            source = self._sources[name]
-            if source not in embeddings:
-                raise InputError(
-                    f"new items need {source} embeddings for the semantic IDs of "
-                    f"{type(self).__name__}, found those of {', '.join(embeddings)}"
-                )
-            wanted = self.items.encode_items(name, embeddings[source])
+            wanted = self.codes_of_new_items(name, embeddings)
             appended[name] = place_new_items(table.codes[1:], wanted, table.sizes)
         self.items.append(tokens, titles, embeddings)
         for name, table in self.tables().items():
             table.append(appended[name])
+
+    def codes_of_new_items(self, name: str, embeddings: Mapping[str, Tensor]) -> Tensor:
+        """The codes `[m, L]` that new items would have in a set, collisions included.
+
+        Args:
+            name: of the set of semantic IDs.
+            embeddings: as of `add_items`.
+        """
+        source = self._sources[name]
+        if source not in embeddings:
+            raise InputError(
+                f"new items need {source} embeddings for the semantic IDs of "
+                f"{type(self).__name__}, found those of {', '.join(embeddings)}"
+            )
+        return self.items.encode_items(name, embeddings[source])
 
     # ---- checkpoints and results
 

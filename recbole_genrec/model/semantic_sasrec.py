@@ -26,6 +26,7 @@ from torch.nn import functional as F
 from recbole_genrec.errors import refuse
 from recbole_genrec.items.needs import COLLABORATIVE, TEXT, Need, Tokens
 from recbole_genrec.model.causal_transformer import STD
+from recbole_genrec.model.item_index import ItemIndex
 from recbole_genrec.model.item_level_recommender import SCORES, ItemLevelRecommender
 from recbole_genrec.model.item_softmax import (
     ItemSampler,
@@ -33,6 +34,7 @@ from recbole_genrec.model.item_softmax import (
     number_of_draws,
     sampled_softmax_loss,
 )
+from recbole_genrec.model.parallel_recommender import best
 
 
 class SemanticSASRec(ItemLevelRecommender):
@@ -79,6 +81,8 @@ class SemanticSASRec(ItemLevelRecommender):
         for embedding in filter(None, (self.own_vectors, self.code_vectors)):
             nn.init.normal_(embedding.weight, std=STD)
         self.transformer = self.new_transformer(config)
+        self.index_from = config["index_from"]
+        self._index: tuple[int, ItemIndex] | None = None  # with the number of items
         draws = number_of_draws(config["sampled_items"], self.n_items)
         self.sampler = ItemSampler(dataset.target_counts, draws) if draws else None
 
@@ -105,6 +109,23 @@ class SemanticSASRec(ItemLevelRecommender):
 
     def scores_of(self, states: Tensor, items: Tensor | None = None) -> Tensor:
         return F.linear(states, self.item_vectors(items))
+
+    def parts_of_scores(self, states: Tensor, items: Tensor) -> dict[str, Tensor]:
+        parts = {}
+        if self.own_vectors is not None:
+            own = F.embedding(items, self.own_vectors.weight)  # [n, k, d]
+            parts["own vector"] = torch.einsum("nd,nkd->nk", states, own)
+        if self.code_vectors is not None:
+            tokens = self.all_tokens(items.flatten()).unflatten(0, items.shape)  # [n, k, L]
+            by_code = F.linear(states, self.code_vectors.weight)  # [n, vocab_size]
+            levels = [
+                f"{name} level {number}".strip()
+                for name, table in self.tables().items()
+                for number in range(1, table.num_levels + 1)
+            ]
+            values = by_code.gather(1, tokens.flatten(1)).view(tokens.shape)
+            parts |= dict(zip(levels, values.unbind(2), strict=True))
+        return parts
 
     def calculate_loss(self, interaction: Interaction) -> Tensor:
         targets = self.next_items(interaction).to(self.ids.tokens.device)
@@ -140,6 +161,54 @@ class SemanticSASRec(ItemLevelRecommender):
         rows = max(1, SCORES // len(items))
         return mean_in_chunks(loss, rows, per_target, (self.item_vectors(items),))
 
+    @torch.no_grad()
+    def recommend(
+        self, interaction: Interaction, k: int, allowed: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """As of any model; of very many items (`index_from`) those that an index finds.
+
+        All items that repeat bias and memory speak of are candidates too, and all candidates are
+        scored exactly.
+        """
+        if allowed is not None or self.n_items <= self.index_from:
+            return super().recommend(interaction, k, allowed)
+        states, seen = self.last_states(interaction)
+        additions = self.additions(states, seen)
+        spoken_of = seen[:, :0] if additions is None else additions.items
+        wide = k + spoken_of.shape[1]  # of which some may fall behind by what is added to them
+        found = torch.cat([self.index().search(states, wide), spoken_of], 1).sort(1).values
+        repeated = F.pad(found.diff(dim=1) == 0, (1, 0))
+        vectors = self.item_vectors(found.flatten()).unflatten(0, found.shape)
+        scores = torch.einsum("nd,ncd->nc", states, vectors)
+        if additions is not None:
+            scores = scores + additions.of(found)
+        places, scores = best(scores.masked_fill(repeated | (found == 0), -torch.inf), k)
+        found = found.gather(1, places).masked_fill(scores == -torch.inf, 0)
+        missing = (0, k - found.shape[1])
+        return F.pad(found, missing), F.pad(scores, missing, value=-torch.inf)
+
+    def index(self) -> ItemIndex:
+        """That of the item vectors; made anew after training, loading and new items."""
+        if self._index is None or self._index[0] != self.n_items:
+            self._index = self.n_items, ItemIndex(self.item_vectors())
+        return self._index[1]
+
+    def train(self, mode: bool = True) -> SemanticSASRec:
+        if mode:
+            self._index = None
+        return super().train(mode)
+
+    def codes_of_new_items(self, name: str, embeddings: Mapping[str, Tensor]) -> Tensor:
+        """As of any model; in a set whose embeddings are not given, those of the known item that is
+        nearest by the main set, with which it shares the most leading codes."""
+        if not name or self._sources[name] in embeddings:
+            return super().codes_of_new_items(name, embeddings)
+        wanted = super().codes_of_new_items("", embeddings)  # [m, L]
+        known = self.ids.codes[1:, : wanted.shape[1]]
+        shared = [(known == own).cumprod(1).sum(1) for own in wanted.to(known.device)]
+        nearest = torch.stack([row.argmax() for row in shared]) + 1
+        return self.tables()[name].codes[nearest]
+
     def add_items(
         self, tokens: Sequence[str], titles: Sequence[str], embeddings: Mapping[str, Tensor]
     ) -> None:
@@ -154,6 +223,7 @@ class SemanticSASRec(ItemLevelRecommender):
         self, state_dict: dict[str, Any], prefix: str, *arguments: Any
     ) -> None:
         """Take over the own vectors of all items of the checkpoint, also where it has others."""
+        self._index = None
         loaded = state_dict.get(f"{prefix}own_vectors.weight")
         if self.own_vectors is not None and loaded is not None:
             rows, width = self.own_vectors.weight.shape

@@ -53,5 +53,7 @@ def test_models_with_vectors_of_their_items_alone_answer_and_know_no_new_ones(
     recommender = Recommender.from_checkpoint(next(saved))
     (answer,) = recommender.recommend([["i1", "i2", "i3"]], top_k=10)
     assert len({found["item"] for found in answer}) == 10
+    with pytest.raises(InputError, match=f"explain: the scores of {model} are no sum of parts"):
+        recommender.recommend([["i1"]], explain=True)
     with pytest.raises(InputError, match=f"{model} knows the items that it was trained on alone"):
         recommender.add_items(["new"], texts=["word1"])

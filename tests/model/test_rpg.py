@@ -149,6 +149,15 @@ def test_an_added_item_has_the_score_of_its_codes():
     assert model.item_scores(reads_it).isfinite().all()
 
 
+@torch.no_grad()
+def test_scores_are_explained():
+    model, interaction = rpg(repeat_bias="learned").eval(), histories()
+    items, scores = model.recommend(interaction, 60)
+    parts = model.explain(interaction, items)
+    assert list(parts) == ["level 1", "level 2", "level 3", "repeat bias"]
+    torch.testing.assert_close(sum(parts.values()), scores, atol=1e-5, rtol=1e-5)
+
+
 def test_heads_must_divide_the_width(tmp_path):
     config = toy_config("RPG", write_toy(tmp_path), hidden_size=10, n_heads=4)
     with pytest.raises(InputError, match=r"hidden_size should be a multiple of n_heads \[4\]"):

@@ -11,6 +11,7 @@ from recbole_genrec import Recommender
 from recbole_genrec.errors import InputError
 from recbole_genrec.model import semantic_sasrec
 from recbole_genrec.model.semantic_sasrec import SemanticSASRec
+from recbole_genrec.tokenizer.collision import resolve_collisions
 from recbole_genrec.tokenizer.rqkmeans import RQKMeans
 from tests.model.test_tiger import CONFIG, catalogue, histories
 from tests.resume_cases import SETTINGS as RUNS
@@ -28,6 +29,7 @@ SETTINGS = {
     "item_vectors": "both",
     "further_ids": None,
     "sampled_items": "auto",
+    "index_from": 1000,
     "repeat_bias": "learned",
     "memory_steps": 0,
     "memory_followers": 3,
@@ -130,6 +132,58 @@ def test_a_new_item_lives_from_its_codes_alone():
 
 
 @torch.no_grad()
+def test_new_items_have_codes_in_sets_whose_embeddings_they_lack():
+    """Those of the item that is nearest by its text, moved to the next that are free."""
+    vectors = torch.randn(60, 4)
+    settings = {
+        "codebook_sizes": [5, 4],
+        "tokenizer_kmeans_iterations": 2,
+        "tokenizer_kmeans_sample": 30,
+        "tokenizer_balanced": False,
+        "seed": 0,
+    }
+    tokenizer = RQKMeans(settings, 4).fit(vectors)
+    codes, sizes = resolve_collisions(tokenizer.encode(vectors), [5, 4], "append")
+    dataset = catalogue(codes, sizes)
+    dataset.items.tokenizers[""] = tokenizer
+    dataset.items.ids["collaborative"] = catalogue_of([8, 9]).items.ids[""]
+    model = model_of(dataset, further_ids=["collaborative"])
+    known = model.tables()["collaborative"].codes
+    model.add_items(["new"], ["a new one"], {"text": vectors[7:8]})
+    same_text = (codes[:, :2] == codes[7, :2]).all(1).nonzero().flatten() + 1
+    first = known[same_text[0]]
+    new = model.tables()["collaborative"].codes[-1]
+    assert new[0] == first[0] and not (known == new).all(1).any()
+    assert not model.own_vectors.weight[-1].any()
+    assert N_ITEMS in model.recommend(histories(), 61)[0][0]
+
+
+@pytest.mark.parametrize("uses", ["both", "own", "codes"])
+@torch.no_grad()
+def test_scores_are_explained(uses):
+    dataset = catalogue_of()
+    dataset.items.ids["collaborative"] = catalogue_of([8, 9]).items.ids[""]
+    before, after = torch.randint(1, N_ITEMS, (400, 2)), torch.randint(1, N_ITEMS, (400,))
+    dataset.before_targets = lambda steps: (before, after)
+    settings = {"further_ids": ["collaborative"], "memory_steps": 2, "item_vectors": uses}
+    model, interaction = model_of(dataset, **settings), histories()
+    items, scores = model.recommend(interaction, 60)
+    parts = model.explain(interaction, items)
+    torch.testing.assert_close(sum(parts.values()), scores, atol=1e-4, rtol=1e-5)
+    own = ["own vector"] * (uses != "codes")
+    levels = ["level 1", "level 2", "level 3", "collaborative level 1", "collaborative level 2"]
+    expected = [*own, *levels * (uses != "own"), "repeat bias", "memory"]
+    assert list(parts) == expected
+    seen = (items.unsqueeze(2) == interaction["item_id_list"].unsqueeze(1)).any(2)
+    assert torch.equal(parts["repeat bias"] != 0, seen)
+    if uses == "both":
+        state = model.last_states(interaction)[0][0]
+        token = model.ids.tokens[items[0, 3], 1]
+        expected = state @ model.code_vectors.weight[token]
+        torch.testing.assert_close(parts["level 2"][0, 3], expected)
+
+
+@torch.no_grad()
 def test_code_vectors_of_all_sets_are_added():
     dataset, further = catalogue_of(), catalogue_of([8, 9])
     dataset.items.ids["collaborative"] = further.items.ids[""]
@@ -173,7 +227,12 @@ def test_several_sets_from_the_stages_to_a_checkpoint(tmp_path, monkeypatch):
         run.test
     )
     recommender = Recommender.from_checkpoint(trainer.saved_model_file, device="cpu")
-    assert len(recommender.recommend([["i1", "i2"]])[0]) == 10
+    recommender.add_items(["new"], texts=["word1 word1 tail, brand1"])
+    (answer,) = recommender.recommend([["i1", "new"]], explain=True)
+    assert len(answer) == 10
+    for found in answer:
+        assert sum(found["parts"].values()) == pytest.approx(found["score"], abs=1e-4)
+        assert {"own vector", "level 1", "random level 2", "repeat bias"} <= found["parts"].keys()
 
 
 def test_sets_that_name_different_items_are_refused(tmp_path):
