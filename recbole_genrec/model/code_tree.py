@@ -26,12 +26,16 @@ class CodeTree(nn.Module):
         token: the last token of each node `[n_nodes]`, that of node 0 is 0.
         first: the first child of each node `[n_nodes]`.
         count: number of children of each node `[n_nodes]`.
+        level_size: number of nodes with prefixes of length 0 to L `[L + 1]`.
+        level_start: the first node of each of these levels `[L + 1]`.
     """
 
     nodes: Tensor
     token: Tensor
     first: Tensor
     count: Tensor
+    level_size: Tensor
+    level_start: Tensor
     keys: Tensor
 
     def __init__(self, ids: SemanticIDTable) -> None:
@@ -43,17 +47,20 @@ class CodeTree(nn.Module):
         keys, nodes = prefix_nodes(ids.tokens[1:], ids.vocab_size)
         parent = keys // ids.vocab_size  # of all nodes but the root
         count = parent.bincount(minlength=len(keys) + 1)
+        size = torch.stack([level.amax() for level in nodes.unbind(1)]) + 1
+        size = size.diff(prepend=size.new_zeros(1))  # the last node of a level is its greatest
         numbers = {
             "keys": keys,
             "nodes": F.pad(nodes, (0, 0, 1, 0)),
             "token": F.pad(keys % ids.vocab_size, (1, 0)),
             "count": count,
             "first": count.cumsum(0) - count + 1,
+            "level_size": size,
+            "level_start": size.cumsum(0) - size,
         }
         for name, values in numbers.items():
             self.register_buffer(name, values, persistent=False)
         self.vocab_size = ids.vocab_size
-        self.level_sizes = [len(level.unique()) for level in nodes.unbind(1)]  # [L + 1]
         self.most_children = [int(count[level].max()) for level in nodes.unbind(1)]  # [L + 1]
 
     def __len__(self) -> int:

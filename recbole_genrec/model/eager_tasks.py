@@ -92,7 +92,8 @@ class SemanticTransfer(nn.Module):
         """
         rows = torch.arange(len(nodes), device=nodes.device)
         codes = F.embedding(nodes[:, 1:], vectors)
-        hidden = F.one_hot(masked, codes.shape[1]).bool().unsqueeze(-1)
+        place = torch.arange(codes.shape[1], device=nodes.device)
+        hidden = (place == masked.unsqueeze(1)).unsqueeze(-1)
         states = self.states(torch.where(hidden, self.mask.to(codes), codes), guide)
         parents, own = nodes[rows, masked], nodes[rows, masked + 1]
         width = max(tree.most_children)
@@ -118,11 +119,9 @@ def corrupted(tree: CodeTree, nodes: Tensor, level: Tensor) -> Tensor:
         nodes: `[n, L + 1]`.
         level: of the node that is replaced, from 0 for the first code `[n]`.
     """
-    sizes = torch.tensor(tree.level_sizes, device=nodes.device)  # [L + 1]
-    start = sizes.cumsum(0) - sizes
     place = level + 1
-    own = nodes.gather(1, place.unsqueeze(1)).squeeze(1) - start[place]
-    others = sizes[place] - 1
+    start, others = tree.level_start[place], tree.level_size[place] - 1
+    own = nodes.gather(1, place.unsqueeze(1)).squeeze(1) - start
     other = (torch.rand(len(nodes), device=nodes.device) * others).long().clamp_max(others - 1)
     other = (other + (other >= own)).clamp(0).minimum(others)  # passes over the own node
-    return nodes.scatter(1, place.unsqueeze(1), (start[place] + other).unsqueeze(1))
+    return nodes.scatter(1, place.unsqueeze(1), (start + other).unsqueeze(1))

@@ -355,7 +355,7 @@ def test_weights_of_the_tasks_are_left_out_where_nothing_is_trained():
 def test_the_trees_follow_the_ids():
     model = eager().eval()
     ids = data().items.ids
-    while len(ids[""].codes[1:, 0].unique()) != model.text.tree.level_sizes[1]:
+    while len(ids[""].codes[1:, 0].unique()) != model.text.tree.level_size[1]:
         ids = data().items.ids
     model.ids.replace(ids[""])
     stream = SlowStream(model, "text")

@@ -9,8 +9,10 @@ import pytest
 import torch
 
 from recbole_genrec.loss.registry import LOSSES
+from recbole_genrec.model.eager import EAGER
 from recbole_genrec.model.tiger import TIGER
 from tests.model.etegrec_cases import etegrec
+from tests.model.test_eager import eager
 from tests.model.test_tiger_token_weighted import CONFIG, PLAIN, WEIGHTED, histories, training_data
 from tests.model.unigrec_cases import histories as unigrec_histories
 from tests.model.unigrec_cases import unigrec
@@ -20,6 +22,11 @@ from tests.model.unigrec_cases import unigrec
 def _no_autocast(monkeypatch):  # which does not know the meta device
     monkeypatch.setattr(torch, "is_autocast_enabled", lambda device: False)
     monkeypatch.setattr(torch, "autocast", lambda *args, **settings: nullcontext())
+
+
+def network(model):
+    """What every batch trains all of."""
+    return model if isinstance(model, EAGER) else model.t5
 
 
 def train_without_values(model, interaction) -> None:
@@ -51,6 +58,11 @@ def test_unigrec(history_attention):
 @pytest.mark.parametrize("turn", ["tokenizer", "recommender"])
 def test_etegrec(turn, history_attention):
     train_without_values(etegrec(turn, history_attention=history_attention), unigrec_histories())
+
+
+@pytest.mark.parametrize("history_attention", ["bidirectional", "causal"])
+def test_eager(history_attention):
+    train_without_values(eager(history_attention=history_attention), histories())
 
 
 def test_a_batch_on_the_device_would_be_waited_for():
