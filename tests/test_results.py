@@ -1,0 +1,73 @@
+"""The tables of results in README and docs are those of docs/results/*.json."""
+
+import importlib.util
+import json
+
+import pytest
+
+from tests.conftest import REPOSITORY
+from tests.made_up_runs import made_up_recommendations, with_masked, write_run
+
+
+def load_generator():
+    path = REPOSITORY / "docs" / "generate_results.py"
+    spec = importlib.util.spec_from_file_location("generate_results", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+generator = load_generator()
+
+
+def run(name, seed, unmasked, masked=None):
+    figures = {"unmasked": dict.fromkeys(generator.METRICS, unmasked)}
+    figures |= {"masked": dict.fromkeys(generator.METRICS, masked)} if masked else {}
+    costs = {"parameters": 1500, "epochs_trained": 8 + seed, "minutes": 2.0}
+    return {"name": name, "seed": seed, "test_results": figures, **costs}
+
+
+@pytest.mark.parametrize("path", generator.PAGES, ids=lambda path: path.name)
+def test_pages_show_what_the_files_say(path):
+    text = path.read_text(encoding="utf-8")
+    assert text == generator.with_tables(text), "run `python docs/generate_results.py`"
+    assert text.count("<!-- results:") == len(generator.TABLE.findall(text))
+
+
+def test_every_file_of_results_is_shown_somewhere():
+    shown = [
+        name for path in generator.PAGES for _, name, _ in generator.TABLE.findall(path.read_text())
+    ]
+    assert {path.stem for path in generator.RESULTS.glob("*.json")} == set(shown)
+
+
+def test_rows_are_means_over_seeds_in_two_groups_of_columns():
+    runs = [run("A", 1, 0.05, 0.06), run("A", 2, 0.07, 0.10), run("B", 1, 0.0611)]
+    head, _, first, second = generator.table(runs).splitlines()
+    cells = [cell.strip() for cell in head.strip("|").split("|")]
+    groups = [f"{protocol}<br>{m}" for protocol in ("unmasked", "masked") for m in ("R@5", "N@5")]
+    assert cells[:7] == ["model", "seeds", "parameters", "epochs", "minutes", *groups[:2]]
+    assert cells[9:11] == groups[2:]
+    first, second = ([c.strip() for c in row.strip("|").split("|")] for row in (first, second))
+    assert first[:5] == ["A", "2", "1.5k", "10", "2.0"]  # epochs 9 and 10
+    assert first[5:] == [".0600 ± .0141"] * 4 + ["**.0800** ± .0283"] * 4
+    assert second[5:] == ["**.0611**"] * 4 + ["–"] * 4
+    assert "**" not in generator.table(runs[:1])  # nothing to be better than
+
+
+def test_a_run_is_kept_with_its_protocols_and_replaces_its_seed(tmp_path, monkeypatch):
+    monkeypatch.setattr(generator, "RESULTS", tmp_path)
+    lists = with_masked(made_up_recommendations(users=200, skill=0.5))
+    changed = {"dataset": "ml-100k", "repeatable": True, "hidden_size": 7, "gpu_id": "5"}
+    for seed in (1, 2, 1):
+        folder = tmp_path / f"run-{seed}-{len(list(tmp_path.iterdir()))}"
+        write_run(folder, "SASRec", seed, lists, changed, dataset="ml-100k")
+        generator.keep(folder, "SASRec, narrow")
+    kept = json.loads((tmp_path / "ml-100k.json").read_text())
+    assert [entry["seed"] for entry in kept] == [1, 2]
+    assert kept[0]["settings"]["hidden_size"] == 7
+    assert not {"gpu_id", "seed", "repeatable"} & kept[0]["settings"].keys()
+    assert kept[0]["chosen_by"] == "unmasked ndcg@10" and kept[0]["minutes"] == 1.0
+    result = json.loads((folder / "result.json").read_text())
+    assert kept[0]["test_results"] == result["test_results"]
+    assert "SASRec, narrow | 2 |" in generator.table(kept)
