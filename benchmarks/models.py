@@ -1,13 +1,17 @@
 """A training step and a recommendation of every model, on one workload: python -m benchmarks.models
 
 Sizes are those of the models' YAML files, users and items as many as in Amazon Beauty. Models that
-read one prefix per sample train one target for each, the others one after every item.
+read one prefix per sample train one target for each, the others one after every item. A model whose
+parts are trained in turn has a row for each turn, of an epoch in which all its losses have set in.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
 from math import prod
 from types import SimpleNamespace
+from typing import Any
 
 import torch
 from recbole.data.interaction import Interaction
@@ -18,9 +22,12 @@ from recbole_genrec.config.yaml_files import read_yaml
 from recbole_genrec.items.embeddings import ItemEmbeddings
 from recbole_genrec.items.encoder import ItemEncoder
 from recbole_genrec.items.items import Items
-from recbole_genrec.items.needs import COLLABORATIVE, TEXT, Embeddings, Tokens
+from recbole_genrec.items.needs import COLLABORATIVE, TEXT, Embeddings, Need, Tokens
 from recbole_genrec.model.hooks import class_hooks
+from recbole_genrec.model.joint_recommender import JointRecommender
 from recbole_genrec.registry import get_model
+from recbole_genrec.tokenizer import create_tokenizer
+from recbole_genrec.tokenizer.collision import resolve_collisions
 from recbole_genrec.tokenizer.semantic_ids import SemanticIDs
 
 FIELDS = {
@@ -31,6 +38,7 @@ FIELDS = {
     "NEG_PREFIX": "neg_",
     "MAX_ITEM_LIST_LENGTH": workload.MAX_ITEMS,
     "device": "cpu",
+    "seed": 0,
 }
 FOUR_LEVELS = {"codebook_sizes": [256] * 4}
 RPG_SIZE = {  # in RecBole's names
@@ -50,16 +58,18 @@ MODELS = {
     "LETTER": {},
     "DiscRec": {},
     "EAGER": {},
+    "ETEGRec": {"tokenizer_epochs": 1},
     "RPG": {},
     "SASRec": {**RPG_SIZE, **FOUR_LEVELS},
 }
 TEXT_DIM = 384
 TOP_K = 20
+RECOMMEND = "recommend"  # beside the turns of training
 RECBOLES_BATCH = 2048  # of models without a size of their own
 
 
-def build(name: str):
-    """The untrained model, on items with random codes."""
+def build(name: str) -> tuple[torch.nn.Module, dict[str, Any]]:
+    """The untrained model, on items with random codes, and its settings."""
     model_class = get_model(name)
     files = run_files(model_class, "amazon-beauty", {}, items=True, tokens=True)
     config = {**FIELDS, "model": name}
@@ -67,16 +77,45 @@ def build(name: str):
         config |= read_yaml(file)
     config |= {**FIELDS, **MODELS[name]}
     items = Items(["[PAD]", *map(str, range(workload.NUM_ITEMS))])
-    for need in [Tokens(), *class_hooks(model_class).needs(config)]:
+    if issubclass(model_class, JointRecommender):
+        add_tokenizer(items, config)
+    else:
+        add_random(items, class_hooks(model_class).needs(config), config)
+    counts = torch.ones(workload.NUM_ITEMS + 1, dtype=torch.long)
+    dataset = SimpleNamespace(num=lambda field: len(counts), items=items, target_counts=counts)
+    return model_class(config, dataset), config
+
+
+def add_random(items: Items, needs: Sequence[Need], config: dict[str, Any]) -> None:
+    """Random IDs and embeddings, for a model that needs these."""
+    for need in [Tokens(), *needs]:
         if isinstance(need, Tokens):
             items.ids[need.name] = random_ids(config["codebook_sizes"])
         elif isinstance(need, Embeddings):
             width = {TEXT: TEXT_DIM, COLLABORATIVE: config.get("teacher_hidden_size")}[need.name]
             vectors = torch.randn(workload.NUM_ITEMS + 1, width)
             items.embeddings[need.name] = ItemEmbeddings(vectors, ItemEncoder())
-    counts = torch.ones(workload.NUM_ITEMS + 1, dtype=torch.long)
-    dataset = SimpleNamespace(num=lambda field: len(counts), items=items, target_counts=counts)
-    return model_class(config, dataset), config.get("train_batch_size", RECBOLES_BATCH)
+
+
+def add_tokenizer(items: Items, config: dict[str, Any]) -> None:
+    """Random collaborative embeddings, a tokenizer that hardly knows them, and its codes."""
+    rows = torch.randn(workload.NUM_ITEMS, config["teacher_hidden_size"])
+    vectors = torch.nn.functional.pad(rows, (0, 0, 1, 0))
+    items.embeddings[COLLABORATIVE] = ItemEmbeddings(vectors, ItemEncoder())
+    tokenizer = items.tokenizers[""] = create_tokenizer(config, rows.shape[1])
+    tokenizer.fit(rows)
+    codes, sizes = resolve_collisions(
+        tokenizer.encode(rows), tokenizer.codebook_sizes, append_size=config["append_size"]
+    )
+    items.ids[""] = SemanticIDs(torch.nn.functional.pad(codes, (0, 0, 1, 0)), sizes)
+
+
+def turns(model: torch.nn.Module, config: dict[str, Any]) -> list[set[str]]:
+    """The parts that are trained at once; nothing but an empty set where all of them are."""
+    if not isinstance(model, JointRecommender):
+        return [set()]
+    model.on_epoch_start(config["epochs"] - 1)
+    return [set(rates) for rates in model.phases(config)[0].learning_rates]
 
 
 def random_ids(sizes: list[int]) -> SemanticIDs:
@@ -98,22 +137,26 @@ def batch_of(lengths: torch.Tensor) -> Interaction:
     return Interaction({"item_id_list": items, "item_length": lengths, "item_id": targets})
 
 
-def measure(name: str, samples: torch.Tensor, users: torch.Tensor, options) -> list[str]:
-    """A row of the table: seconds per epoch and per evaluation of all users of Beauty."""
-    model, batch_size = build(name)
+def measure(name: str, samples: torch.Tensor, users: torch.Tensor, options) -> list[list[str]]:
+    """Rows of the table: seconds per epoch and per evaluation of all users of Beauty."""
+    model, config = build(name)
+    batch_size = options.batch_size or config.get("train_batch_size", RECBOLES_BATCH)
     one_pass = getattr(model, "trains_in_one_pass", False)
     # one pass reads the whole training sequence of a user once
     pool = (users - 1).clamp_min(1) if one_pass else samples
-    batch = batch_of(pool[torch.randperm(len(pool))[: options.batch_size or batch_size]])
+    batch = batch_of(pool[torch.randperm(len(pool))[:batch_size]])
     targets = int(batch["item_length"].sum()) if one_pass else len(batch)
     test = batch_of(users[torch.randperm(len(users))[: options.users]])
     optimizer = torch.optim.AdamW(model.parameters(), fused=True)
 
-    def train() -> None:
+    def train(turn: set[str]) -> None:
         model.train()
+        for part, parameters in model.parts().items() if turn else ():
+            for parameter in parameters:
+                parameter.requires_grad_(part in turn)
         optimizer.zero_grad()
-        loss = model.calculate_loss(batch)
-        (sum(loss) if isinstance(loss, tuple) else loss).backward()
+        losses = model.calculate_loss(batch)
+        (sum(losses) if isinstance(losses, tuple) else losses).backward()
         optimizer.step()
 
     @torch.no_grad()
@@ -124,19 +167,20 @@ def measure(name: str, samples: torch.Tensor, users: torch.Tensor, options) -> l
         else:
             model.full_sort_predict(test).view(len(test), -1).topk(TOP_K)
 
-    times = workload.seconds(
-        {"train": train, "recommend": recommend}, options.rounds, options.clock
-    )
-    epoch = times["train"] / targets * len(samples)
-    evaluation = times["recommend"] / len(test) * len(users)
+    trained = {", ".join(sorted(turn)): partial(train, turn) for turn in turns(model, config)}
+    times = workload.seconds({**trained, RECOMMEND: recommend}, options.rounds, options.clock)
+    evaluation = times[RECOMMEND] / len(test) * len(users)
     parameters = sum(parameter.numel() for parameter in model.parameters())
     return [
-        name,
-        f"{parameters / 1e6:.1f} M",
-        f"{len(batch)}",
-        f"{times['train']:.2f} s",
-        f"{epoch:.0f} s",
-        f"{evaluation:.0f} s",
+        [
+            f"{name} ({turn})" if turn else name,
+            f"{parameters / 1e6:.1f} M",
+            f"{len(batch)}",
+            f"{times[turn]:.2f} s",
+            f"{times[turn] / targets * len(samples):.0f} s",
+            f"{evaluation:.0f} s",
+        ]
+        for turn in trained
     ]
 
 
@@ -150,7 +194,8 @@ def main() -> None:
     torch.manual_seed(0)
     per_user = workload.interactions(options.data)
     samples, users = workload.training_items(per_user), workload.test_items(per_user)
-    rows = [measure(name, samples, users, options) for name in options.models.split(",")]
+    names = options.models.split(",")
+    rows = [row for name in names for row in measure(name, samples, users, options)]
     head = ["model", "parameters", "samples a step", "a step", "an epoch", "an evaluation"]
     print(workload.table(head, rows))
 

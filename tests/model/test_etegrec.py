@@ -187,6 +187,17 @@ def test_one_pass_sees_as_much_of_a_history_as_each_prefix_alone():
     torch.testing.assert_close(losses[0], losses[1])
 
 
+@pytest.mark.parametrize("turn", ["tokenizer", "recommender"])
+def test_codes_keep_all_digits_under_autocast(turn):
+    model, interaction = etegrec(turn), histories()
+    expected, whole = model.tokenize(interaction["item_id"]), model.calculate_loss(interaction)
+    with torch.autocast("cpu", torch.bfloat16):
+        found, losses = model.tokenize(interaction["item_id"]), model.calculate_loss(interaction)
+    for ours, theirs in zip(found, expected, strict=True):
+        assert torch.equal(ours, theirs)
+    torch.testing.assert_close(losses, whole, rtol=0.1, atol=1e-3)
+
+
 def test_only_the_part_whose_turn_it_is_has_gradients():
     for turn, others in (
         ("tokenizer", {"recommender", "alignment"}),

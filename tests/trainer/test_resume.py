@@ -122,7 +122,7 @@ def test_stopped_training_ends_as_if_it_had_not_been(model, places, data_path):
         assert_same(outcome(again, run, again.fit(run.train, run.valid)), expected)
 
 
-@pytest.mark.parametrize("model", ["SASRec", "TIGER", "TIGERTokenWeighted", "UniGRec"])
+@pytest.mark.parametrize("model", ["SASRec", "TIGER", "TIGERTokenWeighted", "UniGRec", "ETEGRec"])
 def test_killed_processes_end_as_one_that_was_not_killed(model, tmp_path):
     """SIGKILL at five random moments: in a step, while saving, in validation or in the test."""
 
