@@ -1,6 +1,7 @@
 """The service against the recommender that it serves."""
 
 import asyncio
+import json
 import re
 import threading
 
@@ -10,6 +11,8 @@ from fastapi.testclient import TestClient
 
 from recbole_genrec.serve import Limits, create_app
 from recbole_genrec.serve.app import PAGE
+from recbole_genrec.serve.questions import Options
+from tests.documents import page
 
 HISTORIES = [["i1", "i2", "i3"], ["i7"], ["i9", "i4"], ["i30", "i31"], ["i5"], ["i1"]]
 
@@ -184,13 +187,14 @@ def test_items_are_found_by_title(client):
 
 
 def test_the_pages_load_nothing_from_elsewhere(client):
-    page = client.get("/")
-    assert page.text == PAGE.read_text(encoding="utf-8")
+    shown = client.get("/")
+    assert shown.text == PAGE.read_text(encoding="utf-8")
     assert (
-        "default-src 'unsafe-inline'; connect-src 'self'" in page.headers["content-security-policy"]
+        "default-src 'unsafe-inline'; connect-src 'self'"
+        in shown.headers["content-security-policy"]
     )
     elsewhere = r"(?:src|href|url)\W{1,3}(?:https?:)?//"
-    assert not re.search(elsewhere, page.text.replace("http://www.w3.org/2000/svg", ""))
+    assert not re.search(elsewhere, shown.text.replace("http://www.w3.org/2000/svg", ""))
     docs = client.get("/docs").text
     assert "swagger" in docs and not re.search(elsewhere, docs)
 
@@ -200,3 +204,20 @@ def test_the_api_is_described(client):
     assert paths.keys() == {"/recommend", "/beam", "/items", "/health"}
     assert paths["/recommend"]["post"]["responses"].keys() == {"200", "413", "422", "503"}
     assert "most likely next items" in paths["/recommend"]["post"]["description"]
+
+
+def test_the_documentation_names_every_path_option_and_limit(client):
+    text = page("serving")
+    described = client.get("/openapi.json").json()
+    for path, methods in described["paths"].items():
+        assert all(f"`{method.upper()} {path}" in text for method in methods)
+    for name, field in Options.model_fields.items():
+        default = re.search(rf"^\| `{name}` \| `?(.*?)`? \|", text, flags=re.MULTILINE)[1]
+        assert json.loads(default) == field.default
+    limits = Limits()
+    assert f"| {limits.body:,} bytes |" in text and f"| {limits.queue} |" in text
+    assert (
+        f"`top_k` {limits.top_k}, {limits.histories} histories, {limits.history:,} items each, "
+        f"{limits.allowed_items:,} allowed items"
+    ) in text
+    assert f"for {limits.wait * 1000:.0f} ms at most" in text
