@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -38,6 +39,7 @@ def create_app(recommender: Recommender, limits: Limits | None = None) -> FastAP
     Raises:
         InputError: for a model that cannot answer from the items of a history.
     """
+    _keep_few_kernels()
     _try_out(recommender)
     service = Service(recommender, limits or Limits())
 
@@ -149,6 +151,15 @@ class Service:
 def _try_out(recommender: Recommender) -> None:
     """One question, so that what cannot answer is found out, and what is built first is there."""
     recommender.recommend([recommender.catalogue.items.tokens[1:2]], top_k=1)
+
+
+def _keep_few_kernels() -> None:
+    """Have oneDNN keep the kernels of the last shapes only, unless its user has decided otherwise.
+
+    It would keep those of 1024. As hardly two batches have the same shapes, none is used again,
+    and they come to hundreds of MiB.
+    """
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
 
 
 def _problem(status: int, detail: str, headers: dict[str, str] | None = None) -> Response:
