@@ -76,7 +76,7 @@ def files(folder: Path) -> set[str]:
     return {file.name for file in folder.iterdir()}
 
 
-@pytest.mark.parametrize("model", ["TIGER", "LETTER"])
+@pytest.mark.parametrize("model", ["TIGER", "LETTER", "ETEGRec"])
 def test_transformers_alone_gives_the_same_lists_and_scores(model, tiger, tmp_path):
     checkpoint = tiger if model == "TIGER" else train(tmp_path, model)
     folder = export(checkpoint, tmp_path / "out")
@@ -153,6 +153,7 @@ def test_the_documentation_shows_the_code_of_the_card(tiger, tmp_path):
     [
         ("TIGER", {"history_attention": "causal"}, "history_attention should be bidirectional"),
         ("DiscRec", {}, "DiscRec cannot be exported: it computes more than its T5"),
+        ("EAGER", {}, "EAGER cannot be exported: no other program runs it"),
         ("SASRec", {}, "SASRec cannot be exported: it has no semantic IDs"),
     ],
 )
