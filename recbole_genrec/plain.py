@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -75,6 +76,16 @@ def from_tensors(value: Any) -> Any:
         matrix = scipy.sparse.csr_matrix(parts, shape=value["shape"])
         return matrix.asformat(value["format"])
     return convert_entries(value, from_tensors)
+
+
+def save_tensors(value: Any, path: str | os.PathLike) -> None:
+    """`torch.save` by a file of Python, which says why it cannot be written; torch's own does not.
+
+    Raises:
+        OSError: for want of room or permission.
+    """
+    with open(path, "wb") as file:
+        torch.save(value, file)
 
 
 def moved(value: Any, device: torch.device) -> Any:

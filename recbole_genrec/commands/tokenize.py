@@ -23,6 +23,7 @@ from recbole_genrec.report.figures import plot_report
 from recbole_genrec.runs.log import start_log
 from recbole_genrec.stages.base import cache_root
 from recbole_genrec.stages.plan import Plan
+from recbole_genrec.tokenizer.formats import MOST_LETTERS
 from recbole_genrec.tokenizer.quality.format import format_comparison
 
 
@@ -38,8 +39,9 @@ def tokenize(
     A later run of `model` with the same settings finds them in the cache. The exports lie in
     `<checkpoint_dir>/semantic_ids` and are called by data set, tokenizer and embeddings, such as
     `ml-100k-RQVAE-tfidf`: with `.sid.json` raw item token -> codes (what `sid_file` reads), with
-    `.index.json` the same in LETTER's form, with `.png` the quality report. A file that holds
-    something else, such as IDs that were edited, is left alone: the new ones get a number.
+    `.index.json` the same in LETTER's form, which has 26 levels at most, with `.png` the quality
+    report. A file that holds something else, such as IDs that were edited, is left alone: the new
+    ones get a number.
 
     Args:
         dataset: name of the data set.
@@ -101,7 +103,12 @@ def _export(items: Items, name: str, folder: Path, stem: str) -> None:
     with TemporaryDirectory(dir=folder) as temporary:
         new = Path(temporary)
         ids.to_json(new / ".sid.json", items.tokens, "codes")
-        ids.to_json(new / ".index.json", items.tokens, "letter")
+        if len(ids.codebook_sizes) <= MOST_LETTERS:
+            ids.to_json(new / ".index.json", items.tokens, "letter")
+        else:
+            getLogger().info(
+                f"No .index.json: LETTER's form has no more than {MOST_LETTERS} levels"
+            )
         free = _free_name(folder, stem, new)
         if free != stem:
             getLogger().warning(f"{folder / stem} holds other IDs and stays as it is")

@@ -60,6 +60,10 @@ MOST = {
 
 def check_values(config: Any) -> None:
     """Lengths, sizes and names that would fail only after the data or the tokenizer stage."""
+    for key, value in config.final_config_dict.items():
+        held = isinstance(value, str) and "\0" in value
+        if held and key not in ("dataset", "data_path"):  # see check_dataset
+            raise InputError(f"{key} should be text without NUL characters, found {value!r}")
     for key, most in MOST.items():
         if isinstance(config[key], int) and config[key] > most:
             raise InputError(f"{key} should be at most {most}, found [{config[key]}]")

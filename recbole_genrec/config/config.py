@@ -109,7 +109,7 @@ class Config(RecBoleConfig):
 
     def _load_variable_config_dict(self, config_dict: Mapping[str, Any] | None) -> dict[str, Any]:
         return {
-            key: parse_value(value) if isinstance(value, str) else _python_value(value)
+            key: _read_value(key, value) if isinstance(value, str) else _python_value(value)
             for key, value in (config_dict or {}).items()
         }
 
@@ -270,6 +270,13 @@ def _merge(settings: dict[str, Any], update: Mapping[str, Any]) -> dict[str, Any
             value = {**settings.get(key, {}), **_checked_eval_args(value)}
         settings[key] = value
     return settings
+
+
+def _read_value(key: str, text: str) -> Any:
+    try:
+        return parse_value(text)
+    except ValueError as error:  # nested too deeply, or with too many digits
+        raise InputError(f"{key} cannot be read: {error}") from None
 
 
 def _python_value(value: Any) -> Any:

@@ -22,6 +22,7 @@ from recbole_genrec.cache import hash_file
 from recbole_genrec.config.data_settings import dataset_files
 from recbole_genrec.errors import InputError
 from recbole_genrec.files import replacing
+from recbole_genrec.plain import save_tensors
 
 # What a loaded data set depends on beside the settings that RecBole lists as those of the data set.
 LOADING_SETTINGS = (
@@ -94,7 +95,7 @@ def _identity(config: Config, dataset_class: type, split: bool = False) -> dict[
 
 def _write(path: Path, identity: Mapping[str, Any], content: Any) -> None:
     with replacing(path) as temporary:
-        torch.save({"saved_dataset": 1, "identity": identity, "content": content}, temporary)
+        save_tensors({"saved_dataset": 1, "identity": identity, "content": content}, temporary)
 
 
 def _read(path: Path, identity: Mapping[str, Any], key: str) -> Any:

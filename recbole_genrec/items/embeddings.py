@@ -19,6 +19,7 @@ from recbole_genrec.items.encoder import ItemEncoder
 from recbole_genrec.items.pca import PCA
 from recbole_genrec.items.row_file import fill_rows
 from recbole_genrec.items.text_encoder import TextEncoder, TfidfEncoder
+from recbole_genrec.plain import save_tensors
 
 CHUNK = 65_536  # rows that are projected or copied at a time
 
@@ -175,7 +176,7 @@ def _build(
             folder / "embeddings.npy", num_items, lambda b, e: _project(pca, full, b, e), CHUNK
         )
         full_path.unlink()
-    torch.save(ItemEncoder(source.encoder, pca).state_dict(), folder / "encoder.pt")
+    save_tensors(ItemEncoder(source.encoder, pca).state_dict(), folder / "encoder.pt")
 
 
 def _fit_pca(vectors: np.ndarray, dim: int | None) -> PCA | None:

@@ -107,7 +107,8 @@ def _wait_for(processes: list) -> KeyboardInterrupt | None:
     Returns:
         what has asked them to end.
     """
-    running, deadline, interrupt = processes, None, None
+    running, interrupt = processes, None
+    deadline: float | None = None
     while running and (deadline is None or monotonic() < deadline):
         try:
             timeout = None if deadline is None else deadline - monotonic()

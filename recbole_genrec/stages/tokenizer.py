@@ -18,6 +18,7 @@ from recbole_genrec.errors import InputError, check_name
 from recbole_genrec.items.embeddings import ItemEmbeddings
 from recbole_genrec.items.items import Items
 from recbole_genrec.items.needs import Tokens, set_setting
+from recbole_genrec.plain import save_tensors
 from recbole_genrec.stages.base import cache_root
 from recbole_genrec.tokenizer.base import ItemTokenizer
 from recbole_genrec.tokenizer.collision import STRATEGIES, resolve_collisions
@@ -113,8 +114,8 @@ def tokenize(config, settings: dict[str, Any], items: Items, source: str) -> Cod
         tokenizer.progress_file = folder / "progress.pt"
         codes = tokenizer.fit_encode(vectors, **{name: other.rows for name, other in side.items()})
         weights = {name: tensor.cpu() for name, tensor in tokenizer.state_dict().items()}
-        torch.save(weights, folder / "tokenizer.pt")
-        torch.save({"codes": codes, "summary": tokenizer.summary}, folder / "codes.pt")
+        save_tensors(weights, folder / "tokenizer.pt")
+        save_tensors({"codes": codes, "summary": tokenizer.summary}, folder / "codes.pt")
         tokenizer.progress_file.unlink(missing_ok=True)
 
     cache.ensure(build, f"{settings['tokenizer']}: codes")

@@ -7,9 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from recbole_genrec.errors import InputError, first_few
+from recbole_genrec.errors import InputError, first_few, refuse
 
 CHUNK = 65536  # rows of a large, perhaps memory-mapped, array that are held as a tensor at a time
+MOST_LEVELS = 128  # the longest published IDs have 64
 
 
 class ItemTokenizer(nn.Module):
@@ -43,6 +44,9 @@ class ItemTokenizer(nn.Module):
     @classmethod
     def check_settings(cls, config: Mapping) -> None:
         """Raises InputError naming the key, for settings that cannot work with any embeddings."""
+        levels = len(config["codebook_sizes"])
+        if levels > MOST_LEVELS:
+            refuse("codebook_sizes", f"those of at most {MOST_LEVELS} levels", f"{levels} levels")
 
     @classmethod
     def check_count(cls, config: Mapping, n: int) -> None:

@@ -19,6 +19,7 @@ from recbole_genrec.errors import InputError, first_few
 from recbole_genrec.files import replacing
 
 FORMS = ("codes", "letter")
+MOST_LETTERS = 26  # levels of the second
 _TOKENS = re.compile(r"(?:<[a-z]_-?\d+>)+")
 _TOKEN = re.compile(r"<([a-z])_(-?\d+)>")
 
@@ -33,8 +34,10 @@ def write_codes(
         raise InputError(f"{len(codes)} rows of codes for {len(item_tokens)} item tokens")
     rows = codes.tolist()
     if form == "letter":
-        if codes.shape[1] > 26:
-            raise InputError(f"form 'letter' has 26 letters for levels, not {codes.shape[1]}")
+        if codes.shape[1] > MOST_LETTERS:
+            raise InputError(
+                f"form 'letter' has {MOST_LETTERS} letters for levels, not {codes.shape[1]}"
+            )
         rows = [[f"<{chr(97 + level)}_{c}>" for level, c in enumerate(row)] for row in rows]
     with replacing(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
         json.dump(dict(zip(item_tokens, rows, strict=True)), file, separators=(",", ":"))
@@ -101,7 +104,9 @@ def _load_json(path: str | os.PathLike) -> dict:
             table = json.load(file, object_pairs_hook=no_duplicates)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except InputError:
+        raise
+    except (ValueError, RecursionError) as error:  # also of too many digits, and nested too deeply
         raise InputError(f"{path}: not a JSON file ({error})") from error
     if not isinstance(table, dict) or not table:
         raise InputError(f"{path}: expected a JSON object of raw item token -> codes, not empty")

@@ -13,6 +13,7 @@ from torch import nn
 from torch.optim.lr_scheduler import LRScheduler
 
 from recbole_genrec.files import replacing
+from recbole_genrec.plain import save_tensors
 
 SAVE_SECONDS = 60  # between two saves: what an interruption can lose
 
@@ -79,5 +80,5 @@ class Progress:
         state = {name: part.state_dict() for name, part in self.parts.items()}
         state |= {"generator": self.generator.get_state(), "numbers": asdict(self.numbers)}
         with replacing(self.file) as temporary:
-            torch.save(state, temporary)
+            save_tensors(state, temporary)
         self._saved = monotonic()

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from recbole_genrec.errors import InputError
 from recbole_genrec.files import replacing
+from recbole_genrec.plain import save_tensors
 from recbole_genrec.tokenizer.formats import read_codes, write_codes
 from recbole_genrec.tokenizer.prefixes import group_rows, rank_in_group
 
@@ -97,7 +98,7 @@ class SemanticIDs:
     def save(self, path: str | os.PathLike) -> None:
         """Writes a file that `load` reads back; an existing one is never left half-written."""
         with replacing(path) as temporary:
-            torch.save(
+            save_tensors(
                 {"codes": self.codes.cpu(), "codebook_sizes": self.codebook_sizes}, temporary
             )
 

@@ -140,3 +140,27 @@ def test_each_set_of_a_model_is_exported(settings, exports, monkeypatch):
         "toy-LSH-tfidf",
         "toy-behavior-LSH-tfidf",
     }
+
+
+def test_long_ids_are_exported_in_the_form_that_has_room_for_them(settings, exports, caplog):
+    caplog.set_level(logging.INFO)
+    tokenize("toy", "Random", config_dict={**settings, "codebook_sizes": [4] * 40})
+    assert list(exports()) == ["toy-Random-tfidf.sid.json"]
+    assert "No .index.json: LETTER's form has no more than 26 levels" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("sizes", "message"),
+    [
+        ([10**9] * 3, "needs at least as many items as codes in a level: got 30 items"),
+        ([8, 31], "needs at least as many items as codes in a level: got 30 items"),
+        ([2] * 129, r"codebook_sizes should be those of at most 128 levels, found \[129 levels\]"),
+    ],
+)
+@pytest.mark.parametrize("tokenizer", ["RQVAE", "PQ", "Random"])
+def test_codebooks_that_nothing_can_fill_are_refused_before_any_work(
+    settings, tmp_path, tokenizer, sizes, message
+):
+    with pytest.raises(InputError, match=message):
+        tokenize("toy", tokenizer, config_dict={**settings, "codebook_sizes": sizes})
+    assert not (tmp_path / "saved" / "semantic_ids").exists()

@@ -359,7 +359,7 @@ def test_yaml_that_would_take_for_ever_is_refused_at_once(tmp_path, content, mes
 
 @pytest.mark.parametrize("text", ["[" * 5000, "9" * 5000])
 def test_values_that_cannot_be_read_are_refused(text):
-    with pytest.raises(InputError, match="nested too deeply|Exceeds the limit"):
+    with pytest.raises(InputError, match="topk cannot be read: (nested too|Exceeds the)"):
         config(topk=text)
 
 
@@ -381,3 +381,9 @@ def test_a_data_set_is_a_folder_of_its_data_path(name):
 def test_absurd_sizes_are_refused_before_they_fill_the_memory(key):
     with pytest.raises(InputError, match=rf"{key} should be at most {MOST[key]}, found \[{10**20}"):
         config(**{key: 10**20})
+
+
+@pytest.mark.parametrize("key", ["checkpoint_dir", "results_dir", "resume", "sid_file"])
+def test_no_name_of_a_file_holds_a_nul(key):
+    with pytest.raises(InputError, match=rf"{key} should be text without NUL .* found 'a\\x00b'"):
+        config(**{key: "a\0b"})

@@ -76,6 +76,8 @@ def test_unknown_form_of_export(tmp_path) -> None:
         ("[1, 2]", "expected a JSON object"),
         ("{}", "expected a JSON object"),
         ('{"B1": [1,', "not a JSON file"),
+        ('{"B1": ' + "[" * 100_000, "not a JSON file"),
+        ('{"B1": [' + "9" * 5000 + "]}", "not a JSON file .*4300 digits"),
     ],
 )
 def test_bad_files_are_named_with_item_and_rule(tmp_path, text: str, message: str) -> None:

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from recbole_genrec import cli
+from recbole_genrec.commands.tokenize import tokenize
 from recbole_genrec.errors import InputError, RunError
 from recbole_genrec.files import check_writable
 from recbole_genrec.quick_start import run_recbole_genrec
@@ -75,6 +76,25 @@ def test_a_full_disk_loses_nothing(run, small_disk):
     again.resume("auto")
     again.fit(run.train, run.valid)
     assert list(again.train_loss_dict) == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("made", "tokenizer", "file"),
+    [([], "Random", "toy-tfidf-.*"), (["Random"], "RQKMeans", "toy-RQKMeans-.*")],
+    ids=["embeddings", "tokenizer"],
+)
+def test_a_disk_that_fills_up_in_a_stage_is_one_line(small_disk, tmp_path, made, tokenizer, file):
+    settings = {
+        **{"data_path": str(write_toy(tmp_path)), "checkpoint_dir": str(small_disk)},
+        **{"item_text_fields": ["title"], "codebook_sizes": [32, 32], "show_progress": False},
+    }
+    for name in made:
+        tokenize(NAME, name, config_dict=settings)
+    (small_disk / "others").write_bytes(bytes(os.statvfs(small_disk).f_bavail * 4096 - 8192))
+    with pytest.raises(RunError, match=rf"{file}\] could not be written: No space left"):
+        tokenize(NAME, tokenizer, config_dict=settings)
+    (small_disk / "others").unlink()
+    assert tokenizer in tokenize(NAME, tokenizer, config_dict=settings)
 
 
 def test_a_read_only_disk_is_found_before_any_work(small_disk, tmp_path):
