@@ -43,12 +43,13 @@ class CausalTransformer(nn.Module):
         embedding_dropout: float = 0.0,
         attn_dropout: float = 0.0,
         hidden_dropout: float = 0.0,
+        gated: bool = False,
     ) -> None:
         super().__init__()
         self.n_heads, self.embedding_dropout = n_heads, embedding_dropout
         self.position = nn.Embedding(max_length, hidden_size)
         self.blocks = nn.ModuleList(
-            Block(hidden_size, n_heads, inner_size, attn_dropout, hidden_dropout)
+            Block(hidden_size, n_heads, inner_size, attn_dropout, hidden_dropout, gated)
             for _ in range(n_layers)
         )
         self.norm = nn.LayerNorm(hidden_size)
@@ -88,6 +89,7 @@ class Block(nn.Module):
         inner_size: int,
         attn_dropout: float,
         hidden_dropout: float,
+        gated: bool,
     ) -> None:
         super().__init__()
         self.n_heads, self.scale = n_heads, (hidden_size // n_heads) ** -0.5
@@ -97,15 +99,26 @@ class Block(nn.Module):
         self.o = nn.Linear(hidden_size, hidden_size)
         self.wi = nn.Linear(hidden_size, inner_size)
         self.wo = nn.Linear(inner_size, hidden_size)
+        self.gates = nn.ModuleList()  # of attention and feed-forward
+        for _ in range(2 * gated):
+            gate = nn.Linear(hidden_size, hidden_size)
+            nn.init.zeros_(gate.weight)
+            nn.init.zeros_(gate.bias)
+            self.gates.append(gate)
 
     def forward(self, x: Tensor, bias: Tensor) -> Tensor:
         """x `[rows, width, d]`; bias `[rows * n_heads, width, width]`."""
-        q, kv = self.qkv(self.attention_norm(x)).tensor_split([x.shape[-1]], -1)
+        normed = self.attention_norm(x)
+        q, kv = self.qkv(normed).tensor_split([x.shape[-1]], -1)
         attn_dropout = self.attn_dropout if self.training else 0.0
         attended = attend([q * self.scale, kv], bias.to(q.dtype), self.n_heads, attn_dropout)
-        x = x + self._dropout(self.o(attended))
-        inner = F.gelu(self.wi(self.ff_norm(x)), approximate="tanh")
-        return x + self._dropout(self.wo(inner))
+        x = x + self._dropout(self._gated(0, normed, self.o(attended)))
+        normed = self.ff_norm(x)
+        inner = F.gelu(self.wi(normed), approximate="tanh")
+        return x + self._dropout(self._gated(1, normed, self.wo(inner)))
+
+    def _gated(self, number: int, normed: Tensor, output: Tensor) -> Tensor:
+        return self.gates[number](normed).sigmoid() * output if self.gates else output
 
     def _dropout(self, x: Tensor) -> Tensor:
         return dropout(x, self.hidden_dropout, self.training)

@@ -59,7 +59,7 @@ class ItemLevelRecommender(HasRepeatBias, ParallelRecommender):
             )
             self.memory.append(*dataset.before_targets(config["memory_steps"]))
 
-    def new_transformer(self, config) -> CausalTransformer:
+    def new_transformer(self, config, gated: bool = False) -> CausalTransformer:
         """With the sizes and dropouts of the configuration."""
         return CausalTransformer(
             config["hidden_size"],
@@ -70,6 +70,7 @@ class ItemLevelRecommender(HasRepeatBias, ParallelRecommender):
             config["embedding_dropout_prob"],
             config["attn_dropout_prob"],
             config["hidden_dropout_prob"],
+            gated,
         )
 
     def vectors_of(self, items: Tensor) -> Tensor:

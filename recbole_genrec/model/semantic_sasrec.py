@@ -80,18 +80,25 @@ class SemanticSASRec(ItemLevelRecommender):
         self.code_vectors = nn.Embedding(vocab_size, d) if uses != "own" else None
         for embedding in filter(None, (self.own_vectors, self.code_vectors)):
             nn.init.normal_(embedding.weight, std=STD)
-        self.transformer = self.new_transformer(config)
+        self.own_dropout = config["own_vector_dropout"]
+        self.transformer = self.new_transformer(config, config["gated"])
         self.index_from = config["index_from"]
         self._index: tuple[int, ItemIndex] | None = None  # with the number of items
         draws = number_of_draws(config["sampled_items"], self.n_items)
         self.sampler = ItemSampler(dataset.target_counts, draws) if draws else None
 
     def item_vectors(self, items: Tensor | None = None) -> Tensor:
-        """Vectors `[m, d]` of the items `[m]`, of all by default."""
+        """Vectors `[m, d]` of the items `[m]`, of all by default.
+
+        In training some are left without their own (`own_vector_dropout`).
+        """
         parts = []
         if self.own_vectors is not None:
             own = self.own_vectors.weight
-            parts.append(own if items is None else F.embedding(items, own))
+            own = own if items is None else F.embedding(items, own)
+            if self.training and self.own_dropout:
+                own = own * (torch.rand_like(own[:, :1]) >= self.own_dropout)
+            parts.append(own)
         if self.code_vectors is not None:
             tokens = self.all_tokens(items)
             parts.append(F.embedding_bag(tokens, self.code_vectors.weight, mode="sum"))

@@ -3,7 +3,7 @@
 import torch
 from transformers import GPT2Config, GPT2Model
 
-from recbole_genrec.model.causal_transformer import CausalTransformer
+from recbole_genrec.model.causal_transformer import Block, CausalTransformer
 
 D, HEADS, INNER, LAYERS, LENGTH = 12, 3, 20, 2, 7
 
@@ -61,3 +61,35 @@ def test_dropout_is_for_training_only():
     assert not torch.equal(ours(vectors, lengths), ours(vectors, lengths))
     ours.eval()
     assert torch.equal(ours(vectors, lengths), ours(vectors, lengths))
+
+
+@torch.no_grad()
+def test_gates_let_all_half_or_nothing_through():
+    """What a sub-layer adds is times a sigmoid: 1 and 0 at the ends, a half as it begins."""
+    gated = CausalTransformer(D, LAYERS, HEADS, INNER, LENGTH, gated=True)
+    plain = CausalTransformer(D, LAYERS, HEADS, INNER, LENGTH)
+    plain.load_state_dict(gated.state_dict(), strict=False)
+    vectors, lengths = torch.randn(9, D), torch.tensor([4, 5])
+    gates = [gate for block in gated.blocks for gate in block.gates]
+    assert len(gates) == 2 * LAYERS
+    for bias, share in ((40.0, 1.0), (0.0, 0.5), (-40.0, 0.0)):
+        for gate in gates:
+            gate.bias.fill_(bias)
+        for ours, theirs in zip(gated.blocks, plain.blocks, strict=True):
+            for name in ("o", "wo"):
+                whole, part = getattr(ours, name), getattr(theirs, name)
+                part.weight.copy_(share * whole.weight)
+                part.bias.copy_(share * whole.bias)
+        expected = plain(vectors, lengths)
+        torch.testing.assert_close(gated(vectors, lengths), expected, atol=1e-5, rtol=1e-5)
+    gates[0].weight.normal_()
+    gates[0].bias.zero_()
+    x, bias = torch.randn(1, 3, D), torch.zeros(HEADS, 3, 3)
+    block = gated.blocks[0]
+    whole = Block(D, HEADS, INNER, 0.0, 0.0, gated=False)
+    whole.load_state_dict(block.state_dict(), strict=False)
+    block.gates[1].bias.fill_(-40.0)
+    whole.wo.weight.zero_()
+    whole.wo.bias.zero_()
+    share = torch.sigmoid(gates[0](block.attention_norm(x)))
+    torch.testing.assert_close(block(x, bias) - x, share * (whole(x, bias) - x))

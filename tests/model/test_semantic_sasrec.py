@@ -28,6 +28,8 @@ SETTINGS = {
     "hidden_dropout_prob": 0.0,
     "item_vectors": "both",
     "further_ids": None,
+    "own_vector_dropout": 0.0,
+    "gated": False,
     "sampled_items": "auto",
     "index_from": 1000,
     "repeat_bias": "learned",
@@ -181,6 +183,17 @@ def test_scores_are_explained(uses):
         token = model.ids.tokens[items[0, 3], 1]
         expected = state @ model.code_vectors.weight[token]
         torch.testing.assert_close(parts["level 2"][0, 3], expected)
+
+
+@torch.no_grad()
+def test_own_vectors_are_left_out_in_training_alone():
+    model = model_of(own_vector_dropout=0.7, gated=True)
+    whole = model.item_vectors()
+    left = model.train().item_vectors() - (whole - model.own_vectors.weight)
+    kept = left.abs().sum(1) > 1e-4
+    torch.testing.assert_close(left[kept], model.own_vectors.weight[kept], atol=1e-5, rtol=1e-5)
+    assert 0 < kept.sum() < 0.6 * N_ITEMS
+    assert model.calculate_loss(histories()).isfinite()
 
 
 @torch.no_grad()
