@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from recbole_genrec.tokenizer.prefixes import find_nodes, prefix_nodes
+from recbole_genrec.tokenizer.prefixes import find_nodes, prefix_nodes, rank_in_group
 from recbole_genrec.tokenizer.table import SemanticIDTable
 
 
@@ -84,18 +84,38 @@ class CodeTree(nn.Module):
         exists = place < self.count[parents].unsqueeze(1)
         return (self.first[parents].unsqueeze(1) + place).where(exists, 0), exists
 
-    def logits(self, states: Tensor, parents: Tensor, vectors: Tensor, width: int) -> Tensor:
+    def logits(
+        self, states: Tensor, parents: Tensor, vectors: Tensor, level: int | None = None
+    ) -> Tensor:
         """Logits `[n, width]` of the children of each parent, -inf where there are fewer.
 
         Args:
             states: `[n, d]`.
             parents: nodes `[n]`.
             vectors: of all nodes `[n_nodes, d]`; the logits are products with them.
-            width: the most children that a parent has.
+            level: that of all parents; None where they are of several.
         """
+        width = max(self.most_children) if level is None else self.most_children[level]
+        if level == 0:
+            return F.linear(states, vectors[1 : width + 1])
+        if not torch.is_grad_enabled():
+            return self._logits_by_parent(states, parents, vectors, width)
         children, exists = self.children_of(parents, width)
         own = F.embedding(children, vectors)  # [n, width, d]
         return torch.bmm(own, states.unsqueeze(-1)).squeeze(-1).masked_fill(~exists, -torch.inf)
+
+    def _logits_by_parent(
+        self, states: Tensor, parents: Tensor, vectors: Tensor, width: int
+    ) -> Tensor:
+        """The same, reading the vectors of the children once for all states of a parent."""
+        distinct, group = parents.unique(return_inverse=True)
+        rank = rank_in_group(group)
+        rows = states.new_zeros(len(distinct), int(rank.max()) + 1, states.shape[1])
+        rows[group, rank] = states
+        children, exists = self.children_of(distinct, width)
+        own = F.embedding(children, vectors)  # [n_parents, width, d]
+        logits = torch.bmm(rows, own.transpose(1, 2)).masked_fill(~exists.unsqueeze(1), -torch.inf)
+        return logits[group, rank]
 
     def log_probs(self, states: Tensor, nodes: Tensor, vectors: Tensor) -> Tensor:
         r"""Log-probability of each node among its siblings, given the node before, `[n, l]`.
@@ -112,7 +132,7 @@ class CodeTree(nn.Module):
         found = []
         for level in range(nodes.shape[1] - 1):
             before, node = nodes[:, level], nodes[:, level + 1]
-            logits = self.logits(states[:, level], before, vectors, self.most_children[level])
+            logits = self.logits(states[:, level], before, vectors, level)
             place = (node - self.first[before]).unsqueeze(1)
             found.append(logits.float().log_softmax(-1).gather(1, place))
         return torch.cat(found, 1)

@@ -15,7 +15,7 @@ from recbole_genrec.model.t5.generation import generate
 from recbole_genrec.model.t5.t5 import T5, Encoded
 from recbole_genrec.tokenizer.table import SemanticIDTable
 
-ROWS = 2048  # whose children's vectors are held at a time where nothing is trained
+ROWS = 8192  # whose logits are held at a time where nothing is trained
 
 
 class Stream(nn.Module):
@@ -112,10 +112,9 @@ class Stream(nn.Module):
 
     def _code_logits(self, states: Tensor, prefixes: Tensor) -> Tensor:
         """Logits `[n, vocab_size]` of the next token, -inf for all but those of the children."""
-        parents = self.tree.find(prefixes[:, 1:])[:, -1]
-        width = self.tree.most_children[prefixes.shape[1] - 1]
-        children, _ = self.tree.children_of(parents, width)
+        parents, level = self.tree.find(prefixes[:, 1:])[:, -1], prefixes.shape[1] - 1
         vectors = self.node_vectors.to(states.dtype)
-        logits = self.tree.logits(states * self.t5.d_model**-0.5, parents, vectors, width)
+        logits = self.tree.logits(states * self.t5.d_model**-0.5, parents, vectors, level)
+        children, _ = self.tree.children_of(parents, logits.shape[1])
         every = logits.new_full((len(logits), self.tree.vocab_size), -torch.inf)
         return every.scatter_(1, self.tree.token[children], logits)

@@ -96,9 +96,8 @@ class SemanticTransfer(nn.Module):
         hidden = (place == masked.unsqueeze(1)).unsqueeze(-1)
         states = self.states(torch.where(hidden, self.mask.to(codes), codes), guide)
         parents, own = nodes[rows, masked], nodes[rows, masked + 1]
-        width = max(tree.most_children)
         state = states[rows, masked + 1] * self.scale
-        logits = tree.logits(state, parents, vectors.detach(), width)
+        logits = tree.logits(state, parents, vectors.detach())
         return F.cross_entropy(logits.float(), own - tree.first[parents])
 
     def recognition(self, vectors: Tensor, nodes: Tensor, false: Tensor, guide: Tensor) -> Tensor:
