@@ -58,6 +58,12 @@ class ItemLevelRecommender(HasRepeatBias, ParallelRecommender):
                 config["memory_followers"],
             )
             self.memory.append(*dataset.before_targets(config["memory_steps"]))
+        self.ids.on_change(self._make_room)
+
+    def _make_room(self) -> None:
+        """For items that are new."""
+        if self.memory is not None and self.memory.n_items < self.n_items:
+            self.memory.add_items(self.n_items - self.memory.n_items)
 
     def new_transformer(self, config, gated: bool = False) -> CausalTransformer:
         """With the sizes and dropouts of the configuration."""

@@ -223,8 +223,6 @@ class SemanticSASRec(ItemLevelRecommender):
         if self.own_vectors is not None:
             weight = F.pad(self.own_vectors.weight.detach(), (0, 0, 0, len(tokens)))
             self.own_vectors = nn.Embedding.from_pretrained(weight, freeze=False)
-        if self.memory is not None:
-            self.memory.add_items(len(tokens))
 
     def _load_from_state_dict(
         self, state_dict: dict[str, Any], prefix: str, *arguments: Any

@@ -215,6 +215,26 @@ def test_rpg_can_take_it():
     assert learned == {"memory.weight", "memory.bias"}
 
 
+@torch.no_grad()
+def test_new_items_are_remembered_too():
+    model = rpg(memory_steps=2, transitions=torch.randint(1, 61, (400, 2)))
+    taken = set(map(tuple, model.ids.codes[1:].tolist()))
+    free = [c for c in torch.cartesian_prod(*map(torch.arange, model.ids.sizes)).tolist()
+            if tuple(c) not in taken]  # fmt: skip
+    model.ids.append(torch.tensor(free[:2]))
+    new = {"item_id_list": torch.tensor([[61]]), "item_length": torch.tensor([1])}
+    batch = type(histories())({**new, "item_id": torch.tensor([62])})
+    before = model.eval().item_scores(batch)
+    model.remember(batch)
+    model.memory.bias.fill_(2.0)
+    model.memory.weight.zero_()
+    change = model.item_scores(batch) - before
+    assert change[0, 62] == pytest.approx(2 * log(2), abs=1e-5)
+    fresh = rpg(memory_steps=2, transitions=torch.randint(1, 61, (4, 2))).eval()
+    fresh.load_state_dict(model.state_dict())
+    assert torch.equal(fresh.item_scores(batch), model.item_scores(batch))
+
+
 def test_training_with_it_answers_from_its_checkpoint(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     settings = {**SETTINGS["SemanticSASRec"], "memory_steps": 2, "epochs": 3}
