@@ -10,6 +10,7 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from recbole_genrec.errors import InputError
+from recbole_genrec.evaluator.protocols import chosen_protocol
 from recbole_genrec.model.semantic_id_recommender import SemanticIDRecommender
 from recbole_genrec.runs.fingerprint import FILE_KEYS, decisive
 from recbole_genrec.runs.record import RESULT, load_result, results_root
@@ -36,6 +37,7 @@ def model_card(trained: Mapping[str, Any], model: SemanticIDRecommender, folder:
     return environment.get_template(TEMPLATE).render(
         version=trained["version"],
         settings=settings,
+        protocol=chosen_protocol(settings["repeatable"]),
         epoch=trained["epoch"],
         num_items=model.n_items - 1,
         parameters=sum(weight.numel() for weight in model.parameters()),

@@ -126,6 +126,7 @@ def test_the_card_tells_data_settings_and_metrics(tiger, tmp_path):
     record = json.loads(next(tiger.parents[1].glob("results/*/result.json")).read_text())
     for metric, value in record["valid_result"].items():
         assert f"| {metric} | {value} | {record['test_result'][metric]} |" in card
+    assert "protocol unmasked: items of the history stay candidates" in card
     for name, checksum in record["data_files"].items():
         assert f"| {name} | `{checksum}` |" in card
     settings = yaml.safe_load(*(block.text for block in blocks(card, "yaml")))
