@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from recbole_genrec.decoding.trie import ItemTrie
+from recbole_genrec.model.causal_transformer import STD
 from recbole_genrec.model.code_tree import CodeTree
 from recbole_genrec.model.semantic_id_recommender import TargetView
 from recbole_genrec.model.t5.generation import generate
@@ -23,10 +24,10 @@ class Stream(nn.Module):
 
     .. math::
         P(y \mid x) = \prod_{l=1}^{L} P(v_l \mid v_{l-1}, x), \qquad
-        P(v_l \mid v_{l-1}, x) = \mathrm{softmax}_{v_l} (s_l^\top e_{v_l} / \sqrt d)
+        P(v_l \mid v_{l-1}, x) = \mathrm{softmax}_{v_l} (s_l^\top e_{v_l})
 
     over the children of the node before. Each node has a vector e of its own, which the decoder
-    reads and which its state s is compared with.
+    reads and which its state s is compared with. Vectors start as small as BERT's.
 
     Args:
         ids: the semantic IDs, whose prefixes are the nodes.
@@ -49,7 +50,8 @@ class Stream(nn.Module):
             tokens_per_item=1,
         )
         self.items = nn.Embedding(ids.num_items, self.t5.d_model)
-        nn.init.normal_(self.items.weight, std=1.0)
+        for embedding in (self.items, self.t5.embedding):
+            nn.init.normal_(embedding.weight, std=STD)
 
     @property
     def node_vectors(self) -> Tensor:
@@ -83,8 +85,7 @@ class Stream(nn.Module):
 
     def log_probs(self, states: Tensor, items: Tensor) -> Tensor:
         """Log-probabilities `[n, L]` of the codes of items `[n]`, from states `[n, >= L, d]`."""
-        scaled = states * self.t5.d_model**-0.5
-        return self.tree.log_probs(scaled, self.tree.nodes[items], self.node_vectors)
+        return self.tree.log_probs(states, self.tree.nodes[items], self.node_vectors)
 
     @torch.no_grad()
     def log_likelihood(self, encoded: Encoded, items: Tensor) -> Tensor:
@@ -114,7 +115,7 @@ class Stream(nn.Module):
         """Logits `[n, vocab_size]` of the next token, -inf for all but those of the children."""
         parents, level = self.tree.find(prefixes[:, 1:])[:, -1], prefixes.shape[1] - 1
         vectors = self.node_vectors.to(states.dtype)
-        logits = self.tree.logits(states * self.t5.d_model**-0.5, parents, vectors, level)
+        logits = self.tree.logits(states, parents, vectors, level)
         children, _ = self.tree.children_of(parents, logits.shape[1])
         every = logits.new_full((len(logits), self.tree.vocab_size), -torch.inf)
         return every.scatter_(1, self.tree.token[children], logits)

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from recbole_genrec.loss.contrast import sampled_info_nce
+from recbole_genrec.model.causal_transformer import STD
 from recbole_genrec.model.code_tree import CodeTree
 
 
@@ -35,7 +36,7 @@ class GlobalContrast(nn.Module):
         self.negatives, self.temperature = negatives, temperature
         unit = F.normalize(embeddings.float(), dim=-1)
         self.register_buffer("embeddings", unit, persistent=False)
-        self.token = nn.Parameter(torch.randn(d_model))
+        self.token = nn.Parameter(STD * torch.randn(d_model))
         self.projection = nn.Linear(d_model, embeddings.shape[1])
 
     def forward(self, projected: Tensor, items: Tensor) -> Tensor:
@@ -64,9 +65,8 @@ class SemanticTransfer(nn.Module):
     def __init__(self, tree: CodeTree, d_model: int, num_heads: int, guide_dim: int) -> None:
         super().__init__()
         levels = tree.num_levels
-        self.scale = d_model**-0.5
         self.guide = nn.Linear(guide_dim, d_model)
-        self.place = nn.Parameter(torch.randn(levels + 1, d_model))
+        self.place = nn.Parameter(STD * torch.randn(levels + 1, d_model))
         self.mask = nn.Parameter(torch.zeros(d_model))
         self.layer = nn.TransformerDecoderLayer(
             d_model, num_heads, 2 * d_model, dropout=0.0, batch_first=True
@@ -96,8 +96,7 @@ class SemanticTransfer(nn.Module):
         hidden = (place == masked.unsqueeze(1)).unsqueeze(-1)
         states = self.states(torch.where(hidden, self.mask.to(codes), codes), guide)
         parents, own = nodes[rows, masked], nodes[rows, masked + 1]
-        state = states[rows, masked + 1] * self.scale
-        logits = tree.logits(state, parents, vectors.detach())
+        logits = tree.logits(states[rows, masked + 1], parents, vectors.detach())
         return F.cross_entropy(logits.float(), own - tree.first[parents])
 
     def recognition(self, vectors: Tensor, nodes: Tensor, false: Tensor, guide: Tensor) -> Tensor:

@@ -54,7 +54,12 @@ def data(vectors: bool = True):
 
 
 def eager(dataset=None, **settings) -> EAGER:
-    return EAGER({**CONFIG, **SETTINGS, **settings}, dataset or data())
+    """An untrained model whose vectors matter everywhere."""
+    model = EAGER({**CONFIG, **SETTINGS, **settings}, dataset or data())
+    for stream in (model.text, model.behavior):
+        torch.nn.init.normal_(stream.items.weight)
+        torch.nn.init.normal_(stream.t5.embedding.weight, std=0.4)
+    return model
 
 
 class SlowStream:
@@ -81,7 +86,7 @@ class SlowStream:
     def score(self, history: list[int], prefix: tuple) -> torch.Tensor:
         """Log-likelihood of a prefix."""
         total = torch.zeros(())
-        states = self.states(history, prefix[:-1]) / 16**0.5 if prefix else []
+        states = self.states(history, prefix[:-1]) if prefix else []
         for level, state in enumerate(states):
             family = self.siblings(prefix[: level + 1])
             logits = torch.stack([state @ self.vector[own] for own in family])
@@ -295,7 +300,7 @@ def test_a_masked_code_is_picked_among_its_siblings():
         codes[level] = transfer.mask
         state = slow_states(transfer, codes, guide[row])[level + 1]
         family = stream.siblings(path[: level + 1])
-        logits = torch.stack([state @ stream.vector[own] / 4 for own in family])
+        logits = torch.stack([state @ stream.vector[own] for own in family])
         each.append(-logits.log_softmax(0)[family.index(path[: level + 1])])
     vectors = model.behavior.node_vectors
     loss = transfer.reconstruction(tree, vectors, tree.nodes[items], guide, masked)
