@@ -63,6 +63,19 @@ def recommender(checkpoint) -> Recommender:
     return Recommender.from_checkpoint(checkpoint, device="cpu")
 
 
+def test_a_checkpoint_answers_without_the_settings_that_came_after_it(
+    recommender, checkpoint, tmp_path
+):
+    state = load_checkpoint(checkpoint)
+    del state["config"]["valid_beam_size"]
+    for tokenizer in state["extra"]["items"]["tokenizers"].values():
+        del tokenizer["settings"]["tokenizer_level_reduction"]
+    save_checkpoint(state, tmp_path / "former.pth")
+    former = Recommender.from_checkpoint(tmp_path / "former.pth", device="cpu")
+    history = [recommender.catalogue.items.tokens[1:4]]
+    assert former.recommend(history) == recommender.recommend(history)
+
+
 def test_answers_are_the_ranked_items_of_the_model(recommender):
     histories = [["i1", "i2", "i3"], ["i7"]]
     answers = recommender.recommend(histories, top_k=40)

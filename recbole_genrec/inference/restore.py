@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from recbole.utils import ModelType
 
+from recbole_genrec.config.layers import run_files, tokenizer_defaults
+from recbole_genrec.config.yaml_files import read_properties
 from recbole_genrec.errors import InputError
 from recbole_genrec.inference.scoring import ScoringModel
 from recbole_genrec.items.items import Items
@@ -53,10 +55,21 @@ def _with_its_items(
     path: str | Path,
     device: torch.device,
 ) -> SemanticIDRecommender:
-    items = Items.from_state(items_of(checkpoint, path), device)
-    model = model_class({**checkpoint["config"], "device": device}, Catalogue(items))
+    state = items_of(checkpoint, path)
+    for tokenizer in state["tokenizers"].values():
+        given = tokenizer["settings"]
+        tokenizer["settings"] = {**tokenizer_defaults(given["tokenizer"]), **given}
+    items = Items.from_state(state, device)
+    settings = {**_defaults(model_class, checkpoint["config"]), **checkpoint["config"]}
+    model = model_class({**settings, "device": device}, Catalogue(items))
     load_weights(model, {"state_dict": checkpoint["state_dict"]}, path)
     return model.to(device).eval()
+
+
+def _defaults(model_class: type, settings: dict[str, Any]) -> dict[str, Any]:
+    """Today's settings of such a run: those that are newer than the checkpoint count."""
+    files = run_files(model_class, str(settings.get("dataset")), settings)
+    return {key: value for file in files for key, value in read_properties(file).items()}
 
 
 def _with_its_data(path: str | Path, device: torch.device) -> ScoringModel:
