@@ -33,6 +33,17 @@ def fixed_items(checkpoint: dict[str, Any]) -> dict[str, Any]:
     return {name: items[name] for name in FIXED if name in items}
 
 
+def held_items(checkpoint: dict[str, Any]) -> str | None:
+    """The digest of the `fixed_items` that the best checkpoint of the run holds.
+
+    Args:
+        checkpoint: the best one, or a last one; None comes of one that leaves nothing to the best.
+    """
+    items = (checkpoint.get("extra") or {}).get("items", {})
+    fixed = fixed_items(checkpoint)
+    return items.get("held") or (digest(fixed) if fixed else None)
+
+
 def without_items(checkpoint: dict[str, Any], held: str) -> dict[str, Any]:
     """The checkpoint with a digest in the place of its `fixed_items`.
 

@@ -16,8 +16,7 @@ from recbole_genrec.runs.checkpoint import check_same_run, load_checkpoint, save
 from recbole_genrec.runs.checkpoint_items import (
     LAST,
     best_model_file,
-    digest,
-    fixed_items,
+    held_items,
     without_items,
 )
 from recbole_genrec.runs.fingerprint import changed_settings, data_files, run_fingerprint
@@ -59,8 +58,7 @@ class Checkpointer:
             content = without_items(content, self._held)
         save_checkpoint(content, file)
         if self._held is None and Path(file) == self.best:
-            items = fixed_items(content)
-            self._held = digest(items) if items else None
+            self._held = held_items(content)
 
     def find(self, where: str) -> tuple[dict[str, Any], Path] | None:
         """The checkpoint to go on from, and its file.
@@ -106,6 +104,7 @@ class Checkpointer:
         changes = changed_settings(checkpoint["config"], self._config)
         if changes:
             getLogger().warning(f"[{file}] was saved under other settings: {changes}")
+        self._held = held_items(checkpoint) if best.exists() else None
         return checkpoint
 
 
