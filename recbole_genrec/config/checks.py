@@ -50,11 +50,20 @@ def check_metrics(settings: Mapping[str, Any]) -> None:
         )
 
 
+MOST_PROCESSES = 256  # of one machine
+
 # Beyond these a run ends for want of memory or processes, at best, and may take others with it.
 MOST = {
     **dict.fromkeys(("train_batch_size", "eval_batch_size"), 2**31 - 1),
     **dict.fromkeys(("d_model", "d_ff", "hidden_size", "inner_size", "embedding_size"), 2**16),
-    **{"worker": 256, "metric_decimal_place": 15, "loss_decimal_place": 15},
+    **dict.fromkeys(("num_layers", "num_decoder_layers", "n_layers"), 2**10),
+    **{
+        "beam_size": 2**16,
+        "nproc": 256,
+        "worker": 256,
+        "metric_decimal_place": 15,
+        "loss_decimal_place": 15,
+    },
 }
 
 
@@ -64,6 +73,9 @@ def check_values(config: Any) -> None:
         held = isinstance(value, str) and "\0" in value
         if held and key not in ("dataset", "data_path"):  # see check_dataset
             raise InputError(f"{key} should be text without NUL characters, found {value!r}")
+    for key in ("checkpoint_dir", "results_dir"):
+        if config[key] == "":
+            refuse(key, "the name of a folder, such as . for the current one", "")
     for key, most in MOST.items():
         if isinstance(config[key], int) and config[key] > most:
             raise InputError(f"{key} should be at most {most}, found [{config[key]}]")
@@ -110,6 +122,8 @@ def check_gpu_id(gpu_id: Any) -> None:
 
 def check_processes(settings: Mapping[str, Any]) -> None:
     """The places of the processes of this machine among those of all."""
+    if settings["nproc"] > MOST_PROCESSES:
+        refuse("nproc", f"at most {MOST_PROCESSES}", settings["nproc"])
     world_size = settings.get("world_size") or 0
     last = settings["offset"] + settings["nproc"]
     if last > max(world_size, settings["nproc"]):

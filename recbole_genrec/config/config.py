@@ -38,6 +38,8 @@ from recbole_genrec.parallel.distributed import launched
 from recbole_genrec.plain import convert_entries
 from recbole_genrec.registry import Registration, get_model
 
+LONGEST_NAME = 100  # of a data set: file systems end at 255 bytes, with all that is added
+
 
 class Config(RecBoleConfig):
     """Settings of a run, from RecBole's and our defaults, the user's files and a dictionary.
@@ -124,6 +126,9 @@ class Config(RecBoleConfig):
         model, dataset = model or given.get("model"), dataset or given.get("dataset")
         if model is None or dataset is None:
             raise InputError(f"no [{'dataset' if model else 'model'}] is given")
+        if len(str(dataset)) > LONGEST_NAME:
+            found = f"{len(str(dataset))} letters"
+            refuse("dataset", f"a name of at most {LONGEST_NAME} letters", found)
         model_class = get_model(model)
         return model_class.__name__, model_class, str(dataset)
 

@@ -9,7 +9,7 @@ from recbole.config import Config
 
 from recbole_genrec.config.layers import model_files
 from recbole_genrec.config.yaml_files import read_properties
-from recbole_genrec.errors import InputError
+from recbole_genrec.errors import InputError, refuse
 
 
 def check_data_settings(config: Config) -> None:
@@ -27,6 +27,9 @@ def check_data_settings(config: Config) -> None:
                 key == "load_col" and columns == "*"
             ):
                 raise InputError(f"{key} {source} should be a list of columns, found [{columns}]")
+    parts = config["benchmark_filename"]
+    if parts is not None and not (isinstance(parts, (list, tuple)) and parts):
+        refuse("benchmark_filename", "a list of the parts, such as [train, valid, test]", parts)
     if not config["field_separator"]:
         raise InputError("field_separator should be text such as a tab, found []")
     if config["rm_dup_inter"] not in (None, "first", "last"):

@@ -107,6 +107,9 @@ def read_yaml(file: str | Path) -> dict[str, Any]:
         raise InputError(f"config file [{file}] is not valid YAML: {error}") from error
     if settings is not None and not isinstance(settings, dict):
         raise InputError(f"config file [{file}] should hold lines `key: value`, found [{settings}]")
+    for key in settings or {}:
+        if not isinstance(key, str):
+            raise InputError(f"config file [{file}]: a key should be text, found [{key}]")
     return settings or {}
 
 

@@ -259,6 +259,8 @@ def test_one_config_file_needs_no_list(tmp_path):
             "neg_sampling: ~",
             r"unknown key \[neg_sampling\] of an older RecBole; .* train_neg_",
         ),
+        ("1: 2", r"mine\.yaml\]: a key should be text, found \[1\]"),
+        ("~: 2", r"mine\.yaml\]: a key should be text, found \[None\]"),
         ("epoch: 3", r"unknown key \[epoch\]; did you mean \[epochs\]"),
     ],
 )
@@ -387,3 +389,21 @@ def test_absurd_sizes_are_refused_before_they_fill_the_memory(key):
 def test_no_name_of_a_file_holds_a_nul(key):
     with pytest.raises(InputError, match=rf"{key} should be text without NUL .* found 'a\\x00b'"):
         config(**{key: "a\0b"})
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"checkpoint_dir": ""}, r"checkpoint_dir should be the name of a folder.* found \[\]"),
+        ({"results_dir": ""}, r"results_dir should be the name of a folder"),
+        ({"dataset": "x" * 5000}, r"dataset should be a name of at most 100 .* \[5000 letters\]"),
+    ],
+)
+def test_names_that_no_file_system_takes(settings, message):
+    with pytest.raises(InputError, match=message):
+        Config("SASRec", config_dict={"dataset": "toy", **settings})
+
+
+def test_absurd_numbers_of_processes_are_refused_before_they_start():
+    with pytest.raises(InputError, match=r"nproc should be at most 256, found \[1000000\]"):
+        config(nproc=10**6)

@@ -122,6 +122,12 @@ def test_bad_files_and_columns_are_named(tmp_path, change, settings, message):
         ),
         ("BPR", {"load_col": {"inter": "user_id"}}, "load_col inter should be a list of columns"),
         ("BPR", {"load_col": {"iter": ["user_id"]}}, "load_col should be a dict with columns"),
+        (
+            "BPR",
+            {"benchmark_filename": []},
+            r"benchmark_filename should be a list .* found \[\[\]\]",
+        ),
+        ("BPR", {"benchmark_filename": "train"}, "benchmark_filename should be a list"),
         ("BPR", {"field_separator": ""}, "field_separator should be text"),
         ("BPR", {"rm_dup_inter": "frist"}, r"rm_dup_inter should be .* found \[frist\]"),
         (
