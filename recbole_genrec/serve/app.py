@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -20,6 +21,7 @@ from recbole_genrec.errors import InputError, shortened
 from recbole_genrec.inference import Recommender
 from recbole_genrec.serve import questions
 from recbole_genrec.serve.batcher import Batcher, Busy
+from recbole_genrec.serve.memory import give_back_memory
 from recbole_genrec.serve.questions import BeamQuestion, Limits, Question
 from recbole_genrec.serve.titles import TitleSearch
 
@@ -45,8 +47,10 @@ def create_app(recommender: Recommender, limits: Limits | None = None) -> FastAP
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        giving_back = asyncio.create_task(give_back_memory())
         async with service.batcher:
             yield
+        giving_back.cancel()
 
     app = FastAPIOffline(
         title=f"Recommendations of {recommender.name}",
