@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import uvicorn
@@ -14,6 +14,7 @@ from recbole_genrec.errors import InputError, check_number
 from recbole_genrec.inference import Recommender
 from recbole_genrec.serve.app import create_app
 from recbole_genrec.serve.questions import Limits
+from recbole_genrec.stopping import SENT
 
 LAST_PORT = 65_535
 SECONDS_TO_FINISH = 30  # after which a stopped server leaves what still runs
@@ -45,7 +46,7 @@ def serve(
             ),
             f"{recommender.name} with {recommender.num_items:,} items answers",
         )
-        with suppress(KeyboardInterrupt), server.stopped_by_hangup():
+        with server.stopped_by_signals():
             server.run([listener])
         print("stopped", flush=True)
 
@@ -70,15 +71,18 @@ class Server(uvicorn.Server):
             print(f"{self.what} on http://{host}:{port} (Ctrl-C stops it)", flush=True)
 
     @contextmanager
-    def stopped_by_hangup(self) -> Iterator[None]:
-        """Let a closed terminal stop the server as Ctrl-C does, unless that is ignored."""
-        before = signal.getsignal(signal.SIGHUP)
-        if before != signal.SIG_IGN:
-            signal.signal(signal.SIGHUP, self.handle_exit)
+    def stopped_by_signals(self) -> Iterator[None]:
+        """Let signals stop the server and nothing else: uvicorn sends them again when it ends.
+
+        A closed terminal stops it as Ctrl-C does, unless that is ignored, as under `nohup`.
+        """
+        numbers = [n for n in (signal.SIGINT, *SENT) if signal.getsignal(n) != signal.SIG_IGN]
+        before = {number: signal.signal(number, self.handle_exit) for number in numbers}
         try:
             yield
         finally:
-            signal.signal(signal.SIGHUP, before)
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 def bound_socket(host: str, port: int) -> socket.socket:
