@@ -27,7 +27,7 @@ def test_all_models_see_as_much_of_a_history(dataset, tmp_path):
 
 @pytest.mark.parametrize("file", RECIPES, ids=lambda file: file.stem)
 def test_a_recipe_has_the_length_of_its_paper(file):
-    other = {"etegrec": 50, "etegrec_released": 50, "eager_released": 19}
+    other = {"etegrec": 50, "etegrec_released": 50, "eager_released": 19, "rpg_released": 50}
     assert Config(None, "ml-100k", [str(file)])[KEY] == other.get(file.stem, 20)
 
 

@@ -1,5 +1,7 @@
 """SemanticIDs: tokens, checks, files."""
 
+from typing import BinaryIO
+
 import pytest
 import torch
 
@@ -63,8 +65,8 @@ def test_a_failed_save_leaves_the_old_file(tmp_path, monkeypatch) -> None:
     path = tmp_path / "ids.pt"
     SemanticIDs(CODES, SIZES).save(path)
 
-    def full_disk(content: object, file: object) -> None:
-        file.write_bytes(b"half")
+    def full_disk(content: object, file: BinaryIO) -> None:
+        file.write(b"half")
         raise OSError("no space left")
 
     monkeypatch.setattr(torch, "save", full_disk)
