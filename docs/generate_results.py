@@ -19,7 +19,7 @@ import numpy as np
 from recbole_genrec.config import Config
 from recbole_genrec.evaluator.protocols import PROTOCOLS, chosen_protocol
 from recbole_genrec.report.tables import count_text, minutes_text
-from recbole_genrec.runs.fingerprint import ENVIRONMENT_KEYS
+from recbole_genrec.runs.fingerprint import ENVIRONMENT_KEYS, FILE_KEYS
 from recbole_genrec.runs.record import load_finished, write_json
 
 ROOT = Path(__file__).parent.parent
@@ -35,7 +35,7 @@ def compact(folder: Path, name: str) -> dict[str, Any]:
     config = result["config"]
     defaults = Config(result["model"], result["dataset"]).as_dict()
     unlike = {
-        key: value
+        key: Path(value).name if isinstance(value, str) and key.endswith(FILE_KEYS) else value
         for key, value in config.items()
         if value != defaults.get(key) and key not in {*ENVIRONMENT_KEYS, "seed"}
     }

@@ -203,7 +203,7 @@ def build_model(config: Config, dataset) -> torch.nn.Module:
     try:
         with needed_packages(config["model"]):
             return model_class(config, dataset).to(config["device"])
-    except (ValueError, KeyError, AttributeError, NotImplementedError) as error:
+    except Exception as error:
         if isinstance(error, InputError) or not model_class.__module__.startswith("recbole."):
             raise
         raise InputError(

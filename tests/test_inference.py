@@ -241,6 +241,19 @@ def test_command_line_names_what_is_wrong_in_one_line(checkpoint, tmp_path, monk
     assert "\n" not in str(error.value) and "there is no checkpoint" in str(error.value)
 
 
+def test_an_answer_never_takes_the_place_of_what_it_was_made_from(checkpoint, tmp_path):
+    asked = tmp_path / "histories.jsonl"
+    asked.write_text('{"history": ["i1"]}\n')
+    for output in (checkpoint, asked):
+        before = output.read_bytes()
+        with pytest.raises(SystemExit, match="output should be another file than those that are"):
+            cli.main(
+                ["recommend", f"--checkpoint={checkpoint}", f"--input={asked}"]
+                + [f"--output={output}"]
+            )
+        assert output.read_bytes() == before
+
+
 def test_a_model_that_reads_no_histories_cannot_answer(tmp_path):
     checkpoint = train(tmp_path, "Pop", epochs=1)
     with pytest.raises(InputError, match="checkpoint of Pop, which reads no histories"):

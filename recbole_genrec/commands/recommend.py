@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
+from os.path import samefile
 from pathlib import Path
 
 from recbole_genrec.commands.histories import read_histories, read_new_items, read_tokens
+from recbole_genrec.errors import refuse
 from recbole_genrec.files import check_writable, replacing
 from recbole_genrec.inference import Recommender
 
@@ -35,6 +38,8 @@ def answer_file(
     Raises:
         InputError: for what is wrong in the files.
     """
+    if output != "-":
+        _check_apart(output, (checkpoint, input, allowed_items, new_items))
     histories = read_histories(input)
     if output != "-":
         check_writable("output", Path(output).parent)
@@ -59,3 +64,10 @@ def answer_file(
     else:
         with replacing(output) as temporary:
             Path(temporary).write_text(lines, encoding="utf-8")
+
+
+def _check_apart(output: str, inputs: Sequence[str | None]) -> None:
+    """Refuse to write over what is read."""
+    for file in inputs:
+        if file and Path(output).is_file() and Path(file).exists() and samefile(output, file):
+            refuse("output", "another file than those that are read", output)

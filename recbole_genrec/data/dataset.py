@@ -21,7 +21,7 @@ from recbole_genrec.data.histories import Histories
 from recbole_genrec.data.repair.columns import rows
 from recbole_genrec.data.repair.tensors import RepairedDataset
 from recbole_genrec.data.saved import read_dataset
-from recbole_genrec.errors import InputError
+from recbole_genrec.errors import InputError, refuse
 from recbole_genrec.model.hooks import class_hooks
 
 HISTORY_END = "_history_end"  # column of inter_feat: where the target stands in the event table
@@ -215,6 +215,7 @@ class GenRecDataset(SequentialDataset, RepairedDataset):
         if histories not in self.inter_feat:
             self._sort_parts()
             return
+        self._check_histories(histories)
         for field in self.inter_feat:
             if field + suffix in self.inter_feat:
                 setattr(self, f"{field}_list_field", field + suffix)
@@ -222,6 +223,15 @@ class GenRecDataset(SequentialDataset, RepairedDataset):
             self.item_list_length_field, FeatureType.TOKEN, FeatureSource.INTERACTION, 1
         )
         self.inter_feat[self.item_list_length_field] = self.inter_feat[histories].map(len)
+
+    def _check_histories(self, field: str) -> None:
+        """Refuse histories that are no sequences, or have nothing in them."""
+        if self.field2type[field] != FeatureType.TOKEN_SEQ:
+            found = self.field2type[field].value
+            refuse(f"the column [{field}]", f"{field}:token_seq", f"{field}:{found}")
+        empty = np.flatnonzero(self.inter_feat[field].map(len) == 0)
+        if len(empty):
+            raise InputError(f"{self._place(empty[0])}: the history [{field}] is empty")
 
     def _sort_parts(self) -> None:
         """Order the interactions of all parts by time: a user's history runs through them."""
@@ -243,8 +253,22 @@ class GenRecDataset(SequentialDataset, RepairedDataset):
                 f"{self._place(late)}: this interaction is later than one of the same user in "
                 f"{self._place(early)}; the parts of a sequential model follow each other in time"
             )
+        self._check_nothing_leaks(part)
         self.inter_feat = self.inter_feat.iloc[order].reset_index(drop=True)
         self._parts = part[order]
+
+    def _check_nothing_leaks(self, part: np.ndarray) -> None:
+        """Refuse an interaction that stands in several parts, whose number each row has."""
+        event = [self.uid_field, self.iid_field, self.time_field]
+        events = self.inter_feat[event].reset_index(drop=True)
+        of_parts = events.assign(part=part).drop_duplicates()
+        twice = of_parts.index[of_parts.duplicated(event)]
+        if len(twice):
+            same = (events == events.iloc[twice[0]]).all(axis=1)
+            raise InputError(
+                f"{self._place(twice[0])}: this interaction also stands in "
+                f"{self._place(same.idxmax())}; the parts of a split have none in common"
+            )
 
     def _change_feat_format(self) -> None:
         super()._change_feat_format()

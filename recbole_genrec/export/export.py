@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from logging import getLogger
 from pathlib import Path
+from shutil import copymode
 from tempfile import TemporaryDirectory
 from typing import cast
 
@@ -41,7 +42,11 @@ def export(checkpoint: str | Path, output: str | Path) -> Path:
         InputError: for a model that only this package can run, or a folder that is in use.
     """
     folder = Path(output).expanduser().resolve()
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    try:
+        in_use = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
+    except OSError as error:  # such as a name that is too long
+        raise InputError(f"output cannot be written to ({error.strerror})") from error
+    if in_use:
         refuse("output", "a folder that is new or empty", output)
     check_writable("output", folder.parent)
     trained = load_checkpoint(checkpoint)
@@ -56,6 +61,8 @@ def export(checkpoint: str | Path, output: str | Path) -> Path:
             write_codes(building / f"{file}.json", codes[1:], model.items.tokens[1:])
         card = model_card(trained, model, building)
         (building / "README.md").write_text(card, encoding="utf-8")
+        for made in building.iterdir():  # transformers lets nobody else read its weights
+            copymode(building / "README.md", made)
     getLogger().info(f"Exported {name} to {folder}")
     return folder
 

@@ -46,6 +46,8 @@ def load_checkpoint(
         InputError: naming the file, when it is missing, damaged, no checkpoint of this package, or
             one of another version that wrote them differently.
     """
+    if Path(path).exists() and not Path(path).is_file():  # a pipe or device has no end
+        raise InputError(f"a checkpoint should be a regular file, found [{path}]")
     try:
         sealed = _is_sealed(path)
         state = torch.load(path, map_location=map_location, weights_only=True, mmap=mmap)
@@ -59,8 +61,10 @@ def load_checkpoint(
         ) from error
     if not isinstance(state, dict) or not {"config", "state_dict"} <= state.keys():
         raise InputError(f"[{path}] is no checkpoint of recbole_genrec")
+    version = state.get("version", "0.1.0")
+    if version == __version__ and state.get("format") != FORMAT:
+        raise InputError(f"[{path}] is damaged: its format is [{state.get('format')}]")
     if state.get("format") != FORMAT:
-        version = state.get("version", "0.1.0")
         raise InputError(
             f"[{path}] was written by recbole_genrec {version}, whose checkpoints this version "
             f"({__version__}) does not read: train again, or install recbole_genrec=={version}"

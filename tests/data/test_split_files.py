@@ -71,6 +71,27 @@ def test_parts_out_of_order_are_refused_for_sequences(tmp_path):
         create_dataset(config(tmp_path))
 
 
+def test_an_interaction_in_two_parts_is_refused_for_sequences(tmp_path):
+    rows = [("u", "a", 1), ("u", "b", 2), ("v", "a", 2)], [("v", "b", 3)], [("u", "b", 2)]
+    write_parts(tmp_path, PLAIN, *rows)
+    message = r"test\.inter, line 2: this interaction also stands in .*toy\.train\.inter, line 3"
+    with pytest.raises(InputError, match=message):
+        create_dataset(config(tmp_path))
+
+
+def test_histories_are_sequences_with_something_in_them(tmp_path):
+    header = ["user_id:token", "item_id_list:token_seq", "item_id:token"]
+    rows = [("u", "a b", "c")]
+    write_parts(tmp_path, header, rows, rows, [("u", "a", "b"), ("v", "", "a")])
+    message = r"toy\.test\.inter, line 3: .*item_id_list\] is empty"
+    with pytest.raises(InputError, match=message):
+        create_dataset(config(tmp_path))
+    header[1] = "item_id_list:token"
+    write_parts(tmp_path, header, rows, rows, rows)
+    with pytest.raises(InputError, match=r"item_id_list:token_seq, found \[item_id_list:token\]"):
+        create_dataset(config(tmp_path))
+
+
 def test_without_histories_and_times_both_are_named(tmp_path):
     rows = [("u", "a")]
     write_parts(tmp_path, PLAIN[:2], rows, rows, rows)

@@ -191,11 +191,16 @@ def test_the_command_line(tiger, tmp_path, capsys):
     cli.main(arguments)
     assert capsys.readouterr().out.endswith(f"written to {tmp_path / 'empty'}\n")
     assert files(tmp_path) == {"empty"} and files(tmp_path / "empty") == ALL | T5_FILES
+    assert len({file.stat().st_mode for file in (tmp_path / "empty").iterdir()}) == 1
     with pytest.raises(SystemExit) as error:
         cli.main(arguments)
     expected = f"output should be a folder that is new or empty, found [{tmp_path / 'empty'}]"
     assert str(error.value) == f"error: {expected}"
     with pytest.raises(SystemExit, match=r"error: output \[/proc/nowhere\] cannot be written to"):
         cli.main([*arguments[:2], "--output=/proc/nowhere/out"])
+    with pytest.raises(
+        SystemExit, match=r"error: output cannot be written to \(File name too long"
+    ):
+        cli.main([*arguments[:2], f"--output={tmp_path / ('x' * 300)}"])
     with pytest.raises(SystemExit, match="error: there is no checkpoint"):
         cli.main(["export", "--checkpoint=nothing.pth", f"--output={tmp_path / 'new'}"])

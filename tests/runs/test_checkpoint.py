@@ -90,3 +90,16 @@ def test_what_is_no_checkpoint_is_named(tmp_path, content):
         path.write_bytes(content)
     with pytest.raises(InputError, match=r"a\.pth"):
         load_checkpoint(path)
+
+
+def test_what_has_no_end_is_no_checkpoint(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", "/dev/zero"):
+        with pytest.raises(InputError, match="a checkpoint should be a regular file, found"):
+            load_checkpoint(path)
+
+
+def test_a_checkpoint_of_this_version_with_another_format_is_damaged(tmp_path):
+    save_checkpoint({"config": {}, "state_dict": {}, "format": "x"}, tmp_path / "a.pth")
+    with pytest.raises(InputError, match=r"a\.pth\] is damaged: its format is \[x\]"):
+        load_checkpoint(tmp_path / "a.pth")
