@@ -20,7 +20,7 @@ ENVIRONMENT_KEYS = {
     *("local_rank", "single_spec", "wandb_project", "config_files", "results_dir"),
     *("resume", "checkpoint_step"),
 }
-FILE_KEYS = ("_file", "_path", "_checkpoint", "_ids")  # how the names of settings end that name a file
+FILE_KEYS = ("_file", "_path", "_checkpoint", "_ids")  # how keys end that name a file
 
 
 def run_fingerprint(config) -> str:
