@@ -22,6 +22,7 @@ def chosen_protocol(repeatable: bool | None) -> str:
 
 
 def other_protocol(protocol: str) -> str:
+    """The one that is measured beside it."""
     return MASKED if protocol == UNMASKED else UNMASKED
 
 

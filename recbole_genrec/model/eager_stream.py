@@ -37,18 +37,7 @@ class Stream(nn.Module):
     def __init__(self, ids: SemanticIDTable, config: Mapping[str, Any]) -> None:
         super().__init__()
         self.tree = CodeTree(ids)
-        self.t5 = T5(
-            vocab_size=len(self.tree),
-            d_model=config["d_model"],
-            d_ff=config["d_ff"],
-            num_heads=config["num_heads"],
-            d_kv=config["d_kv"],
-            num_layers=config["num_layers"],
-            num_decoder_layers=config["num_decoder_layers"],
-            dropout_rate=config["dropout_rate"],
-            history_attention=config["history_attention"],
-            tokens_per_item=1,
-        )
+        self.t5 = T5.of(config, len(self.tree), tokens_per_item=1)
         self.items = nn.Embedding(ids.num_items, self.t5.d_model)
         for embedding in (self.items, self.t5.embedding):
             nn.init.normal_(embedding.weight, std=STD)

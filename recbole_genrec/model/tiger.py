@@ -36,18 +36,7 @@ class TIGER(GenerativeRecommender):
 
     def __init__(self, config, dataset):
         super().__init__(config, dataset)
-        self.t5 = T5(
-            vocab_size=self.ids.vocab_size,
-            d_model=config["d_model"],
-            d_ff=config["d_ff"],
-            num_heads=config["num_heads"],
-            d_kv=config["d_kv"],
-            num_layers=config["num_layers"],
-            num_decoder_layers=config["num_decoder_layers"],
-            dropout_rate=config["dropout_rate"],
-            history_attention=config["history_attention"],
-            tokens_per_item=self.tokens_per_item,
-        )
+        self.t5 = T5.of(config, self.ids.vocab_size, self.tokens_per_item)
 
     @property
     def tokens_per_item(self) -> int:

@@ -6,7 +6,8 @@ import pytest
 import torch
 from recbole.utils import KGDataLoaderState
 
-from recbole_genrec.errors import MissingPackage
+from recbole_genrec.data.dataset import create_dataset
+from recbole_genrec.errors import InputError, MissingPackage
 from recbole_genrec.registry import build_model
 from tests.small import new_trainer, prepare, toy_config, write_table, write_toy
 
@@ -73,3 +74,10 @@ def test_a_package_that_is_not_here_is_named(data_path, monkeypatch):
     run = prepare(knowledge("KGAT", data_path))
     with pytest.raises(MissingPackage, match=r"KGAT needs the package dgl, .* \(pip install dgl\)"):
         build_model(run.config, run.train.dataset)
+
+
+def test_whatever_stops_a_model_of_recbole_from_being_built_is_one_line(tmp_path):
+    config = toy_config("BPR", write_toy(tmp_path), embedding_size=-3)
+    message = "RecBole's BPR cannot be built with these settings and data: RuntimeError"
+    with pytest.raises(InputError, match=message):
+        build_model(config, create_dataset(config))

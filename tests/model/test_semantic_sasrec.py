@@ -36,6 +36,13 @@ SETTINGS = {
     "memory_steps": 0,
     "memory_followers": 3,
 }
+KMEANS = {
+    "codebook_sizes": [5, 4],
+    "tokenizer_kmeans_iterations": 2,
+    "tokenizer_kmeans_sample": 30,
+    "tokenizer_balanced": False,
+    "seed": 0,
+}
 
 
 def catalogue_of(sizes: list[int] = SIZES):
@@ -116,14 +123,7 @@ def test_one_pass_trains_a_target_after_every_item(logits_at_a_time, monkeypatch
 def test_a_new_item_lives_from_its_codes_alone():
     model, interaction = model_of(), histories()
     vectors = torch.randn(30, 4)
-    settings = {
-        "codebook_sizes": [5, 4],
-        "tokenizer_kmeans_iterations": 2,
-        "tokenizer_kmeans_sample": 30,
-        "tokenizer_balanced": False,
-        "seed": 0,
-    }
-    model.items.tokenizers[""] = RQKMeans(settings, 4).fit(vectors)
+    model.items.tokenizers[""] = RQKMeans(KMEANS, 4).fit(vectors)
     model.add_items(["new"], ["a new one"], {"text": vectors[:1]})
     expected = model.code_vectors.weight[model.ids.tokens[-1]].sum(0)
     assert torch.equal(model.item_vectors()[-1], expected)
@@ -137,14 +137,7 @@ def test_a_new_item_lives_from_its_codes_alone():
 def test_new_items_have_codes_in_sets_whose_embeddings_they_lack():
     """Those of the item that is nearest by its text, moved to the next that are free."""
     vectors = torch.randn(60, 4)
-    settings = {
-        "codebook_sizes": [5, 4],
-        "tokenizer_kmeans_iterations": 2,
-        "tokenizer_kmeans_sample": 30,
-        "tokenizer_balanced": False,
-        "seed": 0,
-    }
-    tokenizer = RQKMeans(settings, 4).fit(vectors)
+    tokenizer = RQKMeans(KMEANS, 4).fit(vectors)
     codes, sizes = resolve_collisions(tokenizer.encode(vectors), [5, 4], "append")
     dataset = catalogue(codes, sizes)
     dataset.items.tokenizers[""] = tokenizer

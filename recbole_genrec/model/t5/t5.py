@@ -12,7 +12,9 @@ instead of padding each, and generation encodes a user once for all beams.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -96,6 +98,13 @@ class T5(nn.Module):
         if self.tokens_per_item is not None:
             self.recency_bias = nn.Embedding(relative_attention_num_buckets, num_heads)
             nn.init.zeros_(self.recency_bias.weight)
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any], vocab_size: int, tokens_per_item: int) -> T5:
+        """The one whose sizes are the settings of `TIGER.yaml`."""
+        names = ("d_model", "d_ff", "num_heads", "d_kv", "num_layers", "num_decoder_layers")
+        sizes = {name: config[name] for name in (*names, "dropout_rate", "history_attention")}
+        return cls(vocab_size, tokens_per_item=tokens_per_item, **sizes)
 
     def forward(
         self,
