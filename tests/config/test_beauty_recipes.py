@@ -1,0 +1,50 @@
+"""The recipes for Beauty on two cores give all models the same chances."""
+
+import pytest
+
+from recbole_genrec.config import Config
+from recbole_genrec.config.yaml_files import properties_dir, read_yaml
+from recbole_genrec.model.hooks import class_hooks
+
+ROOT = properties_dir() / "recipe"
+RECIPES = {
+    file.stem.removeprefix("beauty_"): read_yaml(file) for file in sorted(ROOT.glob("beauty_*"))
+}
+TOKENIZER = {"tokenizer", "codebook_sizes", "collision"}
+
+
+def configured(model, *recipes):
+    config = Config(model, "amazon-beauty", [str(ROOT / f"{recipe}.yaml") for recipe in recipes])
+    class_hooks(config.model_class).check_config(config)
+    return config
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_is_valid_and_all_end_select_and_see_alike(name):
+    config = configured(None, f"beauty_{name}")
+    assert (config["epochs"], config["stopping_step"], config["valid_users"]) == (40, 8, 5000)
+    assert config["MAX_ITEM_LIST_LENGTH"] == 20
+    assert config["lr_scheduler"] == "cosine"
+
+
+def test_token_weighting_changes_the_loss_alone():
+    weighted = dict(RECIPES["tiger_token_weighted"])
+    own = {key: weighted.pop(key) for key in ("model", "loss", "curriculum_rate")}
+    assert own["model"] == "TIGERTokenWeighted"
+    assert weighted == {key: value for key, value in RECIPES["tiger"].items() if key != "model"}
+
+
+@pytest.mark.parametrize("row", range(7))
+def test_every_row_of_unigrec_has_the_t5_and_the_schedule_of_tiger(row):
+    files = ("beauty_unigrec", f"unigrec_m{row}")
+    config = configured(*(("TIGER", *files[::-1]) if row == 0 else (None, *files)))
+    assert config["model"] == ("TIGER" if row == 0 else "UniGRec")
+    shared = RECIPES["tiger"].keys() - TOKENIZER - {"model"}
+    assert {key: config[key] for key in shared} == {key: RECIPES["tiger"][key] for key in shared}
+    assert config["codebook_sizes"] == [256, 256, 256]
+
+
+def test_the_teacher_of_unigrec_is_the_sasrec_of_the_table():
+    sasrec, unigrec = configured(None, "beauty_sasrec"), configured(None, "beauty_unigrec")
+    for key in ("hidden_size", "train_batch_size", "epochs", "stopping_step", "loss_type"):
+        assert unigrec[f"teacher_{key}"] == sasrec[key]
