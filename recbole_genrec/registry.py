@@ -36,6 +36,7 @@ MODELS = {
     "LETTER": "recbole_genrec.model.letter:LETTER",
     "Pop": "recbole_genrec.model.pop:Pop",  # RecBole's, repaired
     "RPG": "recbole_genrec.model.rpg:RPG",
+    "SASRecOnePass": "recbole_genrec.model.sasrec_one_pass:SASRecOnePass",
     "SASRecRepeatBias": "recbole_genrec.model.baselines_with_repeat_bias:SASRecRepeatBias",
     "SemanticSASRec": "recbole_genrec.model.semantic_sasrec:SemanticSASRec",
     "TIGER": "recbole_genrec.model.tiger:TIGER",

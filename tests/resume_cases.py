@@ -21,6 +21,7 @@ ITEMS = {"item_text_fields": ["title", "brand"], "text_embedding_dim": 4}
 SETTINGS = {
     "SASRec": {**SASREC, "lr_scheduler": "linear", "warmup_ratio": 0.2, "train_batch_size": 32},
     "BSARec": {**SASREC, "train_batch_size": 32},
+    "SASRecOnePass": {**SASREC, "train_batch_size": 32},
     "SASRecRepeatBias": {**SASREC, "repeat_bias": "fitted", "train_batch_size": 32},
     "BPR": {"embedding_size": 8, "train_batch_size": 32},  # draws negatives
     "BERT4Rec": {**SASREC, "transform": "mask_itemseq", "train_batch_size": 32},  # draws masks

@@ -12,17 +12,12 @@ from torch.nn import functional as F
 from recbole_genrec.errors import refuse
 from recbole_genrec.model.causal_transformer import CausalTransformer
 from recbole_genrec.model.export import export_vectors
+from recbole_genrec.model.histories import items_before, last_items_first
+from recbole_genrec.model.item_softmax import SCORES
 from recbole_genrec.model.parallel_recommender import ParallelRecommender, best
-from recbole_genrec.model.repeat_bias import (
-    HasRepeatBias,
-    items_before,
-    last_items_first,
-    repeat_bias,
-)
+from recbole_genrec.model.repeat_bias import HasRepeatBias, repeat_bias
 from recbole_genrec.model.sparse_scores import SparseScores
 from recbole_genrec.model.transition_memory import TransitionMemory
-
-SCORES = 2**26  # that are held at a time
 
 
 class ItemLevelRecommender(HasRepeatBias, ParallelRecommender):

@@ -13,6 +13,7 @@ from recbole_genrec.model.sparse_scores import SparseScores
 
 ALL = 100_000  # items up to which a softmax is over all of them, unless a setting says otherwise
 DRAWS = 8192
+SCORES = 2**26  # that are held at a time
 
 
 def number_of_draws(setting: int | str, n_items: int) -> int:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from recbole_genrec.errors import refuse
+from recbole_genrec.model.histories import last_items_first
 from recbole_genrec.model.hooks import RECOMMENDER, ModelHooks
 from recbole_genrec.model.phases import LearningRate, Phase
 from recbole_genrec.model.sparse_scores import SparseScores
@@ -119,34 +120,3 @@ class ScoresWithRepeatBias(HasRepeatBias, SequentialRecommender):
             return scores
         seen = last_items_first(interaction[self.ITEM_SEQ], interaction[self.ITEM_SEQ_LEN])
         return self.repeat_bias(seen, targets).add_to(scores)
-
-
-def last_items_first(item_seq: Tensor, lengths: Tensor) -> Tensor:
-    """Histories from their last item back to the first, 0 behind it.
-
-    Args:
-        item_seq: padded on the right `[batch, length]`.
-        lengths: number of items of each history `[batch]`.
-
-    >>> last_items_first(torch.tensor([[5, 6, 7], [8, 0, 0]]), torch.tensor([3, 1])).tolist()
-    [[7, 6, 5], [8, 0, 0]]
-    """
-    back = torch.arange(1, item_seq.shape[1] + 1, device=item_seq.device)
-    place = lengths.unsqueeze(1) - back
-    return item_seq.gather(1, place.clamp_min(0)).masked_fill(place < 0, 0)
-
-
-def items_before(items: Tensor, lengths: Tensor) -> Tensor:
-    """For each item of the histories, itself and those before it `[total_items, longest]`.
-
-    Args:
-        items: of all histories end to end `[total_items]`.
-        lengths: number of items of each history `[batch]`.
-
-    >>> items_before(torch.tensor([5, 6, 7, 8]), torch.tensor([3, 1])).tolist()
-    [[5, 0, 0], [6, 5, 0], [7, 6, 5], [8, 0, 0]]
-    """
-    start = (lengths.cumsum(0) - lengths).repeat_interleave(lengths)
-    place = torch.arange(len(items), device=items.device)
-    back = place.unsqueeze(1) - torch.arange(int(lengths.max()), device=items.device)
-    return items[back.clamp(min=0)].masked_fill(back < start.unsqueeze(1), 0)

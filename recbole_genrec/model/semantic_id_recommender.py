@@ -14,6 +14,7 @@ from torch import Tensor
 
 from recbole_genrec.errors import InputError
 from recbole_genrec.items.needs import Need, Tokens
+from recbole_genrec.model.histories import next_items
 from recbole_genrec.model.hooks import ModelHooks
 from recbole_genrec.tokenizer.placement import place_new_items
 from recbole_genrec.tokenizer.table import SemanticIDTable
@@ -120,10 +121,7 @@ class SemanticIDRecommender(ModelHooks, SequentialRecommender):
 
     def next_items(self, interaction: Interaction) -> Tensor:
         """The item after each of `history_items`, `[total_items]`: the targets of one pass."""
-        items, lengths = self.history_items(interaction)
-        following = items.roll(-1)
-        following[lengths.cumsum(0) - 1] = interaction[self.POS_ITEM_ID]
-        return following
+        return next_items(*self.history_items(interaction), interaction[self.POS_ITEM_ID])
 
     def targets(self, interaction: Interaction) -> TargetView:
         """The items to write: the next one, and in one pass each of the history after the first."""

@@ -27,8 +27,9 @@ from recbole_genrec.errors import refuse
 from recbole_genrec.items.needs import COLLABORATIVE, TEXT, Need, Tokens
 from recbole_genrec.model.causal_transformer import STD
 from recbole_genrec.model.item_index import ItemIndex
-from recbole_genrec.model.item_level_recommender import SCORES, ItemLevelRecommender
+from recbole_genrec.model.item_level_recommender import ItemLevelRecommender
 from recbole_genrec.model.item_softmax import (
+    SCORES,
     ItemSampler,
     mean_in_chunks,
     number_of_draws,

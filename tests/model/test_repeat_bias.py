@@ -2,15 +2,17 @@
 
 import pytest
 import torch
-from recbole.model.sequential_recommender.sasrec import SASRec
 from torch.nn import functional as F
 
 from recbole_genrec.errors import InputError
 from recbole_genrec.model.baselines_with_repeat_bias import BSARecRepeatBias, SASRecRepeatBias
 from recbole_genrec.model.bsarec import BSARec
-from recbole_genrec.model.repeat_bias import RepeatBias, items_before
+from recbole_genrec.model.histories import items_before
+from recbole_genrec.model.repeat_bias import RepeatBias
+from recbole_genrec.model.sasrec_one_pass import SASRecOnePass
 from recbole_genrec.model.sparse_scores import SparseScores
 from tests.model.test_rpg import N_ITEMS, histories, rpg, slow_score
+from tests.model.test_sasrec_one_pass import loss_by_prefixes
 from tests.small import new_trainer, prepare, toy_config, write_toy
 
 SMALL = {"n_layers": 1, "hidden_size": 8, "inner_size": 8, "n_heads": 2}
@@ -71,7 +73,7 @@ def run(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("ours", "theirs"), [(SASRecRepeatBias, SASRec), (BSARecRepeatBias, BSARec)]
+    ("ours", "theirs"), [(SASRecRepeatBias, SASRecOnePass), (BSARecRepeatBias, BSARec)]
 )
 def test_models_of_recbole_get_it(ours, theirs, run):
     prepared = run(ours.__name__)
@@ -92,7 +94,16 @@ def test_models_of_recbole_get_it(ours, theirs, run):
     targets = batch["item_id"]
     expected = scores[torch.arange(len(targets)), targets]
     torch.testing.assert_close(model.predict(batch), expected)
-    torch.testing.assert_close(model.calculate_loss(batch), F.cross_entropy(scores, targets))
+    if theirs is BSARec:
+        torch.testing.assert_close(model.calculate_loss(batch), F.cross_entropy(scores, targets))
+
+
+def test_in_one_pass_each_target_sees_its_own_bias(run):
+    prepared = run("SASRecRepeatBias")
+    model = SASRecRepeatBias(prepared.config, prepared.train.dataset).eval()
+    torch.nn.init.normal_(model.repeat_bias.weight)
+    batch = next(iter(prepared.train))
+    torch.testing.assert_close(model.calculate_loss(batch), loss_by_prefixes(model, batch))
 
 
 def test_a_fitted_bias_leaves_all_else_as_trained_without_it(run):

@@ -86,7 +86,8 @@ def assert_same(found, expected, place=""):
 PLACES = {
     "SASRec": [("on_step_start", 12), ("on_valid_start", 2)],
     "BSARec": [("on_step_start", 12)],
-    "SASRecRepeatBias": [("on_step_start", 35)],
+    "SASRecOnePass": [("on_step_start", 4)],
+    "SASRecRepeatBias": [("on_step_start", 9)],  # while the bias is fitted
     "BPR": [("on_step_start", 12)],
     "BERT4Rec": [("on_step_start", 12)],
     "RecVAE": [("on_step_start", 9)],
