@@ -120,10 +120,7 @@ class Items:
             "tokens": self.tokens,
             "titles": self.titles,
             "encoders": {name: made.encoder.state_dict() for name, made in self.embeddings.items()},
-            "ids": {
-                name: {"codes": own.codes.cpu(), "codebook_sizes": own.codebook_sizes}
-                for name, own in ids.items()
-            },
+            "ids": {name: own.state() for name, own in ids.items()},
             "tokenizers": {name: tokenizer_state(own) for name, own in self.tokenizers.items()},
             "reports": self.reports,
         }

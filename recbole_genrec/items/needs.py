@@ -30,10 +30,13 @@ class Tokens(NamedTuple):
             name (`behavior_tokenizer`, `behavior_codebook_sizes`); those that are not given are the
             main set's.
         embeddings: name of the embeddings that the codes are made from.
+        unique: whether the model tells items apart by these IDs alone; otherwise items may share
+            them (`collision: keep`).
     """
 
     name: str = ""
     embeddings: str = TEXT
+    unique: bool = True
 
 
 Need = Embeddings | Tokens

@@ -2,6 +2,8 @@
 
 Reference:
     Alec Radford et al. "Language Models are Unsupervised Multitask Learners." 2019.
+    Yehjin Shin et al. "An Attentive Inductive Bias for Sequential Recommendation beyond the
+    Self-Attention." in AAAI 2024, whose filter `CausalFilter` carries over.
 """
 
 from __future__ import annotations
@@ -31,6 +33,8 @@ class CausalTransformer(nn.Module):
         max_length: items of the longest history.
         embedding_dropout, attn_dropout, hidden_dropout: of the inputs, of the attention weights and
             of what each sub-layer adds.
+        gated: whether attention and feed-forward are gated by a sigmoid of their input.
+        filter_weight: share of a `CausalFilter` beside the attention of each layer.
     """
 
     def __init__(
@@ -44,12 +48,15 @@ class CausalTransformer(nn.Module):
         attn_dropout: float = 0.0,
         hidden_dropout: float = 0.0,
         gated: bool = False,
+        filter_weight: float = 0.0,
     ) -> None:
         super().__init__()
         self.n_heads, self.embedding_dropout = n_heads, embedding_dropout
         self.position = nn.Embedding(max_length, hidden_size)
         self.blocks = nn.ModuleList(
-            Block(hidden_size, n_heads, inner_size, attn_dropout, hidden_dropout, gated)
+            Block(
+                hidden_size, n_heads, inner_size, attn_dropout, hidden_dropout, gated, filter_weight
+            )
             for _ in range(n_layers)
         )
         self.norm = nn.LayerNorm(hidden_size)
@@ -90,6 +97,7 @@ class Block(nn.Module):
         attn_dropout: float,
         hidden_dropout: float,
         gated: bool,
+        filter_weight: float = 0.0,
     ) -> None:
         super().__init__()
         self.n_heads, self.scale = n_heads, (hidden_size // n_heads) ** -0.5
@@ -105,6 +113,8 @@ class Block(nn.Module):
             nn.init.zeros_(gate.weight)
             nn.init.zeros_(gate.bias)
             self.gates.append(gate)
+        self.filter_weight = filter_weight
+        self.filter = CausalFilter(hidden_size) if filter_weight else None
 
     def forward(self, x: Tensor, bias: Tensor) -> Tensor:
         """x `[rows, width, d]`; bias `[rows * n_heads, width, width]`."""
@@ -112,7 +122,11 @@ class Block(nn.Module):
         q, kv = self.qkv(normed).tensor_split([x.shape[-1]], -1)
         attn_dropout = self.attn_dropout if self.training else 0.0
         attended = attend([q * self.scale, kv], bias.to(q.dtype), self.n_heads, attn_dropout)
-        x = x + self._dropout(self._gated(0, normed, self.o(attended)))
+        mixed = self.o(attended)
+        if self.filter is not None:
+            filtered = self.filter(normed, bias[:: self.n_heads])
+            mixed = torch.lerp(mixed, filtered, self.filter_weight)
+        x = x + self._dropout(self._gated(0, normed, mixed))
         normed = self.ff_norm(x)
         inner = F.gelu(self.wi(normed), approximate="tanh")
         return x + self._dropout(self._gated(1, normed, self.wo(inner)))
@@ -122,3 +136,25 @@ class Block(nn.Module):
 
     def _dropout(self, x: Tensor) -> Tensor:
         return dropout(x, self.hidden_dropout, self.training)
+
+
+class CausalFilter(nn.Module):
+    r"""BSARec's filter of frequencies, of what has been so far.
+
+    .. math::
+        F(x_t) = \bar x_t + \beta^2 (x_t - \bar x_t), \qquad
+        \bar x_t = \frac{1}{t} \sum_{s \le t} x_s
+
+    where :math:`\beta` is learned, one for each dimension. BSARec transforms the whole sequence,
+    which would show each state the items that it is to predict; the lowest of its frequencies is
+    the mean, and here that of the items up to each.
+    """
+
+    def __init__(self, hidden_size: int) -> None:
+        super().__init__()
+        self.beta = nn.Parameter(torch.randn(hidden_size))
+
+    def forward(self, x: Tensor, bias: Tensor) -> Tensor:
+        """x `[rows, width, d]`; bias `[rows, width, width]`, 0 where an item sees another."""
+        mean = bias.softmax(-1).to(x.dtype) @ x
+        return mean + self.beta.square() * (x - mean)

@@ -60,7 +60,9 @@ class ItemLevelRecommender(HasRepeatBias, ParallelRecommender):
         if self.memory is not None and self.memory.n_items < self.n_items:
             self.memory.add_items(self.n_items - self.memory.n_items)
 
-    def new_transformer(self, config, gated: bool = False) -> CausalTransformer:
+    def new_transformer(
+        self, config, gated: bool = False, filter_weight: float = 0.0
+    ) -> CausalTransformer:
         """With the sizes and dropouts of the configuration."""
         return CausalTransformer(
             config["hidden_size"],
@@ -72,6 +74,7 @@ class ItemLevelRecommender(HasRepeatBias, ParallelRecommender):
             config["attn_dropout_prob"],
             config["hidden_dropout_prob"],
             gated,
+            filter_weight,
         )
 
     def vectors_of(self, items: Tensor) -> Tensor:

@@ -192,7 +192,9 @@ class SemanticIDRecommender(ModelHooks, SequentialRecommender):
     def add_items(
         self, tokens: Sequence[str], titles: Sequence[str], embeddings: Mapping[str, Tensor]
     ) -> None:
-        """Make further items known; they get the nearest free IDs that their tokenizers give.
+        """Make further items known; they get the IDs that their tokenizers give.
+
+        Where IDs are unique, the nearest that are free.
 
         Args:
             tokens: raw tokens `[m]`, none of them known so far.
@@ -205,7 +207,9 @@ class SemanticIDRecommender(ModelHooks, SequentialRecommender):
         appended = {}
         for name, table in self.tables().items():
             wanted = self.codes_of_new_items(name, embeddings)
-            appended[name] = place_new_items(table.codes[1:], wanted, table.sizes)
+            if table.unique:
+                wanted = place_new_items(table.codes[1:], wanted, table.sizes)
+            appended[name] = wanted
         self.items.append(tokens, titles, embeddings)
         for name, table in self.tables().items():
             table.append(appended[name])

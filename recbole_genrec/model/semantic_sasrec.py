@@ -13,19 +13,18 @@ Reference:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import reduce
-from itertools import accumulate
-from operator import add
-from typing import Any
+from pathlib import Path
 
 import torch
 from recbole.data.interaction import Interaction
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from recbole_genrec.errors import refuse
-from recbole_genrec.items.needs import COLLABORATIVE, TEXT, Need, Tokens
-from recbole_genrec.model.causal_transformer import STD
+from recbole_genrec.items.needs import COLLABORATIVE, TEXT, Embeddings, Need, Tokens
+from recbole_genrec.loss import LossContext
+from recbole_genrec.model.auxiliary_losses import WEIGHTS, AuxiliaryLosses, check_auxiliary
+from recbole_genrec.model.export import export_vectors
 from recbole_genrec.model.item_index import ItemIndex
 from recbole_genrec.model.item_level_recommender import ItemLevelRecommender
 from recbole_genrec.model.item_softmax import (
@@ -35,6 +34,7 @@ from recbole_genrec.model.item_softmax import (
     number_of_draws,
     sampled_softmax_loss,
 )
+from recbole_genrec.model.item_vectors import CODES, OWN, ItemVectors
 from recbole_genrec.model.parallel_recommender import best
 
 
@@ -45,8 +45,8 @@ class SemanticSASRec(ItemLevelRecommender):
         v_i = o_i + \sum_{l=1}^{L} e_{l, c_l(i)}
 
     where :math:`o_i` is the item's own vector and e are vectors of its codes, in one set of
-    semantic IDs or several (`further_ids`), the same at input and output. A causal transformer
-    makes a state s after each item of the history, and
+    semantic IDs or several (`further_ids`), the same at input and output (`shared_vectors`). A
+    causal transformer makes a state s after each item of the history, and
 
     .. math::
         \mathcal{L} = - \log \mathrm{softmax}_i (s^\top v_i + b_i + m_i)
@@ -57,105 +57,109 @@ class SemanticSASRec(ItemLevelRecommender):
     a zero own vector and lives from its codes.
     """
 
+    training_only = ("auxiliary",)
+
     @classmethod
     def check_config(cls, config) -> None:
         super().check_config(config)
         names = config["further_ids"] or []
         if len(set(names)) < len(names) or not all(map(str.isidentifier, names)):
             refuse("further_ids", "a list of names, each once", names)
+        if config["code_loss_weight"] and CODES not in config["item_vectors"]:
+            found = config["code_loss_weight"]
+            refuse("code_loss_weight", "0, as item_vectors hold no codes", found)
+        check_auxiliary(config)
 
     @classmethod
     def needs(cls, config) -> Sequence[Need]:
-        further = (
-            Tokens(name, COLLABORATIVE if name == COLLABORATIVE else TEXT)
-            for name in config["further_ids"] or []
-        )
-        return (Tokens(), *further)
+        unique = OWN not in config["item_vectors"]
+        needs: list[Need] = [Tokens(unique=unique)]
+        for name in config["further_ids"] or []:
+            source = COLLABORATIVE if name == COLLABORATIVE else TEXT
+            needs.append(Tokens(name, source, unique))
+        if TEXT in config["item_vectors"]:
+            needs.append(Embeddings(TEXT))
+        if config["recommender_distillation_weight"]:
+            needs.append(Embeddings(COLLABORATIVE))
+        return needs
 
     def __init__(self, config, dataset):
         super().__init__(config, dataset)
-        d = config["hidden_size"]
-        uses = config["item_vectors"]
-        vocab_size = sum(table.vocab_size for table in self.tables().values())
-        self.own_vectors = nn.Embedding(self.n_items, d) if uses != "codes" else None
-        self.code_vectors = nn.Embedding(vocab_size, d) if uses != "own" else None
-        for embedding in filter(None, (self.own_vectors, self.code_vectors)):
-            nn.init.normal_(embedding.weight, std=STD)
-        self.own_dropout = config["own_vector_dropout"]
-        self.transformer = self.new_transformer(config, config["gated"])
+        self.item_vectors = self._new_vectors(config)
+        self.input_vectors = None if config["shared_vectors"] else self._new_vectors(config)
+        self.transformer = self.new_transformer(config, config["gated"], config["filter_weight"])
         self.index_from = config["index_from"]
         self._index: tuple[int, ItemIndex] | None = None  # with the number of items
+        self.register_load_state_dict_pre_hook(SemanticSASRec._forget_index)
         draws = number_of_draws(config["sampled_items"], self.n_items)
         self.sampler = ItemSampler(dataset.target_counts, draws) if draws else None
+        self.auxiliary = None
+        if any(config[weight] for weight in WEIGHTS) and dataset.target_counts.any():
+            self.auxiliary = self._new_auxiliary(config, dataset)
 
-    def item_vectors(self, items: Tensor | None = None) -> Tensor:
-        """Vectors `[m, d]` of the items `[m]`, of all by default.
+    def _new_vectors(self, config) -> ItemVectors:
+        return ItemVectors(
+            config["item_vectors"],
+            config["hidden_size"],
+            self.tables(),
+            self._given(TEXT),
+            config["own_vector_dropout"],
+        )
 
-        In training some are left without their own (`own_vector_dropout`).
-        """
-        parts = []
-        if self.own_vectors is not None:
-            own = self.own_vectors.weight
-            own = own if items is None else F.embedding(items, own)
-            if self.training and self.own_dropout:
-                own = own * (torch.rand_like(own[:, :1]) >= self.own_dropout)
-            parts.append(own)
-        if self.code_vectors is not None:
-            tokens = self.all_tokens(items)
-            parts.append(F.embedding_bag(tokens, self.code_vectors.weight, mode="sum"))
-        return reduce(add, parts)
+    def _new_auxiliary(self, config, dataset) -> AuxiliaryLosses:
+        text, teacher = map(self._given, (TEXT, COLLABORATIVE))
+        context = LossContext(self.ids.tokens, self.ids.sizes, text, dataset.target_counts)
+        return AuxiliaryLosses(config, config["hidden_size"], context, teacher)
 
-    def all_tokens(self, items: Tensor | None = None) -> Tensor:
-        """Tokens of all sets of IDs side by side `[m, L]`, those of each set after the last."""
-        tables = self.tables().values()
-        first = accumulate((table.vocab_size for table in tables), initial=0)
-        tokens = (table.tokens if items is None else table.tokens[items] for table in tables)
-        return torch.cat([own + start for own, start in zip(tokens, first, strict=False)], 1)
+    def _given(self, name: str) -> Tensor | None:
+        """Embeddings of the items `[n_items, d]`; None in a model that is restored."""
+        found = self.items.embeddings.get(name)
+        return found and found.vectors
 
     def vectors_of(self, items: Tensor) -> Tensor:
-        return self.item_vectors(items.to(self.ids.tokens.device))
+        vectors = self.input_vectors or self.item_vectors
+        return vectors(items.to(self.ids.tokens.device))
 
     def scores_of(self, states: Tensor, items: Tensor | None = None) -> Tensor:
         return F.linear(states, self.item_vectors(items))
 
     def parts_of_scores(self, states: Tensor, items: Tensor) -> dict[str, Tensor]:
-        parts = {}
-        if self.own_vectors is not None:
-            own = F.embedding(items, self.own_vectors.weight)  # [n, k, d]
-            parts["own vector"] = torch.einsum("nd,nkd->nk", states, own)
-        if self.code_vectors is not None:
-            tokens = self.all_tokens(items.flatten()).unflatten(0, items.shape)  # [n, k, L]
-            by_code = F.linear(states, self.code_vectors.weight)  # [n, vocab_size]
-            levels = [
-                f"{name} level {number}".strip()
-                for name, table in self.tables().items()
-                for number in range(1, table.num_levels + 1)
-            ]
-            values = by_code.gather(1, tokens.flatten(1)).view(tokens.shape)
-            parts |= dict(zip(levels, values.unbind(2), strict=True))
-        return parts
+        return self.item_vectors.parts_of_scores(states, items)
 
-    def calculate_loss(self, interaction: Interaction) -> Tensor:
+    def calculate_loss(self, interaction: Interaction) -> Tensor | tuple[Tensor, ...]:
         targets = self.next_items(interaction).to(self.ids.tokens.device)
-        if self.sampler is not None:
-            return self._sampled_loss(interaction, targets, self.sampler)
-        vectors = self.item_vectors()
         items, lengths = self.history_items(interaction)
-        states = self.transformer(F.embedding(items.to(targets.device), vectors), lengths)
+        items, seen = items.to(targets.device), self.seen(interaction)
+        vectors = self.item_vectors() if self.sampler is None else None  # of all items
+        shared = vectors if self.input_vectors is None else None
 
+        def read() -> Tensor:
+            inputs = self.vectors_of(items) if shared is None else F.embedding(items, shared)
+            return self.transformer(inputs, lengths)
+
+        states = read()
+        if vectors is not None:
+            loss = self._full_loss(states, targets, seen, vectors)
+        else:
+            loss = self._sampled_loss(states, targets, seen)
+        if self.auxiliary is None:
+            return loss
+        last = (lengths.cumsum(0) - 1).to(targets.device)
+        codes = self.item_vectors.codes and self.item_vectors.codes.weight
+        further = self.auxiliary(states, targets, last, read, codes, self.ids.tokens[targets])
+        return (loss, *further)
+
+    def _full_loss(self, states: Tensor, targets: Tensor, seen: Tensor, vectors: Tensor) -> Tensor:
         def loss(states: Tensor, targets: Tensor, seen: Tensor, vectors: Tensor) -> Tensor:
             """Of some targets, summed; the padding item is none to choose from."""
             logits = self.add(F.linear(states, vectors), states, seen, targets)
             return F.cross_entropy(logits[:, 1:].float(), targets - 1, reduction="sum")
 
         rows = max(1, SCORES // len(vectors))
-        return mean_in_chunks(loss, rows, (states, targets, self.seen(interaction)), (vectors,))
+        return mean_in_chunks(loss, rows, (states, targets, seen), (vectors,))
 
-    def _sampled_loss(
-        self, interaction: Interaction, targets: Tensor, sampler: ItemSampler
-    ) -> Tensor:
-        states, seen = self.states(interaction), self.seen(interaction)
-        items, log_weights = sampler.draw()
+    def _sampled_loss(self, states: Tensor, targets: Tensor, seen: Tensor) -> Tensor:
+        items, log_weights = self.sampler.draw()
         columns = torch.full((self.n_items,), -1, device=items.device)
         columns[items] = torch.arange(len(items), device=items.device)
 
@@ -168,6 +172,10 @@ class SemanticSASRec(ItemLevelRecommender):
         per_target = (states, self.item_vectors(targets), targets, seen)
         rows = max(1, SCORES // len(items))
         return mean_in_chunks(loss, rows, per_target, (self.item_vectors(items),))
+
+    def on_step_end(self) -> None:
+        if self.auxiliary is not None:
+            self.auxiliary.on_step_end()
 
     @torch.no_grad()
     def recommend(
@@ -221,19 +229,17 @@ class SemanticSASRec(ItemLevelRecommender):
         self, tokens: Sequence[str], titles: Sequence[str], embeddings: Mapping[str, Tensor]
     ) -> None:
         super().add_items(tokens, titles, embeddings)
-        if self.own_vectors is not None:
-            weight = F.pad(self.own_vectors.weight.detach(), (0, 0, 0, len(tokens)))
-            self.own_vectors = nn.Embedding.from_pretrained(weight, freeze=False)
+        for vectors in filter(None, (self.item_vectors, self.input_vectors)):
+            vectors.add_items(len(tokens), embeddings.get(TEXT))
+        tied = self.item_vectors.ties()
+        if tied:
+            self.logger.info(
+                f"{tied} new items tie, as they share all of their codes: lists have them in the "
+                "order of their numbers"
+            )
 
-    def _load_from_state_dict(
-        self, state_dict: dict[str, Any], prefix: str, *arguments: Any
-    ) -> None:
-        """Take over the own vectors of all items of the checkpoint, also where it has others."""
+    def export(self, folder: Path) -> None:
+        export_vectors(self.item_vectors(), folder)
+
+    def _forget_index(self, *_) -> None:
         self._index = None
-        loaded = state_dict.get(f"{prefix}own_vectors.weight")
-        if self.own_vectors is not None and loaded is not None:
-            rows, width = self.own_vectors.weight.shape
-            if loaded.shape[1:] == (width,) and len(loaded) != rows:
-                weight = self.own_vectors.weight.new_zeros(loaded.shape)
-                self.own_vectors = nn.Embedding.from_pretrained(weight, freeze=False)
-        super()._load_from_state_dict(state_dict, prefix, *arguments)

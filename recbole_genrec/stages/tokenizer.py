@@ -14,15 +14,16 @@ from torch import Tensor
 
 from recbole_genrec.cache import CacheFolder, hash_file, hash_texts
 from recbole_genrec.config.layers import tokenizer_defaults
-from recbole_genrec.errors import InputError, check_name
+from recbole_genrec.errors import InputError, check_name, refuse
 from recbole_genrec.items.embeddings import ItemEmbeddings
 from recbole_genrec.items.items import Items
 from recbole_genrec.items.needs import Tokens, set_setting
 from recbole_genrec.plain import save_tensors
 from recbole_genrec.stages.base import cache_root
 from recbole_genrec.tokenizer.base import ItemTokenizer
-from recbole_genrec.tokenizer.collision import STRATEGIES, resolve_collisions
+from recbole_genrec.tokenizer.collision import KEEP, STRATEGIES, resolve_collisions
 from recbole_genrec.tokenizer.formats import read_codes
+from recbole_genrec.tokenizer.prefixes import collision_rate
 from recbole_genrec.tokenizer.quality.format import format_report
 from recbole_genrec.tokenizer.quality.report import quality_report
 from recbole_genrec.tokenizer.registry import create_tokenizer, tokenizer_class
@@ -46,15 +47,21 @@ class TokenizerStage:
         self.imported: Codes | None = None
 
     def check(self, config, dataset) -> None:
-        file = set_setting(config, self.need.name, "sid_file")
+        name = self.need.name
+        collision = set_setting(config, name, "collision")
+        if collision == KEEP and self.need.unique:
+            key = f"{name}_collision" if name else "collision"
+            reason = f"{config['model']} tells items apart by their semantic IDs alone"
+            refuse(key, f"one of {', '.join(STRATEGIES)}, as {reason}", KEEP)
+        file = set_setting(config, name, "sid_file")
         if file:
             self.imported = import_codes(Path(file).expanduser(), dataset.item_tokens)
         else:
-            settings = tokenizer_settings(config, self.need.name)
+            settings = tokenizer_settings(config, name)
             tokenizer = tokenizer_class(settings["tokenizer"])
             tokenizer.check_settings(settings)
             tokenizer.check_count(settings, len(dataset.item_tokens) - 1)
-            check_name("collision", settings["collision"], STRATEGIES)
+            check_name("collision", settings["collision"], (*STRATEGIES, KEEP))
 
     def run(self, config, dataset, items: Items) -> None:
         name = self.need.name
@@ -133,7 +140,7 @@ def resolve(
     given: Codes,
     embeddings: ItemEmbeddings | None,
 ) -> tuple[SemanticIDs, dict[str, Any]]:
-    """Make the codes unique; returns the semantic IDs and their quality report.
+    """Make the codes unique, unless they are kept; returns the semantic IDs and their report.
 
     Args:
         config: the settings of the run.
@@ -153,9 +160,10 @@ def resolve(
 
     def build(folder: Path) -> None:
         vectors = None if embeddings is None else embeddings.rows
-        codes, sizes = _unique(settings, given, vectors)
+        unique = settings["collision"] != KEEP
+        codes, sizes = _unique(settings, given, vectors) if unique else (given.codes, given.sizes)
         padded = torch.nn.functional.pad(codes, (0, 0, 1, 0))  # row 0 = the padding item
-        ids = SemanticIDs(padded, sizes)
+        ids = SemanticIDs(padded, sizes, unique)
         ids.save(folder / "semantic_ids.pt")
         report = quality_report(given.codes, ids, vectors, given.tokenizer)
         (folder / "report.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
@@ -170,7 +178,7 @@ def _unique(
 ) -> tuple[Tensor, list[int]]:
     """Codes `[n, L]` without collisions; imported ones that have none stay as they are."""
     tokenizer = given.tokenizer
-    if tokenizer is None and len(given.codes.unique(dim=0)) == len(given.codes):
+    if tokenizer is None and not collision_rate(given.codes):
         return given.codes, given.sizes
 
     distances = None

@@ -10,6 +10,8 @@
 A prefix can hold only as many items as there are continuations of it. Where it holds more, which
 only extreme data do, the surplus moves to random sibling prefixes with room, from the first level
 down. So the IDs are unique afterwards whatever the input.
+
+    keep       none of this: items go on sharing IDs, for models that tell them apart otherwise
 """
 
 from collections.abc import Callable, Sequence
@@ -23,6 +25,7 @@ from recbole_genrec.errors import InputError, check_name
 from recbole_genrec.tokenizer.prefixes import group_rows, rank_in_group
 
 STRATEGIES = ("append", "reassign", "sinkhorn")
+KEEP = "keep"
 CHUNK = 65536  # items whose distances are asked for at a time
 GROUPS = 4096  # prefixes whose free codes are looked up at a time
 

@@ -4,6 +4,7 @@ import os
 import pickle
 from collections.abc import Sequence
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -25,20 +26,22 @@ def first_tokens(codebook_sizes: Sequence[int], device: torch.device | None = No
 
 
 class SemanticIDs:
-    """One unique code tuple per item.
+    """One code tuple per item.
 
     Args:
         codes: LongTensor [n_items, L]; row = RecBole's internal item id, so row 0 belongs to the
             padding item and holds zeros.
         codebook_sizes: number of codes per level [L].
+        unique: whether no two items may share an ID (see `resolve_collisions`).
 
     Raises:
-        InputError: when a code is out of range or two items share an ID (see `resolve_collisions`).
+        InputError: when a code is out of range, or two items share an ID where they may not.
     """
 
-    def __init__(self, codes: Tensor, codebook_sizes: Sequence[int]):
+    def __init__(self, codes: Tensor, codebook_sizes: Sequence[int], unique: bool = True):
         self.codes = codes.long()
         self.codebook_sizes = [int(size) for size in codebook_sizes]
+        self.unique = unique
         self._check()
 
     def _check(self) -> None:
@@ -63,6 +66,8 @@ class SemanticIDs:
                 f"item {item} has code {self.codes[item, level]} at level {level + 1}, "
                 f"expected 0 to {self.codebook_sizes[level] - 1}"
             )
+        if not self.unique:
+            return
         shared = group_rows(self.codes[1:])
         repeats = (rank_in_group(shared) > 0).nonzero().flatten()
         if len(repeats):
@@ -90,24 +95,32 @@ class SemanticIDs:
         return tokens
 
     @classmethod
-    def from_tokens(cls, tokens: Tensor, codebook_sizes: Sequence[int]) -> "SemanticIDs":
+    def from_tokens(
+        cls, tokens: Tensor, codebook_sizes: Sequence[int], unique: bool = True
+    ) -> "SemanticIDs":
         """The semantic IDs whose `tokens` these are, `[n_items, L]`."""
         codes = tokens - first_tokens(codebook_sizes, tokens.device)
-        return cls(codes.clamp(min=0), codebook_sizes)  # padding: token 0 and code 0
+        return cls(codes.clamp(min=0), codebook_sizes, unique)  # padding: token 0 and code 0
+
+    def state(self) -> dict[str, Any]:
+        """Its arguments, for a file."""
+        return {
+            "codes": self.codes.cpu(),
+            "codebook_sizes": self.codebook_sizes,
+            "unique": self.unique,
+        }
 
     def save(self, path: str | os.PathLike) -> None:
         """Writes a file that `load` reads back; an existing one is never left half-written."""
         with replacing(path) as temporary:
-            save_tensors(
-                {"codes": self.codes.cpu(), "codebook_sizes": self.codebook_sizes}, temporary
-            )
+            save_tensors(self.state(), temporary)
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> "SemanticIDs":
         """Reads what `save` wrote; raises InputError naming the file if it holds anything else."""
         try:
             content = torch.load(path, weights_only=True)
-            return cls(content["codes"], content["codebook_sizes"])
+            return cls(**content)
         except FileNotFoundError:
             raise
         except (RuntimeError, ValueError, KeyError, TypeError, AttributeError, EOFError, OSError,

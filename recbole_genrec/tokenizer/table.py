@@ -24,6 +24,7 @@ class SemanticIDTable(nn.Module):
         ids: the semantic IDs to begin with.
 
     Attributes:
+        unique: whether no two items may share an ID; as the IDs to begin with say.
         tokens: `[n_items, L]`, row 0 zeros; saved with the weights. Loading weights takes over
             their IDs, also where there are more or fewer items.
         sizes: number of codes of each level `[L]`.
@@ -33,7 +34,7 @@ class SemanticIDTable(nn.Module):
 
     def __init__(self, ids: SemanticIDs) -> None:
         super().__init__()
-        self.sizes = list(ids.codebook_sizes)
+        self.sizes, self.unique = list(ids.codebook_sizes), ids.unique
         self.register_buffer("tokens", ids.tokens.clone())
         self._ids: SemanticIDs | None = ids
         self._trie: ItemTrie | None = None
@@ -58,7 +59,7 @@ class SemanticIDTable(nn.Module):
     def semantic_ids(self) -> SemanticIDs:
         """The IDs as codes, on the device of the tokens; made when first asked for."""
         if self._ids is None or self._ids.codes.device != self.tokens.device:
-            self._ids = SemanticIDs.from_tokens(self.tokens, self.sizes)
+            self._ids = SemanticIDs.from_tokens(self.tokens, self.sizes, self.unique)
         return self._ids
 
     @property
@@ -106,10 +107,10 @@ class SemanticIDTable(nn.Module):
         """Add items with these codes `[m, L]`.
 
         Raises:
-            InputError: for codes out of range, or an ID that another item has.
+            InputError: for codes out of range, or an ID that another item has where IDs are unique.
         """
         longer = torch.cat([self.codes, codes.to(self.tokens.device)])
-        self._set(SemanticIDs(longer, self.sizes).tokens)
+        self._set(SemanticIDs(longer, self.sizes, self.unique).tokens)
 
     def _set(self, tokens: Tensor) -> None:
         self.tokens = tokens.to(self.tokens.device, copy=True)
@@ -131,5 +132,7 @@ class SemanticIDTable(nn.Module):
         self.tokens = torch.empty_like(before[:1]).repeat(len(loaded), 1)
         super()._load_from_state_dict(state_dict, prefix, *arguments)
         if not torch.equal(before, self.tokens):
-            SemanticIDs.from_tokens(self.tokens, self.sizes)  # refuses what is no set of IDs
+            SemanticIDs.from_tokens(
+                self.tokens, self.sizes, self.unique
+            )  # refuses what is no set of IDs
             self._changed()

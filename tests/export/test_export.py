@@ -108,7 +108,8 @@ def test_models_that_score_all_items_give_vectors_and_codes(model, tmp_path):
         if model == "RPG":
             expected = trained.code_embedding.weight[tokens].mean(0)
         else:
-            expected = trained.own_vectors.weight[item] + trained.code_vectors.weight[tokens].sum(0)
+            parts = trained.item_vectors
+            expected = parts.own.weight[item] + parts.codes.weight[tokens].sum(0)
         torch.testing.assert_close(vector, expected)
     assert "```python" not in (folder / "README.md").read_text()
 

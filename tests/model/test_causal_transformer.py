@@ -93,3 +93,22 @@ def test_gates_let_all_half_or_nothing_through():
     whole.wo.bias.zero_()
     share = torch.sigmoid(gates[0](block.attention_norm(x)))
     torch.testing.assert_close(block(x, bias) - x, share * (whole(x, bias) - x))
+
+
+@torch.no_grad()
+def test_a_filter_of_what_has_been_so_far():
+    """Beside the attention, by hand over the items of two histories in one row."""
+    x, bias = torch.randn(1, 5, D), torch.full((5, 5), -30_000.0)
+    for first, end in ((0, 3), (3, 5)):
+        bias[first:end, first:end] = torch.full((end - first, end - first), -30_000.0).triu(1)
+    block = Block(D, HEADS, INNER, 0.0, 0.0, gated=False, filter_weight=0.3)
+    block.wo.weight.zero_(), block.wo.bias.zero_()
+    normed, filtered = block.attention_norm(x)[0], []
+    for item, first in enumerate([0, 0, 0, 3, 3]):
+        mean = sum(normed[first : item + 1]) / (item + 1 - first)
+        filtered.append(mean + block.filter.beta**2 * (normed[item] - mean))
+    mixed = block(x, bias.expand(HEADS, -1, -1)) - x
+    block.filter = None
+    attended = block(x, bias.expand(HEADS, -1, -1)) - x
+    expected = 0.7 * attended + 0.3 * torch.stack(filtered)
+    torch.testing.assert_close(mixed, expected, atol=1e-5, rtol=1e-5)

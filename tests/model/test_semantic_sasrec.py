@@ -9,15 +9,19 @@ from torch.nn import functional as F
 
 from recbole_genrec import Recommender
 from recbole_genrec.errors import InputError
+from recbole_genrec.items.embeddings import ItemEmbeddings
+from recbole_genrec.items.encoder import ItemEncoder
 from recbole_genrec.model import semantic_sasrec
 from recbole_genrec.model.semantic_sasrec import SemanticSASRec
 from recbole_genrec.tokenizer.collision import resolve_collisions
 from recbole_genrec.tokenizer.rqkmeans import RQKMeans
+from recbole_genrec.tokenizer.semantic_ids import SemanticIDs
 from tests.model.test_tiger import CONFIG, catalogue, histories
 from tests.resume_cases import SETTINGS as RUNS
 from tests.small import new_trainer, prepare, toy_config, write_toy
 
 N_ITEMS, SIZES = 61, [5, 4, 6]
+PARTS = [["own", "codes"], ["own"], ["codes"], ["text"], ["own", "text"], ["own", "codes", "text"]]
 SETTINGS = {
     "hidden_size": 8,
     "n_layers": 2,
@@ -26,10 +30,17 @@ SETTINGS = {
     "embedding_dropout_prob": 0.0,
     "attn_dropout_prob": 0.0,
     "hidden_dropout_prob": 0.0,
-    "item_vectors": "both",
+    "item_vectors": ["own", "codes"],
+    "shared_vectors": True,
     "further_ids": None,
     "own_vector_dropout": 0.0,
     "gated": False,
+    "filter_weight": 0.0,
+    "contrast_weight": 0.0,
+    "contrast_temperature": 0.1,
+    "code_loss_weight": 0.0,
+    "recommender_distillation_weight": 0.0,
+    "distillation_temperature": 0.07,
     "sampled_items": "auto",
     "index_from": 1000,
     "repeat_bias": "learned",
@@ -60,19 +71,29 @@ def model_of(dataset=None, **settings) -> SemanticSASRec:
     return model.eval()
 
 
-def slow_vector(model: SemanticSASRec, item: int) -> torch.Tensor:
-    vector = torch.zeros(8)
-    if model.own_vectors is not None:
-        vector = vector + model.own_vectors.weight[item]
-    if model.code_vectors is not None:
+def with_texts(dataset):
+    """The items with embeddings of texts that they do not have."""
+    vectors = F.pad(torch.randn(N_ITEMS - 1, 6), (0, 0, 1, 0))
+    dataset.items.embeddings["text"] = ItemEmbeddings(vectors, ItemEncoder())
+    return dataset
+
+
+def slow_vector(model: SemanticSASRec, item: int, source=None) -> torch.Tensor:
+    parts, vector = source or model.item_vectors, torch.zeros(8)
+    if parts.own is not None:
+        vector = vector + parts.own.weight[item]
+    if parts.codes is not None:
         for token in model.ids.tokens[item]:
-            vector = vector + model.code_vectors.weight[token]
+            vector = vector + parts.codes.weight[token]
+    if parts.projection is not None and item:
+        text = model.items.embeddings["text"].vectors[item]
+        vector = vector + parts.projection.weight @ (text / text.square().sum().sqrt())
     return vector
 
 
 def slow_logits(model: SemanticSASRec, history: list[int]) -> torch.Tensor:
     """Logits `[n_items - 1]` of the real items after a history."""
-    vectors = torch.stack([slow_vector(model, item) for item in history])
+    vectors = torch.stack([slow_vector(model, item, model.input_vectors) for item in history])
     state = model.transformer(vectors, torch.tensor([len(history)]))[-1]
     logits = [state @ slow_vector(model, item) for item in range(N_ITEMS)]
     if model.repeat_bias is not None:
@@ -81,11 +102,12 @@ def slow_logits(model: SemanticSASRec, history: list[int]) -> torch.Tensor:
     return torch.stack(logits[1:])
 
 
-@pytest.mark.parametrize("uses", ["both", "own", "codes"])
+@pytest.mark.parametrize("uses", PARTS, ids="+".join)
 @pytest.mark.parametrize("repeat_bias", ["learned", "none"])
 @torch.no_grad()
 def test_scores_of_all_items(uses, repeat_bias):
-    model, interaction = model_of(item_vectors=uses, repeat_bias=repeat_bias), histories()
+    dataset = with_texts(catalogue_of())
+    model, interaction = model_of(dataset, item_vectors=uses, repeat_bias=repeat_bias), histories()
     interaction["item_id_list"][0, 3] = interaction["item_id_list"][0, 1]  # a repeated item
     scores = model.item_scores(interaction)
     for user, (items, length) in enumerate(
@@ -95,10 +117,11 @@ def test_scores_of_all_items(uses, repeat_bias):
         torch.testing.assert_close(scores[user, 1:], expected, atol=1e-4, rtol=1e-5)
 
 
+@pytest.mark.parametrize("shared", [True, False], ids=["shared", "separate"])
 @pytest.mark.parametrize("logits_at_a_time", [2**26, 3 * N_ITEMS], ids=["whole", "in chunks"])
-def test_one_pass_trains_a_target_after_every_item(logits_at_a_time, monkeypatch):
+def test_one_pass_trains_a_target_after_every_item(logits_at_a_time, shared, monkeypatch):
     monkeypatch.setattr(semantic_sasrec, "SCORES", logits_at_a_time)
-    model, interaction = model_of(), histories()
+    model, interaction = model_of(shared_vectors=shared), histories()
     losses = []
     for items, length, target in zip(
         interaction["item_id_list"],
@@ -125,12 +148,59 @@ def test_a_new_item_lives_from_its_codes_alone():
     vectors = torch.randn(30, 4)
     model.items.tokenizers[""] = RQKMeans(KMEANS, 4).fit(vectors)
     model.add_items(["new"], ["a new one"], {"text": vectors[:1]})
-    expected = model.code_vectors.weight[model.ids.tokens[-1]].sum(0)
+    expected = model.item_vectors.codes.weight[model.ids.tokens[-1]].sum(0)
     assert torch.equal(model.item_vectors()[-1], expected)
     assert N_ITEMS in model.recommend(interaction, 61)[0]
     fresh = model_of()
     fresh.load_state_dict(model.state_dict())
     assert torch.equal(fresh.item_vectors(), model.item_vectors())
+
+
+@torch.no_grad()
+def test_new_items_live_from_their_texts_too():
+    """In both tables of separate vectors; a restored model takes their texts over."""
+    settings = {"item_vectors": ["own", "codes", "text"], "shared_vectors": False}
+    model, rows = model_of(with_texts(catalogue_of()), **settings), torch.randn(30, 6)
+    model.items.tokenizers[""] = RQKMeans(KMEANS, 6).fit(rows)
+    model.add_items(["new", "newer"], ["a new one", "one more"], {"text": rows[:2]})
+    for vectors in (model.input_vectors, model.item_vectors):
+        for item, text in enumerate(rows[:2], N_ITEMS):
+            codes = vectors.codes.weight[model.ids.tokens[item]].sum(0)
+            expected = codes + vectors.projection.weight @ (text / text.norm())
+            torch.testing.assert_close(vectors()[item], expected)
+    without_texts = model_of(**settings)
+    without_texts.load_state_dict(model.state_dict())
+    batch = histories()
+    assert torch.equal(without_texts.item_scores(batch), model.item_scores(batch))
+
+
+@torch.no_grad()
+def test_new_items_with_the_same_codes_tie_in_the_order_of_their_numbers(caplog):
+    """Known items do not, whose own vectors differ; and a model without own vectors is refused."""
+    codes = torch.zeros(N_ITEMS - 1, 2, dtype=torch.long)
+    dataset = catalogue_of()
+    shared = SemanticIDs(F.pad(codes, (0, 0, 1, 0)), [5, 4], unique=False)
+    dataset.items.ids[""], vectors = shared, torch.randn(30, 4)
+    model = model_of(dataset)
+    model.items.tokenizers[""] = RQKMeans(KMEANS, 4).fit(vectors)
+    assert not model.item_vectors.ties()
+    rows = torch.stack([vectors[0], vectors[0], vectors[1], vectors[0]])
+    rows[2] = vectors[
+        (model.items.encode_items("", vectors) != model.items.encode_items("", vectors[:1]))
+        .any(1)
+        .nonzero()[0, 0]
+    ]
+    with caplog.at_level("INFO"):
+        model.add_items([*"abcd"], [*"abcd"], {"text": rows})
+    assert "3 new items tie" in caplog.text
+    assert torch.equal(model.ids.codes[N_ITEMS], model.ids.codes[N_ITEMS + 3])
+    items, scores = model.recommend(histories(), N_ITEMS + 3)
+    for row, own in zip(items.tolist(), scores, strict=True):
+        places = [row.index(N_ITEMS + number) for number in (0, 1, 3)]
+        assert places == list(range(places[0], places[0] + 3))
+        assert own[places].unique().numel() == 1
+    assert SemanticSASRec.needs({**SETTINGS, "item_vectors": ["codes"]})[0].unique
+    assert not SemanticSASRec.needs(SETTINGS)[0].unique
 
 
 @torch.no_grad()
@@ -149,14 +219,14 @@ def test_new_items_have_codes_in_sets_whose_embeddings_they_lack():
     first = known[same_text[0]]
     new = model.tables()["collaborative"].codes[-1]
     assert new[0] == first[0] and not (known == new).all(1).any()
-    assert not model.own_vectors.weight[-1].any()
+    assert not model.item_vectors.own.weight[-1].any()
     assert N_ITEMS in model.recommend(histories(), 61)[0][0]
 
 
-@pytest.mark.parametrize("uses", ["both", "own", "codes"])
+@pytest.mark.parametrize("uses", PARTS, ids="+".join)
 @torch.no_grad()
 def test_scores_are_explained(uses):
-    dataset = catalogue_of()
+    dataset = with_texts(catalogue_of())
     dataset.items.ids["collaborative"] = catalogue_of([8, 9]).items.ids[""]
     before, after = torch.randint(1, N_ITEMS, (400, 2)), torch.randint(1, N_ITEMS, (400,))
     dataset.before_targets = lambda steps: (before, after)
@@ -165,16 +235,16 @@ def test_scores_are_explained(uses):
     items, scores = model.recommend(interaction, 60)
     parts = model.explain(interaction, items)
     torch.testing.assert_close(sum(parts.values()), scores, atol=1e-4, rtol=1e-5)
-    own = ["own vector"] * (uses != "codes")
+    own, text = ["own vector"] * ("own" in uses), ["text"] * ("text" in uses)
     levels = ["level 1", "level 2", "level 3", "collaborative level 1", "collaborative level 2"]
-    expected = [*own, *levels * (uses != "own"), "repeat bias", "memory"]
+    expected = [*own, *levels * ("codes" in uses), *text, "repeat bias", "memory"]
     assert list(parts) == expected
     seen = (items.unsqueeze(2) == interaction["item_id_list"].unsqueeze(1)).any(2)
     assert torch.equal(parts["repeat bias"] != 0, seen)
-    if uses == "both":
+    if "codes" in uses:
         state = model.last_states(interaction)[0][0]
         token = model.ids.tokens[items[0, 3], 1]
-        expected = state @ model.code_vectors.weight[token]
+        expected = state @ model.item_vectors.codes.weight[token]
         torch.testing.assert_close(parts["level 2"][0, 3], expected)
 
 
@@ -182,9 +252,10 @@ def test_scores_are_explained(uses):
 def test_own_vectors_are_left_out_in_training_alone():
     model = model_of(own_vector_dropout=0.7, gated=True)
     whole = model.item_vectors()
-    left = model.train().item_vectors() - (whole - model.own_vectors.weight)
+    own = model.item_vectors.own.weight
+    left = model.train().item_vectors() - (whole - own)
     kept = left.abs().sum(1) > 1e-4
-    torch.testing.assert_close(left[kept], model.own_vectors.weight[kept], atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(left[kept], own[kept], atol=1e-5, rtol=1e-5)
     assert 0 < kept.sum() < 0.6 * N_ITEMS
     assert model.calculate_loss(histories()).isfinite()
 
@@ -195,10 +266,10 @@ def test_code_vectors_of_all_sets_are_added():
     dataset.items.ids["collaborative"] = further.items.ids[""]
     model = model_of(dataset, further_ids=["collaborative"])
     first, second = model.tables().values()
-    vectors = model.code_vectors.weight
+    vectors = model.item_vectors.codes.weight
     assert len(vectors) == (1 + 5 + 4 + 6) + (1 + 8 + 9)
     for item in range(N_ITEMS):
-        expected = model.own_vectors.weight[item].clone()
+        expected = model.item_vectors.own.weight[item].clone()
         for token in first.tokens[item]:
             expected += vectors[token]
         for token in second.tokens[item]:

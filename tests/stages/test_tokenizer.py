@@ -11,6 +11,7 @@ import torch
 
 from recbole_genrec.errors import InputError
 from recbole_genrec.items.items import Items
+from recbole_genrec.items.needs import Tokens
 from recbole_genrec.items.text_encoder import TfidfEncoder
 from recbole_genrec.tokenizer.registry import tokenizer_state
 from recbole_genrec.tokenizer.rqvae import RQVAE
@@ -90,6 +91,24 @@ class TestContent:
         assert items.tokenizers == items.embeddings == {}
         with pytest.raises(InputError, match="without a tokenizer"):
             items.encode_items("", torch.ones(1, 3))
+
+    def test_collisions_can_be_kept_by_models_that_need_no_unique_ids(self, toy):
+        shared = Tokens(unique=False)
+        items = toy.run(shared, collision="keep")
+        codes = items.ids[""].codes[1:]
+        assert torch.equal(codes, items.encode_items("", items.embeddings["text"].rows))
+        assert len(codes.unique(dim=0)) == items.reports[""]["distinct_ids"] < NUM_ITEMS
+        assert_equal_items(toy.run(shared, collision="keep"), items)  # from the cache
+        restored = through_a_checkpoint(items)
+        assert_equal_items(restored, items)
+        assert not restored.ids[""].unique
+
+    def test_all_other_models_need_unique_ids(self, toy):
+        message = "collision should be one of append, reassign, sinkhorn, as TIGER tells"
+        with pytest.raises(InputError, match=message):
+            toy.run(collision="keep", model="TIGER")
+        with pytest.raises(InputError, match="behavior_collision should be one of"):
+            toy.run(Tokens(), Tokens("behavior"), behavior_collision="keep", model="EAGER")
 
     @pytest.mark.parametrize("form", ["codes", "letter"])
     @pytest.mark.parametrize("collision", ["append", "reassign"])

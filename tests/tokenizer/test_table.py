@@ -91,3 +91,14 @@ def test_a_changed_restriction_is_searched_anew():
     table.replace(ids_of(torch.tensor([7, 5, 0])))
     assert table.trie_of(allowed).item.tolist() == [3, 2]
     assert table.trie_of(None) is table.trie
+
+
+def test_ids_may_be_shared_where_items_are_told_apart_otherwise():
+    codes = torch.tensor([[0, 0, 0], [1, 2, 1], [1, 2, 1]])
+    table = SemanticIDTable(SemanticIDs(codes, SIZES, unique=False))
+    table.append(torch.tensor([[1, 2, 1], [2, 3, 0]]))
+    assert table.codes[1:].tolist() == [[1, 2, 1]] * 3 + [[2, 3, 0]]
+    fresh = SemanticIDTable(SemanticIDs(codes, SIZES, unique=False))
+    fresh.load_state_dict(table.state_dict())
+    assert torch.equal(fresh.codes, table.codes)
+    assert not fresh.semantic_ids.unique

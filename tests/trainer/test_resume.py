@@ -111,13 +111,38 @@ PLACES = {
 
 @pytest.mark.parametrize(("model", "places"), PLACES.items(), ids=list(PLACES))
 def test_stopped_training_ends_as_if_it_had_not_been(model, places, data_path):
-    whole, run = attempt(model, data_path, "whole")
+    assert_goes_on(model, places, data_path)
+
+
+def test_all_parts_of_semantic_sasrec_go_on(data_path):
+    settings = {
+        "item_vectors": ["own", "codes", "text"],
+        "shared_vectors": False,
+        "collision": "keep",
+        "own_vector_dropout": 0.2,
+        "gated": True,
+        "filter_weight": 0.3,
+        "contrast_weight": 0.1,
+        "code_loss_weight": 0.1,
+        "loss": "token_weighted",
+        "recommender_distillation_weight": 0.1,
+        "teacher_epochs": 1,
+        "teacher_hidden_size": 8,
+        "teacher_config": {"n_layers": 1, "inner_size": 8},
+    }
+    assert_goes_on("SemanticSASRec", [("on_step_start", 6)], data_path, **settings)
+
+
+def assert_goes_on(model, places, data_path, **settings):
+    """Training that is stopped at these places ends as it does without."""
+    whole, run = attempt(model, data_path, "whole", **settings)
     expected = outcome(whole, run, whole.fit(run.train, run.valid))
     assert len(expected["losses"]) >= EPOCHS
     for number, (event, call) in enumerate(places):
-        trainer, run = attempt(model, data_path, f"stopped{number}", checkpoint_step=3)
+        name, steps = f"stopped{number}", {"checkpoint_step": 3}
+        trainer, run = attempt(model, data_path, name, **steps, **settings)
         stopped(event, call, trainer, run)
-        again, run = attempt(model, data_path, f"stopped{number}", checkpoint_step=3)
+        again, run = attempt(model, data_path, name, **steps, **settings)
         torch.rand(number + 1), np.random.rand(), random.random()  # noise of a new process
         again.resume("auto")
         assert_same(outcome(again, run, again.fit(run.train, run.valid)), expected)

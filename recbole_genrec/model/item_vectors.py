@@ -1,0 +1,145 @@
+"""What the vectors of items are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from functools import reduce
+from itertools import accumulate
+from operator import add
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from recbole_genrec.items.needs import TEXT
+from recbole_genrec.model.causal_transformer import STD
+from recbole_genrec.tokenizer.table import SemanticIDTable
+
+OWN, CODES = "own", "codes"
+
+
+class ItemVectors(nn.Module):
+    r"""A vector of each item, the sum of up to three parts.
+
+    .. math::
+        v_i = o_i + \sum_{l=1}^{L} e_{l, c_l(i)} + W t_i
+
+    where :math:`o_i` is the item's own, e are vectors of its codes in all sets of semantic IDs, and
+    W projects the embedding :math:`t_i` of its text, of length 1.
+
+    Args:
+        parts: which of them, "own", "codes" and "text".
+        size: d.
+        tables: the sets of semantic IDs by name, which belong to the model.
+        text: embeddings `[n_items, d_text]`, kept with the weights; None where a checkpoint will
+            bring them.
+        own_dropout: share of items that are without their own vector in training.
+    """
+
+    text: Tensor | None
+
+    def __init__(
+        self,
+        parts: Collection[str],
+        size: int,
+        tables: Mapping[str, SemanticIDTable],
+        text: Tensor | None = None,
+        own_dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.size, self.tables, self.own_dropout = size, tables, own_dropout
+        n_items = next(iter(tables.values())).num_items
+        vocab_size = sum(table.vocab_size for table in tables.values())
+        self.own = nn.Embedding(n_items, size) if OWN in parts else None
+        self.codes = nn.Embedding(vocab_size, size) if CODES in parts else None
+        for embedding in filter(None, (self.own, self.codes)):
+            nn.init.normal_(embedding.weight, std=STD)
+        self.projection = None
+        if TEXT in parts:
+            text = torch.zeros(n_items, 1) if text is None else F.normalize(text.float())
+            self.projection = nn.Linear(text.shape[1], size, bias=False)
+            nn.init.normal_(self.projection.weight, std=STD)
+        self.register_buffer("text", text if TEXT in parts else None)
+
+    def forward(self, items: Tensor | None = None) -> Tensor:
+        """Vectors `[m, d]` of the items `[m]`, of all by default."""
+        parts = []
+        if self.own is not None:
+            own = _rows(self.own.weight, items)
+            if self.training and self.own_dropout:
+                own = own * (torch.rand_like(own[:, :1]) >= self.own_dropout)
+            parts.append(own)
+        if self.codes is not None:
+            parts.append(F.embedding_bag(self.tokens(items), self.codes.weight, mode="sum"))
+        if self.text is not None and self.projection is not None:
+            parts.append(self.projection(_rows(self.text, items)))
+        return reduce(add, parts)
+
+    def tokens(self, items: Tensor | None = None) -> Tensor:
+        """Tokens of all sets of IDs side by side `[m, L]`, those of each set after the last."""
+        tables = self.tables.values()
+        first = accumulate((table.vocab_size for table in tables), initial=0)
+        tokens = (table.tokens if items is None else table.tokens[items] for table in tables)
+        return torch.cat([own + start for own, start in zip(tokens, first, strict=False)], 1)
+
+    def parts_of_scores(self, states: Tensor, items: Tensor) -> dict[str, Tensor]:
+        """What the products of states `[n, d]` and vectors of items `[n, k]` are the sum of."""
+        parts = {}
+        if self.own is not None:
+            own = F.embedding(items, self.own.weight)  # [n, k, d]
+            parts["own vector"] = torch.einsum("nd,nkd->nk", states, own)
+        if self.codes is not None:
+            tokens = self.tokens(items.flatten()).unflatten(0, items.shape)  # [n, k, L]
+            by_code = F.linear(states, self.codes.weight)  # [n, vocab_size]
+            levels = [
+                f"{name} level {number}".strip()
+                for name, table in self.tables.items()
+                for number in range(1, table.num_levels + 1)
+            ]
+            values = by_code.gather(1, tokens.flatten(1)).view(tokens.shape)
+            parts |= dict(zip(levels, values.unbind(2), strict=True))
+        if self.text is not None and self.projection is not None:
+            by_text = states @ self.projection.weight  # [n, d_text]
+            parts["text"] = torch.einsum("nd,nkd->nk", by_text, F.embedding(items, self.text))
+        return parts
+
+    def add_items(self, number: int, text: Tensor | None) -> None:
+        """Make room for further items, with these embeddings of their texts `[number, d_text]`.
+
+        Their own vectors are zero.
+        """
+        if self.own is not None:
+            self._set_own(F.pad(self.own.weight.detach(), (0, 0, 0, number)))
+        if self.text is not None and text is not None:
+            self.text = torch.cat([self.text, F.normalize(text.to(self.text))])
+
+    def ties(self) -> int:
+        """How many items have the vector of another one: the same parts, and none of their own."""
+        without = None
+        if self.own is not None:
+            without = (~self.own.weight.any(1)).nonzero().flatten()
+        _, counts = self(without).unique(dim=0, return_counts=True)
+        return int(counts[counts > 1].sum())
+
+    def _set_own(self, weight: Tensor) -> None:
+        self.own = nn.Embedding.from_pretrained(weight, freeze=False)
+
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, *arguments: Any
+    ) -> None:
+        """Take over what a checkpoint has of all of its items, also where it has others."""
+        own, text = (state_dict.get(f"{prefix}{name}") for name in ("own.weight", "text"))
+        if self.own is not None and own is not None:
+            rows, width = self.own.weight.shape
+            if len(own) != rows and own.shape[1:] == (width,):
+                self._set_own(self.own.weight.new_zeros(own.shape))
+        if self.text is not None and text is not None:
+            if text.shape[1] != self.text.shape[1]:
+                self.projection = nn.Linear(text.shape[1], self.size, bias=False)
+            self.text = self.text.new_zeros(text.shape)
+        super()._load_from_state_dict(state_dict, prefix, *arguments)
+
+
+def _rows(table: Tensor, items: Tensor | None) -> Tensor:
+    return table if items is None else F.embedding(items, table)
