@@ -111,9 +111,13 @@ def _numbers(cells: pd.Series, path: str | Path) -> np.ndarray:
 
 
 def check_some_in_common(
-    path: str | Path, column: str, found: Iterable[str], expected: Iterable[str]
+    path: str | Path,
+    column: str,
+    found: Iterable[str],
+    expected: Iterable[str],
+    where: str = "the interactions",
 ) -> None:
-    """Refuse a file of features that describes nothing that the interactions name.
+    """Refuse a file that describes nothing of what is named in the interactions, or elsewhere.
 
     Raises:
         InputError: with an example of both, such as `5` beside `5.0`.
@@ -121,7 +125,7 @@ def check_some_in_common(
     found, expected = list(found), list(expected)
     if set(found).isdisjoint(expected):
         raise InputError(
-            f"{path}: column [{column}] has no name in common with the interactions: found "
+            f"{path}: column [{column}] has no name in common with {where}: found "
             f"{_examples(found)} here and {_examples(expected)} there"
         )
 

@@ -63,7 +63,7 @@ def run(arguments: Sequence[str]) -> None:
 
         run_recbole_genrec(known.model, known.dataset, known.config_files, settings)
         return
-    from recbole_genrec.compare import compare_models
+    from recbole_genrec.compare import check_none_failed, compare_models
     from recbole_genrec.report import publish
 
     comparison = compare_models(
@@ -75,6 +75,7 @@ def run(arguments: Sequence[str]) -> None:
         known.reference,
     )
     publish(comparison)
+    check_none_failed(comparison["failed"])
 
 
 def compare_runs(arguments: Sequence[str]) -> None:

@@ -11,6 +11,8 @@ from tempfile import TemporaryDirectory, TemporaryFile
 
 from recbole_genrec.errors import InputError, RunError
 
+LONGEST = 1_000_000  # letters of a file of settings
+
 # What a disk answers that has no room or gives no permission, and a path that cannot be a file.
 _REFUSALS = {
     *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM),
@@ -101,6 +103,28 @@ def remove_unfinished(folder: str | os.PathLike) -> None:
             path.unlink(missing_ok=True)
         except (ValueError, PermissionError):  # not ours
             continue
+
+
+def read_short(what: str, file: str | os.PathLike, hint: str = "") -> str:
+    """The text of a file of settings, which nobody writes longer than `LONGEST`.
+
+    Args:
+        what: the file is, for messages.
+        hint: why it may not be found.
+
+    Raises:
+        InputError: when it cannot be read, is no text, or has no end, as some devices have none.
+    """
+    try:
+        with open(file, encoding="utf-8") as opened:
+            text = opened.read(LONGEST + 1)
+    except OSError as error:
+        raise InputError(f"{what} [{file}] cannot be read: {error.strerror}{hint}") from error
+    except ValueError as error:  # of bytes that are no text, or a name with a NUL
+        raise InputError(f"{what} [{file}] cannot be read as text: {error}") from error
+    if len(text) > LONGEST:
+        raise InputError(f"{what} [{file}] should be text of at most {LONGEST:,} letters")
+    return text
 
 
 def is_file_name(name: str) -> bool:

@@ -97,9 +97,25 @@ def finish_runs(
         outcomes.append(_finish(run, config, title))
     failed = [outcome for outcome in outcomes if not isinstance(outcome, Path)]
     if len(failed) == len(outcomes):
-        said = (f"{run['model']}, seed {run['seed']}: {run['error']}" for run in failed)
-        raise InputError(f"no run ended well: {'; '.join(said)}")
+        raise InputError(f"no run ended well: {_said(failed)}")
     return outcomes
+
+
+def check_none_failed(failed: Sequence[Mapping[str, Any]]) -> None:
+    """Have a command end as one that failed, once the report on the other runs is written.
+
+    Args:
+        failed: what `compare_models` or `finish_runs` say of the runs that failed.
+
+    Raises:
+        RunError: naming the runs, if there are any.
+    """
+    if failed:
+        raise RunError(f"{len(failed)} of the runs failed and the report lacks: {_said(failed)}")
+
+
+def _said(failed: Sequence[Mapping[str, Any]]) -> str:
+    return "; ".join(f"{run['model']}, seed {run['seed']}: {run['error']}" for run in failed)
 
 
 def _finish(run: Run, config: Config, title: str) -> Path | dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from recbole_genrec.errors import InputError, shortened
+from recbole_genrec.files import read_short
 
 MOST_NODES = 100_000  # of a YAML file, with its aliases written out
 
@@ -98,11 +99,10 @@ def read_yaml(file: str | Path) -> dict[str, Any]:
     Raises:
         InputError: naming the file, when it does not exist or is not a mapping of keys to values.
     """
+    hint = "" if Path(file).suffix else "; a name with a space needs quotation marks of its own"
+    text = read_short("config file", file, hint)
     try:
-        settings = yaml.load(Path(file).read_text(encoding="utf-8"), Loader=YamlLoader)
-    except OSError as error:
-        hint = "" if Path(file).suffix else "; a name with a space needs quotation marks of its own"
-        raise InputError(f"config file [{file}] cannot be read: {error.strerror}{hint}") from error
+        settings = yaml.load(text, Loader=YamlLoader)
     except (yaml.YAMLError, RecursionError, ValueError) as error:  # also of too many digits
         raise InputError(f"config file [{file}] is not valid YAML: {error}") from error
     if settings is not None and not isinstance(settings, dict):

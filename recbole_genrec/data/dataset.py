@@ -3,31 +3,25 @@
 from collections import Counter
 from pathlib import Path
 
-import numpy as np
 import torch
 from recbole.config import Config
-from recbole.data.dataset import (
-    DIENDataset,
-    KGSeqDataset,
-    KnowledgeBasedDataset,
-    SequentialDataset,
-)
+from recbole.data.dataset import DIENDataset, KGSeqDataset
 from recbole.data.interaction import Interaction
-from recbole.utils import FeatureSource, FeatureType, ModelType
+from recbole.utils import ModelType
 from torch import Tensor
 
 from recbole_genrec.config.data_settings import check_data_settings, named_refusals
-from recbole_genrec.data.histories import Histories
+from recbole_genrec.data.histories import HISTORY_END, Histories
+from recbole_genrec.data.knowledge import LinkedItems
 from recbole_genrec.data.repair.columns import rows
 from recbole_genrec.data.repair.tensors import RepairedDataset
 from recbole_genrec.data.saved import read_dataset
-from recbole_genrec.errors import InputError, refuse
+from recbole_genrec.data.split_files import SplitSequences
+from recbole_genrec.errors import InputError
 from recbole_genrec.model.hooks import class_hooks
 
-HISTORY_END = "_history_end"  # column of inter_feat: where the target stands in the event table
 
-
-class GenRecDataset(SequentialDataset, RepairedDataset):
+class GenRecDataset(SplitSequences):
     """The data set of sequential models: one sample per prefix of each user's sequence.
 
     RecBole copies every prefix into a padded row. Here the interactions are kept once, sorted by
@@ -40,11 +34,8 @@ class GenRecDataset(SequentialDataset, RepairedDataset):
         items: what `recbole_genrec.stages` has made of the items, set by the runner, or None.
     """
 
-    file_size_list: list[int]
-
     items = None
     _all_samples: Interaction | None = None
-    _parts: np.ndarray | None = None  # of each interaction, where plain files are split already
 
     @property
     def item_tokens(self) -> list[str]:
@@ -206,85 +197,6 @@ class GenRecDataset(SequentialDataset, RepairedDataset):
             Interaction(both), self.uid_field, self.iid_field, form, value_field
         )
 
-    # ---- files that are split already (benchmark_filename)
-
-    def _benchmark_presets(self) -> None:
-        """Histories come with the files, as in RecBole, or are made of their plain interactions."""
-        suffix = self.config["LIST_SUFFIX"]
-        histories = self.iid_field + suffix
-        if histories not in self.inter_feat:
-            self._sort_parts()
-            return
-        self._check_histories(histories)
-        for field in self.inter_feat:
-            if field + suffix in self.inter_feat:
-                setattr(self, f"{field}_list_field", field + suffix)
-        self.set_field_property(
-            self.item_list_length_field, FeatureType.TOKEN, FeatureSource.INTERACTION, 1
-        )
-        self.inter_feat[self.item_list_length_field] = self.inter_feat[histories].map(len)
-
-    def _check_histories(self, field: str) -> None:
-        """Refuse histories that are no sequences, or have nothing in them."""
-        if self.field2type[field] != FeatureType.TOKEN_SEQ:
-            found = self.field2type[field].value
-            refuse(f"the column [{field}]", f"{field}:token_seq", f"{field}:{found}")
-        empty = np.flatnonzero(self.inter_feat[field].map(len) == 0)
-        if len(empty):
-            raise InputError(f"{self._place(empty[0])}: the history [{field}] is empty")
-
-    def _sort_parts(self) -> None:
-        """Order the interactions of all parts by time: a user's history runs through them."""
-        if self.time_field not in self.inter_feat:
-            raise InputError(
-                f"benchmark_filename: the files of [{self.dataset_name}] need histories "
-                f"[{self.iid_field}{self.config['LIST_SUFFIX']}] or times [{self.time_field}] "
-                f"(TIME_FIELD), found {list(self.inter_feat.columns)}"
-            )
-        part = np.repeat(np.arange(len(self.file_size_list)), self.file_size_list)
-        order = self.inter_feat[self.time_field].argsort(kind="stable").to_numpy()
-        user = self.inter_feat[self.uid_field].to_numpy()[order]
-        by_user = np.argsort(user, kind="stable")
-        same_user = np.diff(user[by_user]) == 0
-        back = np.flatnonzero(same_user & (np.diff(part[order][by_user]) < 0))
-        if len(back):
-            early, late = order[by_user[back[0]]], order[by_user[back[0] + 1]]
-            raise InputError(
-                f"{self._place(late)}: this interaction is later than one of the same user in "
-                f"{self._place(early)}; the parts of a sequential model follow each other in time"
-            )
-        self._check_nothing_leaks(part)
-        self.inter_feat = self.inter_feat.iloc[order].reset_index(drop=True)
-        self._parts = part[order]
-
-    def _check_nothing_leaks(self, part: np.ndarray) -> None:
-        """Refuse an interaction that stands in several parts, whose number each row has."""
-        event = [self.uid_field, self.iid_field, self.time_field]
-        events = self.inter_feat[event].reset_index(drop=True)
-        of_parts = events.assign(part=part).drop_duplicates()
-        twice = of_parts.index[of_parts.duplicated(event)]
-        if len(twice):
-            same = (events == events.iloc[twice[0]]).all(axis=1)
-            raise InputError(
-                f"{self._place(twice[0])}: this interaction also stands in "
-                f"{self._place(same.idxmax())}; the parts of a split have none in common"
-            )
-
-    def _change_feat_format(self) -> None:
-        super()._change_feat_format()
-        if self._parts is None:
-            return
-        part = self._parts[np.argsort(self.inter_feat[self.uid_field].numpy(), kind="stable")]
-        self.data_augmentation()
-        if HISTORY_END not in self.inter_feat:
-            raise InputError(
-                f"benchmark_filename: {self.config['model']} needs files with histories "
-                f"[{self.iid_field}{self.config['LIST_SUFFIX']}]"
-            )
-        part = part[self.inter_feat[HISTORY_END].numpy()]  # that of each target
-        self.inter_feat = rows(self.inter_feat, np.argsort(part, kind="stable"))
-        self.file_size_list = np.bincount(part, minlength=len(self.file_size_list)).tolist()
-
 
 class FEARecDataset(GenRecDataset):
     """FEARec picks single histories out of `inter_feat` while it trains: they are kept there."""
@@ -300,11 +212,11 @@ class NegativeHistoryDataset(DIENDataset, GenRecDataset):
     """DIEN copies its histories, with negative ones beside them."""
 
 
-class KnowledgeDataset(KnowledgeBasedDataset, RepairedDataset):
+class KnowledgeDataset(LinkedItems, RepairedDataset):
     """The data set of knowledge-aware models."""
 
 
-class KnowledgeSequenceDataset(KGSeqDataset, GenRecDataset):
+class KnowledgeSequenceDataset(LinkedItems, KGSeqDataset, GenRecDataset):
     """The data set of knowledge-aware sequential models."""
 
 

@@ -9,6 +9,8 @@ import torch
 from recbole.data.dataset import Dataset
 from torch import Tensor
 
+HISTORY_END = "_history_end"  # column of inter_feat: where the target stands in the event table
+
 
 @dataclass
 class Histories:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from recbole_genrec.compare.comparison import compare
-from recbole_genrec.compare.runner import Run, finish_runs
+from recbole_genrec.compare.runner import Run, check_none_failed, finish_runs
 from recbole_genrec.config import Config
 from recbole_genrec.config.yaml_files import properties_dir
 from recbole_genrec.errors import InputError, check_name
@@ -47,16 +47,20 @@ def reproduce(
     Raises:
         InputError: for an unknown name, or settings of any row that cannot work, before the first
             run; if no run ends well.
+        RunError: if some runs failed, when the table is written without them.
     """
     check_name("table or figure", name, EXPERIMENTS)
     experiment = EXPERIMENTS[name]
     figure_class()  # before any long work
     files, settings = list(config_file_list or []), dict(config_dict or {})
+    failed: list[dict[str, Any]] = []
     if isinstance(experiment, Survey):
         folder = _survey(name, experiment, dataset, files, settings)
     else:
-        folder = _trained(name, experiment, dataset, seed_list or [None], files, settings)
+        seeds: Sequence[int | None] = seed_list or [None]
+        folder, failed = _trained(name, experiment, dataset, seeds, files, settings)
     print(f"{name}: {experiment.title}, in {folder}")
+    check_none_failed(failed)
     return folder
 
 
@@ -80,7 +84,8 @@ def _trained(
     seeds: Sequence[int | None],
     files: list[str],
     settings: dict[str, Any],
-) -> Path:
+) -> tuple[Path, list[dict[str, Any]]]:
+    """The folder of the table or figure, and the runs that failed."""
     runs: dict[tuple[str, int | None], Run] = {}
     for seed in seeds:  # seed by seed: after an interruption there is a whole table to look at
         for row in experiment.rows:
@@ -102,7 +107,7 @@ def _trained(
         for key in done:
             checkpoints.setdefault(key[0], []).append(Checkpointer(configs[key]).best)
         experiment.draw(Results(name, comparison, checkpoints, folder))
-    return folder
+    return folder, failed
 
 
 def _check_distinct(configs: Mapping[tuple[str, int | None], Config]) -> None:

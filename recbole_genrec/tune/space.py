@@ -18,12 +18,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 
 from recbole_genrec.errors import InputError
+from recbole_genrec.files import read_short
 
 
 @dataclass(frozen=True)
@@ -63,12 +63,8 @@ def read_space(file: str | os.PathLike) -> list[Parameter]:
     Raises:
         InputError: naming file and line, what was found and what was expected.
     """
-    try:
-        lines = Path(file).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"params_file [{file}] cannot be read: {error}") from error
     space: dict[str, Parameter] = {}
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(read_short("params_file", file).splitlines(), 1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         parameter = _parse(line, f"{file}, line {number}")

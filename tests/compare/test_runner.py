@@ -83,6 +83,19 @@ def test_a_model_that_fails_is_reported_and_tried_again(started, toy):
         compare_models(["ItemKNN"], NAME, [1], config_dict=toy)
 
 
+def test_a_command_with_a_run_that_failed_ends_as_failed(monkeypatch):
+    failed = [{"model": "ItemKNN", "seed": 1, "error": "too large"}]
+    published = []
+    monkeypatch.setattr("recbole_genrec.compare.compare_models", lambda *_: {"failed": failed})
+    monkeypatch.setattr("recbole_genrec.report.publish", published.append)
+    arguments = ["run", "--model_list=ItemKNN,Pop", f"--dataset={NAME}"]
+    with pytest.raises(SystemExit, match="error: 1 of the runs failed .*: ItemKNN, seed 1: too la"):
+        cli.main(arguments)
+    failed.clear()
+    cli.main(arguments)
+    assert len(published) == 2
+
+
 def test_an_interrupted_comparison_goes_on_where_it_stopped(started, toy, monkeypatch):
     run = runner._run_in_own_process
 
@@ -136,7 +149,12 @@ def test_mistakes_are_found_before_the_first_run(started, toy):
 
 def test_the_command_takes_a_reference(monkeypatch, capsys):
     asked = []
-    monkeypatch.setattr("recbole_genrec.compare.compare_models", lambda *a: asked.append(a))
+
+    def ask(*arguments):
+        asked.append(arguments)
+        return {"failed": []}
+
+    monkeypatch.setattr("recbole_genrec.compare.compare_models", ask)
     monkeypatch.setattr("recbole_genrec.report.publish", lambda _: None)
     arguments = [f"--dataset={NAME}", "--seed_list=1", "--epochs=3", "--reference=EASE"]
     cli.main(["run", "--model_list=Pop,EASE", *arguments])

@@ -351,12 +351,19 @@ BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
         ("a: &a [1, *a]", "aliases stand for more than 100,000 values"),
         ("a: " + "[" * 5000, "not valid YAML: maximum recursion"),
         ("epochs: " + "9" * 5000, "not valid YAML: Exceeds the limit"),
+        ("#" * 1_000_001, "should be text of at most 1,000,000"),
     ],
 )
 def test_yaml_that_would_take_for_ever_is_refused_at_once(tmp_path, content, message):
     (tmp_path / "mine.yaml").write_text(content)
     with pytest.raises(InputError, match=message):
         config(files=[str(tmp_path / "mine.yaml")])
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="needs a device without an end")
+def test_a_config_file_without_an_end_is_refused():
+    with pytest.raises(InputError, match=r"\[/dev/zero\] should be text of at most"):
+        config(files="/dev/zero")
 
 
 @pytest.mark.parametrize("text", ["[" * 5000, "9" * 5000])

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from recbole_genrec.data.dataset import HISTORY_END, GenRecDataset
+from recbole_genrec.data.dataset import GenRecDataset
+from recbole_genrec.data.histories import HISTORY_END
 from tests.small import RecBoleSequentialDataset, toy_config, write_table, write_toy
 
 

@@ -76,6 +76,44 @@ def test_a_package_that_is_not_here_is_named(data_path, monkeypatch):
         build_model(run.config, run.train.dataset)
 
 
+def write_links(data_path, links):
+    file = data_path / "toy" / "toy.link"
+    write_table(file, ["item_id:token", "entity_id:token"], links)
+
+
+@pytest.mark.parametrize(
+    ("links", "message"),
+    [
+        ([("0", "e0")], r"toy\.link: column \[item_id\] .* the interactions: found \[0\] here"),
+        ([("i0", "x0")], r"toy\.link: column \[entity_id\] .* the triples: found \[x0\] here"),
+        ([("i0", "x0"), ("0", "e0")], r"toy\.link links no item of the interactions to an entity"),
+    ],
+)
+def test_links_that_lead_nowhere_are_refused(data_path, links, message):
+    write_links(data_path, links)
+    with pytest.raises(InputError, match=message):
+        create_dataset(knowledge("CKE", data_path))
+
+
+def test_interactions_without_a_link_are_counted(data_path, caplog):
+    plain = create_dataset(toy_config("BPR", data_path))
+    write_links(data_path, [("i0", "e0"), ("i1", "e1"), ("i2", "x")])
+    kept = create_dataset(knowledge("CKE", data_path)).inter_num
+    assert 0 < kept < plain.inter_num
+    lost = plain.inter_num - kept
+    assert f"{lost} of {plain.inter_num} interactions are left out: " in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("suffix", "key"), [("kg", "RELATION_ID_FIELD"), ("link", "ENTITY_ID_FIELD")]
+)
+def test_columns_that_are_not_loaded_are_named(data_path, suffix, key):
+    columns = {**COLUMNS, suffix: COLUMNS[suffix][:1] + COLUMNS[suffix][2:]}
+    message = rf"toy\.{suffix}: no column \[\w+\] \({key}\) among those loaded"
+    with pytest.raises(InputError, match=message):
+        create_dataset(toy_config("CKE", data_path, load_col=columns))
+
+
 def test_whatever_stops_a_model_of_recbole_from_being_built_is_one_line(tmp_path):
     config = toy_config("BPR", write_toy(tmp_path), embedding_size=-3)
     message = "RecBole's BPR cannot be built with these settings and data: RuntimeError"

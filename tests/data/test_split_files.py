@@ -79,6 +79,39 @@ def test_an_interaction_in_two_parts_is_refused_for_sequences(tmp_path):
         create_dataset(config(tmp_path))
 
 
+@pytest.mark.parametrize("columns", [2, 3])
+def test_an_interaction_in_two_parts_is_refused_for_general_models(tmp_path, columns):
+    rows = [("u", "a", 1), ("u", "b", 2)], [("v", "a", 3)], [("v", "b", 4), ("u", "b", 2)]
+    write_parts(tmp_path, PLAIN[:columns], *([row[:columns] for row in part] for part in rows))
+    message = r"test\.inter, line 3: this interaction also stands in .*toy\.train\.inter, line 3"
+    with pytest.raises(InputError, match=message):
+        create_dataset(config(tmp_path, "BPR"))
+
+
+def test_what_a_user_comes_back_to_is_no_interaction_in_two_parts(tmp_path):
+    rows = [("u", "a"), ("u", "b")], [("v", "a")], [("u", "b")]
+    write_parts(tmp_path, PLAIN[:2], *rows)
+    assert create_dataset(config(tmp_path, "BPR", repeatable=True)).inter_num == 4
+    clicks = [(*row, place % 2) for place, part in enumerate(rows) for row in part]
+    write_parts(tmp_path, [*PLAIN[:2], "label:float"], clicks[:2], clicks[2:3], clicks[3:])
+    labeled = {"eval_args": {"mode": "labeled"}, "metrics": ["AUC"], "valid_metric": "AUC"}
+    assert create_dataset(config(tmp_path, "FM", **labeled)).inter_num == 4
+    times = [[(*row, place) for row in part] for place, part in enumerate(rows)]
+    write_parts(tmp_path, PLAIN, *times)
+    assert create_dataset(config(tmp_path, "BPR")).inter_num == 4
+
+
+def test_first_interactions_in_a_later_part_are_said_to_be_left_out(tmp_path, caplog):
+    rows = [("u", "a", 1), ("u", "b", 2)], [("v", "a", 3)], [("v", "b", 4), ("w", "b", 4)]
+    write_parts(tmp_path, PLAIN, *rows)
+    parts = create_dataset(config(tmp_path)).build()
+    assert [len(part) for part in parts] == [1, 0, 1]
+    for name, user in (("valid", "v"), ("test", "w")):
+        assert f"toy.{name}.inter: the first interactions of 1 of its users" in caplog.text
+        assert f"the parts before: {user}\n" in caplog.text
+    assert "toy.train.inter: " not in caplog.text
+
+
 def test_histories_are_sequences_with_something_in_them(tmp_path):
     header = ["user_id:token", "item_id_list:token_seq", "item_id:token"]
     rows = [("u", "a b", "c")]

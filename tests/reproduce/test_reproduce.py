@@ -11,7 +11,7 @@ from recbole_genrec import cli
 from recbole_genrec.compare import runner
 from recbole_genrec.config import Config
 from recbole_genrec.config.yaml_files import properties_dir
-from recbole_genrec.errors import InputError
+from recbole_genrec.errors import InputError, RunError
 from recbole_genrec.reproduce import EXPERIMENTS, reproduce
 from recbole_genrec.reproduce.experiments import Survey
 from recbole_genrec.tokenizer.quality.report import token_purity_gains
@@ -171,6 +171,14 @@ def test_rows_that_settings_make_the_same_are_refused_before_any_run(toy, starte
     with pytest.raises(InputError, match=r"rows \[0\] and \[1e-5\] should differ, found them the"):
         reproduce("unigrec_figure_4", NAME, config_dict=settings)
     assert not started
+
+
+def test_a_table_that_lacks_a_run_ends_as_failed(monkeypatch, capsys):
+    failed = [{"model": "TIGER", "seed": 1, "error": "the loss is NaN"}]
+    monkeypatch.setattr("recbole_genrec.reproduce.run._trained", lambda *_: (Path("x"), failed))
+    with pytest.raises(RunError, match="1 of the runs failed .* TIGER, seed 1: the loss is NaN"):
+        reproduce("unigrec_table_3", NAME)
+    assert "in x" in capsys.readouterr().out
 
 
 def test_statistics_are_those_of_the_data_set(toy, capsys):

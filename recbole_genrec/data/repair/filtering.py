@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from recbole.utils import FeatureType
+from recbole.utils import FeatureType, ModelType
 
 from recbole_genrec.data.repair.loading import LoadedDataset
 from recbole_genrec.errors import InputError
@@ -25,6 +25,7 @@ class FilteredDataset(LoadedDataset):
     """RecBole's Dataset whose filters mean what they mean in RecBole, in its order of rows."""
 
     inter_feat: Any
+    file_size_list: list[int]
 
     def _data_processing(self) -> None:
         if self.benchmark_filename_list is not None:  # RecBole filters nothing then
@@ -39,11 +40,35 @@ class FilteredDataset(LoadedDataset):
                 raise InputError(f"{self._place(missing[0])}: column [{field}] is empty")
         given = self.config.external_config_dict
         self._check_times()
+        self._check_nothing_leaks()
         without_effect = [key for key in FILTERS if given.get(key)]
         if without_effect:
             self.logger.warning(
                 f"Files that are split already (benchmark_filename) are not filtered: "
                 f"{', '.join(without_effect)} has no effect"
+            )
+
+    def _check_nothing_leaks(self) -> None:
+        """Refuse an interaction that stands in several parts.
+
+        Where there are no times, it is a user's item, which a user may come back to in a sequence,
+        or where items of the history stay in the ranking. Labeled rows may be equal.
+        """
+        timed = self.time_field in self.inter_feat
+        comes_back = self.config["MODEL_TYPE"] == ModelType.SEQUENTIAL or self.config["repeatable"]
+        labeled = "labeled" in self.config["eval_args"]["mode"].values()
+        if labeled or (comes_back and not timed):
+            return
+        event = [self.uid_field, self.iid_field, *([self.time_field] if timed else [])]
+        events = self.inter_feat[event].reset_index(drop=True)
+        part = np.repeat(np.arange(len(self.file_size_list)), self.file_size_list)
+        of_parts = events.assign(part=part).drop_duplicates()
+        twice = of_parts.index[of_parts.duplicated(event)]
+        if len(twice):
+            same = (events == events.iloc[twice[0]]).all(axis=1)
+            raise InputError(
+                f"{self._place(twice[0])}: this interaction also stands in "
+                f"{self._place(same.idxmax())}; the parts of a split have none in common"
             )
 
     def _place(self, row: int) -> str:

@@ -15,7 +15,7 @@ from recbole_genrec.atomic_file import (
     read_header,
 )
 from recbole_genrec.data.repair.download import download
-from recbole_genrec.errors import InputError
+from recbole_genrec.errors import InputError, first_few
 
 SEQUENCES = (FeatureType.TOKEN_SEQ, FeatureType.FLOAT_SEQ)
 
@@ -182,14 +182,47 @@ class LoadedDataset(Dataset):
     def _remap_ID_all(self) -> None:
         """Number all tokens; additional files add no user and no item to those that there are."""
         additional = self._additional_tokens()
+        for field in filter(self._is_token, additional):
+            self._check_additional(field)
         for name, own in (("user_id", self.uid_field), ("item_id", self.iid_field)):
             for field in self.alias[name]:
-                if field in additional and self.field2type[field] == FeatureType.TOKEN:
+                if field in additional and self._is_token(field):
                     known = pd.concat([feat[own] for feat in self.field2feats(own)])
                     feat_name = f"{self.field2source[field]}_feat"
                     feat = getattr(self, feat_name)
                     setattr(self, feat_name, feat[feat[field].isin(known)].reset_index(drop=True))
         super()._remap_ID_all()
+
+    def _check_additional(self, field: str) -> None:
+        """Refuse an additional file that says something of no token of the columns it is alias of.
+
+        Args:
+            field: its column of tokens; if it has weights, what goes without is said.
+        """
+        weights = field in (self.config["preload_weight"] or {})
+        others = next((list(alias) for alias in self.alias.values() if field in alias), [])
+        others = [other for other in others if other != field and self._is_token(other)]
+        if weights and not others:
+            self.logger.warning(
+                f"preload_weight [{field}]: its tokens are numbered by themselves, as it is no "
+                "alias of another column (alias_of_item_id)"
+            )
+        if not others:
+            return
+        source = self.field2source[field]
+        file = Path(self.dataset_path) / f"{self.dataset_name}.{source}"
+        known = pd.concat([feat[other] for other in others for feat in self.field2feats(other)])
+        tokens, found = pd.Series(known.dropna().unique()), getattr(self, f"{source}_feat")[field]
+        check_some_in_common(file, field, found, tokens, f"[{', '.join(others)}]")
+        without = tokens[~tokens.isin(found)].tolist()
+        if weights and without:
+            self.logger.warning(
+                f"preload_weight [{field}]: {file} lacks {len(without)} of {len(tokens)} tokens of "
+                f"[{', '.join(others)}], whose weights are 0: {first_few(without)}"
+            )
+
+    def _is_token(self, field: str) -> bool:
+        return self.field2type.get(field) == FeatureType.TOKEN
 
     def _preload_weight_matrix(self) -> None:
         """As in RecBole, but in the precision of the weights, with which models multiply them."""

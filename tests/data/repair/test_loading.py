@@ -271,28 +271,62 @@ def test_a_packed_file_is_pointed_at(tmp_path):
 # ---- additional files, as in RecBole's documentation of pre-trained embeddings
 
 
+def pretrained(data_path, suffix="vec", **settings):
+    return general(
+        data_path,
+        **{
+            "additional_feat_suffix": suffix,
+            "load_col": {"inter": LOAD_ALL["inter"], "vec": ["iid", "vector"]},
+            "alias_of_item_id": ["iid"],
+            "preload_weight": {"iid": "vector"},
+            **settings,
+        },
+    )
+
+
+def write_vectors(data_path, names):
+    rows = [(name, f"{place} {2 * place}") for place, name in enumerate(names)]
+    write_table(data_path / "toy" / "toy.vec", ["iid:token", "vector:float_seq"], rows)
+
+
 @pytest.mark.parametrize("suffix", ["vec", ["vec"]])
 def test_pretrained_embeddings_are_preloaded_by_item(tmp_path, suffix):
     data_path = write_toy(tmp_path)
-    plain = RepairedDataset(general(data_path, item_inter_num_interval="[5,inf)"))
-    vectors = [(f"i{item}", f"{item} {2 * item}") for item in range(60)]  # 20 nobody has seen
-    write_table(data_path / "toy" / "toy.vec", ["iid:token", "vector:float_seq"], vectors)
-    dataset = RepairedDataset(
-        general(
-            data_path,
-            item_inter_num_interval="[5,inf)",
-            additional_feat_suffix=suffix,
-            load_col={"inter": LOAD_ALL["inter"], "vec": ["iid", "vector"]},
-            alias_of_item_id=["iid"],
-            preload_weight={"iid": "vector"},
-        )
-    )
+    few = {"item_inter_num_interval": "[5,inf)"}
+    plain = RepairedDataset(general(data_path, **few))
+    write_vectors(data_path, [f"i{item}" for item in range(60)])  # 20 nobody has seen
+    dataset = RepairedDataset(pretrained(data_path, suffix, **few))
     assert dataset.item_num == plain.item_num < 41  # the file adds no item
     assert dataset.field2id_token["iid"].tolist() == plain.field2id_token["item_id"].tolist()
     weights = dataset.get_preload_weight("iid")
     assert weights.dtype == np.float32
     for index, token in enumerate(dataset.field2id_token["item_id"][1:], 1):
         assert weights[index].tolist() == [int(token[1:]), 2 * int(token[1:])]
+
+
+@pytest.mark.parametrize("weights", [{"iid": "vector"}, None])
+def test_an_additional_file_of_other_items_is_refused(tmp_path, weights):
+    data_path = write_toy(tmp_path)
+    write_vectors(data_path, ["0", "1"])
+    with pytest.raises(
+        InputError, match=r"toy\.vec: column \[iid\] .* \[item_id\]: found \[0, 1\]"
+    ):
+        RepairedDataset(pretrained(data_path, preload_weight=weights))
+
+
+def test_items_without_pretrained_embeddings_are_said(tmp_path, caplog):
+    data_path = write_toy(tmp_path)
+    write_vectors(data_path, ["i3", "i4"])
+    weights = RepairedDataset(pretrained(data_path)).get_preload_weight("iid")
+    assert (weights != 0).any(axis=1).sum() == 1  # the row of i3 holds zeros
+    assert "toy.vec lacks 38 of 40 tokens of [item_id], whose weights are 0: i" in caplog.text
+
+
+def test_pretrained_embeddings_that_nobody_can_look_up_are_said(tmp_path, caplog):
+    data_path = write_toy(tmp_path)
+    write_vectors(data_path, ["i3", "i4"])
+    RepairedDataset(pretrained(data_path, alias_of_item_id=None))
+    assert "preload_weight [iid]: its tokens are numbered by themselves" in caplog.text
 
 
 def test_other_tokens_of_additional_files_are_numbered(tmp_path):
