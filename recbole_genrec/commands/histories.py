@@ -108,13 +108,13 @@ def _csv_histories(path: str, lines: list[tuple[int, str]]) -> list[History]:
     separator = "\t" if "\t" in lines[0][1] else ","
     header, *rows = _csv_rows(path, lines, separator)
     columns = [name.partition(":")[0] for name in header[1]]
-    user, item = (_column(columns, names) for names in (("user_id", "user"), ("item_id", "item")))
+    read = ("user_id", "user"), ("item_id", "item"), ("timestamp", "time")
+    user, item, time = (_column(path, columns, names) for names in read)
     if user is None or item is None:
         raise InputError(
             f"{_name(path)}: expected JSON lines or CSV with the columns user_id and item_id (or "
             f"user and item), and perhaps timestamp, found the columns {', '.join(columns)}"
         )
-    time = _column(columns, ("timestamp", "time"))
     events: dict[str, list[tuple[float, str]]] = {}
     for number, row in rows:
         if len(row) != len(columns):
@@ -146,8 +146,15 @@ def _csv_rows(
         raise InputError(f"{_name(path)}, line {number}: not CSV ({error})") from None
 
 
-def _column(columns: list[str], names: tuple[str, ...]) -> int | None:
-    return next((columns.index(name) for name in names if name in columns), None)
+def _column(path: str, columns: list[str], names: tuple[str, ...]) -> int | None:
+    """Where the first of these names that is there stands; it has to stand there once."""
+    name = next((name for name in names if name in columns), None)
+    if name is None:
+        return None
+    if columns.count(name) > 1:
+        found = columns.count(name)
+        raise InputError(f"{_name(path)}: the header has the column [{name}] {found} times")
+    return columns.index(name)
 
 
 def _moment(path: str, number: int, text: str) -> float:

@@ -143,7 +143,9 @@ class Recommender:
 
         Returns:
             for each level the prefixes of semantic IDs that survive, best first; those of the last
-            level are whole IDs. None where "skip" has left nothing of the history.
+            level are whole IDs. With `exclude_history` the search is as much wider as it has to be,
+            and finds those of the history too: `recommend` leaves them out of its list. None where
+            "skip" has left nothing of the history.
 
         Raises:
             InputError: as of `recommend`; and for a model that does not search by beam.

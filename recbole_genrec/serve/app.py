@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ from fastapi import FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from fastapi_offline import FastAPIOffline
+from starlette.exceptions import HTTPException
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 
 from recbole_genrec import __version__
@@ -29,6 +30,8 @@ PAGE = Path(__file__).with_name("page.html")
 # The page is all that a browser loads, and nothing may come or go elsewhere.
 PAGE_POLICY = "default-src 'unsafe-inline'; connect-src 'self'; img-src data:; base-uri 'none'"
 FOUND = 100  # items that a search gives at most
+LONGEST_PROBLEM = 500  # letters of a message, which may quote what was asked
+CLIENT_LEFT = 499  # nginx's number, as HTTP has none
 
 
 def create_app(recommender: Recommender, limits: Limits | None = None) -> FastAPI:
@@ -60,12 +63,12 @@ def create_app(recommender: Recommender, limits: Limits | None = None) -> FastAP
         exception_handlers={
             InputError: _refuse,
             RequestValidationError: _refuse_fields,
+            HTTPException: _refuse_body,
             Busy: _refuse_for_now,
         },
     )
     app.add_middleware(RequestBodyLimitMiddleware, max_body_size=service.limits.body)
     add = app.add_api_route
-    add("/", service.page, include_in_schema=False)
     for path, answer, model in (
         ("/recommend", service.recommend, questions.Recommendations),
         ("/beam", service.beam, questions.Beam),
@@ -73,6 +76,10 @@ def create_app(recommender: Recommender, limits: Limits | None = None) -> FastAP
         add(path, answer, methods=["POST"], response_model=model, responses=PROBLEMS)
     add("/items", service.items, response_model=questions.FoundItems, responses=REFUSED)
     add("/health", service.health, response_model=questions.Health)
+    add("/", service.page, include_in_schema=False)
+    for path, answer in (("/items", service.items), ("/health", service.health)):
+        add(path, answer, methods=["HEAD"], include_in_schema=False)  # as probes ask
+    add("/", service.page, methods=["HEAD"], include_in_schema=False)
     return app
 
 
@@ -100,20 +107,19 @@ class Service:
         self.batcher = Batcher(limits.batch, limits.wait, limits.queue)
         self.search = TitleSearch(recommender.catalogue.items)
 
-    async def recommend(self, question: Question) -> Response:
+    async def recommend(self, question: Question, request: Request) -> Response:
         """The most likely next items of a `history`, or of each of several `histories`."""
         histories = question.asked()
         self._check(question, histories)
-        answers = await self.batcher.ask(
-            Call(self.recommender.recommend, question.options()), histories
-        )
+        call = Call(self.recommender.recommend, question.options())
+        answers = await self._ask(call, histories, request)
         return JSONResponse({"recommendations": answers if question.histories else answers[0]})
 
-    async def beam(self, question: BeamQuestion) -> Response:
+    async def beam(self, question: BeamQuestion, request: Request) -> Response:
         """How the beam search for the list of a history goes down the codes, level by level."""
         self._check(question, [question.history])
         call = Call(self._beams, question.options())
-        (levels,) = await self.batcher.ask(call, [question.history])
+        (levels,) = await self._ask(call, [question.history], request)
         found = [[prefix._asdict() for prefix in level] for level in levels]
         return JSONResponse({"levels": found})
 
@@ -126,14 +132,14 @@ class Service:
         return JSONResponse({"items": self.search(query, limit)})
 
     async def health(self) -> Response:
-        """What runs, and how many requests wait."""
+        """What runs, and how many histories wait."""
         return JSONResponse(
             {
                 "status": "ok",
                 "model": self.recommender.name,
                 "items": self.recommender.num_items,
                 "beam": self.recommender.searches_by_beam,
-                "waiting": len(self.batcher.waiting),
+                "waiting": self.batcher.waiting_histories,
             }
         )
 
@@ -141,6 +147,21 @@ class Service:
         """The page to try the service."""
         headers = {"Content-Security-Policy": PAGE_POLICY}
         return HTMLResponse(PAGE.read_text(encoding="utf-8"), headers=headers)
+
+    async def _ask(
+        self, call: Call, histories: Sequence[Sequence[str]], request: Request
+    ) -> Sequence[Any]:
+        """What the model answers, which need not begin for a client that has left meanwhile."""
+        asked = asyncio.ensure_future(self.batcher.ask(call, histories))
+        left = asyncio.ensure_future(_leaves(request))
+        try:
+            await asyncio.wait((asked, left), return_when=asyncio.FIRST_COMPLETED)
+            if not asked.done():
+                raise HTTPException(CLIENT_LEFT, "the client has closed the connection")
+            return asked.result()
+        finally:
+            asked.cancel()
+            left.cancel()
 
     def _beams(self, histories: Sequence[Sequence[str]], **options: Any) -> list:
         return [self.recommender.beam(history, **options) for history in histories]
@@ -166,7 +187,14 @@ def _keep_few_kernels() -> None:
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
 
 
-def _problem(status: int, detail: str, headers: dict[str, str] | None = None) -> Response:
+async def _leaves(request: Request) -> None:
+    """Return when the client has closed the connection; its body has been read."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def _problem(status: int, detail: str, headers: Mapping[str, str] | None = None) -> Response:
+    detail = shortened(detail, LONGEST_PROBLEM)
     # half characters, which JSON lets pass, would not get into the answer
     detail = detail.encode("utf-8", "replace").decode("utf-8")
     return JSONResponse({"detail": detail}, status, headers)
@@ -180,9 +208,24 @@ async def _refuse_fields(request: Request, error: Exception) -> Response:
     """The first field that is wrong, and what was found there."""
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
+    kind = request.headers.get("Content-Type", "none")
+    if len(first["loc"]) == 1 and not kind.startswith("application/json"):
+        return _problem(422, f"Content-Type should be application/json, found [{shortened(kind)}]")
+    if first["type"] == "json_invalid":
+        place = f"character {first['loc'][1] + 1}"
+        return _problem(422, f"body: expected JSON, found {first['ctx']['error']} at {place}")
     place = ".".join(str(part) for part in first["loc"][1:]) or "body"
     message = first["msg"].removeprefix("Value error, ")
     return _problem(422, f"{place}: {message}, found [{shortened(first['input'])}]")
+
+
+async def _refuse_body(request: Request, error: Exception) -> Response:
+    """What is no request of this service; a body that cannot be read is said to be one."""
+    assert isinstance(error, HTTPException)
+    detail = str(error.detail)
+    if error.status_code == 400:
+        detail = "body: expected JSON in UTF-8 that is not nested deeply"
+    return _problem(error.status_code, detail, error.headers)
 
 
 async def _refuse_for_now(request: Request, error: Exception) -> Response:

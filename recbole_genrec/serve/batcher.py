@@ -14,7 +14,7 @@ Answer = Callable[[Histories], Sequence[Any]]  # one answer for each history
 
 
 class Busy(Exception):
-    """So many requests are waiting that another one is refused."""
+    """So many histories are waiting that another request is refused."""
 
 
 class Waiting(NamedTuple):
@@ -38,7 +38,7 @@ class Batcher:
     Args:
         batch: number of histories that a call takes; a request with more has one for itself.
         wait: seconds that a request waits for others.
-        queue: number of requests that may wait.
+        queue: number of histories that may wait; a request that finds none waiting is taken.
     """
 
     def __init__(self, batch: int, wait: float, queue: int) -> None:
@@ -57,13 +57,21 @@ class Batcher:
             await self._work
         self._thread.shutdown()
 
+    @property
+    def waiting_histories(self) -> int:
+        """Number of histories that the model has not begun to answer, and somebody waits for."""
+        return sum(len(each.histories) for each in self.waiting if not each.future.done())
+
     async def ask(self, answer: Answer, histories: Histories) -> Sequence[Any]:
         """What `answer(histories)` returns, perhaps worked out together with other histories.
+
+        Where it is canceled before the model has begun, the model never hears of it.
 
         Raises:
             Busy: when the queue is full.
         """
-        if len(self.waiting) >= self.queue:
+        size = self.waiting_histories
+        if size and size + len(histories) > self.queue:
             raise Busy
         loop = asyncio.get_running_loop()
         future = loop.create_future()
@@ -96,9 +104,8 @@ class Batcher:
         while True:
             self._arrived.clear()
             self.waiting = deque(each for each in self.waiting if not each.future.done())
-            size = sum(len(request.histories) for request in self.waiting)
             left = self.waiting[0].since + self.wait - loop.time() if self.waiting else None
-            if size >= self.batch or (left is not None and left <= 0):
+            if self.waiting_histories >= self.batch or (left is not None and left <= 0):
                 return
             with suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._arrived.wait(), left)

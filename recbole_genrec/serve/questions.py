@@ -21,7 +21,7 @@ class Limits:
         history: items of a history.
         allowed_items: of a request.
         top_k: items of a list.
-        queue: requests that wait for the model.
+        queue: histories that wait for the model.
         batch: histories that the model answers at a time; 1 for each request by itself.
         wait: seconds that a request waits for others to share its batch.
     """
@@ -31,7 +31,7 @@ class Limits:
     history: int = 1_000
     allowed_items: int = 10_000
     top_k: int = 100
-    queue: int = 256
+    queue: int = 1024
     batch: int = 64
     wait: float = 0.005
 
@@ -153,7 +153,7 @@ class Health(BaseModel):
     model: str
     items: int
     beam: bool = Field(description="Whether the model searches by beam, which /beam shows.")
-    waiting: int = Field(description="Requests that wait for the model.")
+    waiting: int = Field(description="Histories that wait for the model.")
 
 
 class Problem(BaseModel):

@@ -68,6 +68,8 @@ def test_standard_input(monkeypatch):
         ('{"history": ["a"]}\n["a"]\n', "line 2: expected an object"),
         ("u1,a\nu1,b\n", "CSV with the columns user_id and item_id (or user and item)"),
         ("user,item\nu1,a\nu1,\n", "line 3: user or item is missing"),
+        ("user,item,item\nu1,a,b\n", "the header has the column [item] 2 times"),
+        ("user,item,time,time\nu1,a,1,2\n", "the header has the column [time] 2 times"),
         ("user,item\nu1,a,b\n", "line 2: the header has 2 cells, found 3"),
         ("user,item,time\nu1,a,soon\n", "line 2: expected a time, found [soon]"),
         ("user,item,time\nu1,a,inf\n", "line 2: expected a time, found [inf]"),

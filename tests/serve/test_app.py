@@ -107,31 +107,104 @@ def test_integers_are_tokens_and_unknown_ones_can_be_skipped(client, recommender
         ({"histories": [["i1"]] * 65}, "histories: expected at most 64, found 65"),
         ({"history": ["i1"], "allowed_items": ["i1"] * 10001}, "allowed_items: expected at most"),
         (["i1"], "body: Input should be a valid dictionary"),
+        (
+            {"history": ["x" * 10_000]},
+            r"history 1: .* unknown to the model: x{300,}\.\.\. \(\d+ letters",
+        ),
+        ({"history": ["i1"], "k" * 10_000: 3}, r"k{400,}\.\.\. \(\d+ letters"),
     ],
 )
 def test_bad_questions(client, question, detail):
     response = client.post("/recommend", json=question)
     assert response.status_code == 422
     assert re.match(detail, response.json()["detail"])
-    assert "\n" not in response.text
+    assert "\n" not in response.text and len(response.text) < 600
 
 
 @pytest.mark.parametrize(
-    ("body", "status"),
+    ("body", "status", "detail"),
     [
-        (b"", 422),
-        (b"{", 422),
-        (b"[" * 100_000, 400),
-        (b'{"history": ["\\ud800"]}', 422),
-        (b'{"history": ["' + b"\xff" + b'"]}', 400),
-        (b'{"history": [' + b" " * 1_000_000 + b"]}", 413),
+        (b"", 422, "body: Field required"),
+        (b"{", 422, "body: expected JSON, found Expecting property name .* at character 2"),
+        (b"[" * 100_000, 400, "body: expected JSON in UTF-8 that is not nested deeply"),
+        (b'{"history": ["\\ud800"]}', 422, "history 1: 1 of 1 items are unknown"),
+        (b'{"history": ["' + b"\xff" + b'"]}', 400, "body: expected JSON in UTF-8"),
+        (b'{"history": [' + b" " * 1_000_000 + b"]}", 413, "Content Too Large"),
     ],
 )
-def test_bad_bodies(client, body, status):
+def test_bad_bodies(client, body, status, detail):
     headers = {"Content-Type": "application/json"}
-    assert client.post("/recommend", content=body, headers=headers).status_code == status
     in_pieces = iter([body[:10], body[10:]])  # of which nobody knows how many follow
-    assert client.post("/recommend", content=in_pieces, headers=headers).status_code == status
+    for content in (body, in_pieces):
+        response = client.post("/recommend", content=content, headers=headers)
+        assert response.status_code == status
+        assert re.match(detail, response.json()["detail"])
+
+
+@pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded", "text/plain", None])
+def test_a_body_of_another_type_is_told_which_is_expected(client, kind):
+    headers = {"Content-Type": kind} if kind else {}
+    response = client.post("/recommend", content=b'{"history": ["i1"]}', headers=headers)
+    assert response.status_code == 422
+    expected = f"Content-Type should be application/json, found [{kind or 'none'}]"
+    assert response.json()["detail"] == expected
+
+
+def test_probes_that_ask_for_the_head_alone_are_answered(client):
+    for path in ("/", "/health", "/items"):
+        assert client.head(path).status_code == 200
+    assert client.head("/recommend").status_code == 405
+
+
+async def status_of(app, question, left):
+    """The status for a client of /recommend that closes the connection when `left` is set."""
+    body = [json.dumps(question).encode()]
+    sent = []
+
+    async def receive():
+        if body:
+            return {"type": "http.request", "body": body.pop()}
+        await left.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {
+        **{"type": "http", "http_version": "1.1", "method": "POST", "scheme": "http"},
+        **{"path": "/recommend", "root_path": "", "query_string": b""},
+        "headers": [(b"content-type", b"application/json")],
+    }
+    await app(scope, receive, send)
+    return sent[0]["status"]
+
+
+def test_nothing_is_computed_for_a_client_that_has_left(recommender, monkeypatch):
+    go_on = threading.Event()
+    asked = []
+
+    def slowly(self, histories, **options):
+        go_on.wait(10)
+        asked.extend(histories)
+        return [[] for _ in histories]
+
+    async def ask_three():
+        stays, leaves = asyncio.Event(), asyncio.Event()
+        async with app.router.lifespan_context(app):
+            clients = [asyncio.create_task(status_of(app, {"history": ["i1"]}, stays))]
+            await asyncio.sleep(0.1)  # the model has begun with it
+            for item, left in (("i2", leaves), ("i3", stays)):
+                clients.append(asyncio.create_task(status_of(app, {"history": [item]}, left)))
+            await asyncio.sleep(0.1)
+            leaves.set()
+            await clients[1]
+            go_on.set()
+            return await asyncio.gather(*clients)
+
+    app = create_app(recommender, Limits(wait=0))
+    monkeypatch.setattr(type(recommender), "recommend", slowly)
+    assert asyncio.run(ask_three()) == [200, 499, 200]
+    assert asked == [["i1"], ["i3"]]
 
 
 def test_a_full_queue_is_refused_for_now(recommender, monkeypatch):

@@ -94,6 +94,14 @@ def test_more_than_the_queue_holds_is_refused_and_the_rest_is_answered():
     assert [type(answer) for answer in answers] == [list] * 3 + [Busy] * 2
 
 
+def test_the_queue_is_of_histories_but_an_empty_one_takes_whatever_comes():
+    model = Model()
+    asked = [(model.lists, [["a"]] * size) for size in (5, 1)]
+    assert [type(answer) for answer in together(asked, queue=3)] == [list, Busy]
+    asked = [(model.lists, [["a"]] * size) for size in (2, 2, 1)]
+    assert [type(answer) for answer in together(asked, queue=3)] == [list, Busy, list]
+
+
 def test_what_arrives_while_the_model_works_shares_the_next_call():
     model = Model()
 

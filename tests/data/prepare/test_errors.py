@@ -19,6 +19,7 @@ FILES = {
     "nobody.csv": "customer,sku,date\n,s1,1\n",
     "days.csv": "customer,sku,date\nann,s1,03/04/2024\nbob,s2,05/04/2024\n",
     "ragged.csv": "customer,sku,date\n" + "ann,s1,1\n" * 7 + "ann\n",
+    "twice.csv": "customer,sku,date,sku\nann,s1,1,s2\n",
     "others.csv": "sku,title\nS-1,one\n",
     "orders.jsonl": json.dumps({"user": "ann", "sku": "s1", "date": 1}) + "\n",
     "array.json": json.dumps([{"customer": "ann", "sku": "s1", "date": 1}]),
@@ -53,6 +54,10 @@ def folder(tmp_path, monkeypatch) -> Path:
             "--interactions=orders.csv --user=custommer --item=sku --time=date",
             "orders.csv has no column [custommer], only ['customer', 'sku', 'date']; did you mean "
             "[customer]?",
+        ),
+        (
+            f"--interactions=twice.csv {TABLE}",
+            "twice.csv: the header has the column [sku] 2 times",
         ),
         (
             f"--interactions=orders.jsonl {TABLE}",

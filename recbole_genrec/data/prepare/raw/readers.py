@@ -172,8 +172,12 @@ def read_lines(path: Path, encoding: str) -> Iterator[str]:
 
 
 def check_columns(path: Path, names: list[str], found: Sequence[str]) -> None:
-    """Refuse a file that lacks one of the columns; the nearest one is named."""
+    """Refuse a file that lacks one of the columns, or has it twice; the nearest one is named."""
     for name in names:
+        if found.count(name) > 1:
+            raise InputError(
+                f"{path}: the header has the column [{name}] {found.count(name)} times"
+            )
         if name not in found:
             raise InputError(
                 f"{path} has no column [{name}], only {list(found)}{nearest(name, set(found))}"
