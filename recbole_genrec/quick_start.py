@@ -34,7 +34,7 @@ from recbole_genrec.runs.checkpoint import (
     load_weights,
 )
 from recbole_genrec.runs.log import start_log
-from recbole_genrec.runs.record import RunRecorder, recorded_run
+from recbole_genrec.runs.recorder import RunRecorder, recorded_run
 from recbole_genrec.runs.saved_config import saved_config
 from recbole_genrec.stages.plan import run_stages
 from recbole_genrec.trainer.checkpointer import AUTO, check_resumable, training_alone

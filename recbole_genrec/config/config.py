@@ -1,15 +1,11 @@
 """RecBole's configuration with our properties, model names and checks."""
 
-import copy
 import os
 from collections.abc import Mapping, Sequence
-from enum import Enum
-from functools import partial
 from logging import getLogger
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from recbole.config import Config as RecBoleConfig
 from recbole.utils import ModelType
@@ -26,16 +22,12 @@ from recbole_genrec.config.eval_args import check_eval_args
 from recbole_genrec.config.layers import registered_keys, run_files
 from recbole_genrec.config.old_keys import OLD_KEYS
 from recbole_genrec.config.schema import Schema
-from recbole_genrec.config.yaml_files import (
-    YamlLoader,
-    parse_value,
-    read_yaml,
-)
+from recbole_genrec.config.settings import given_value, merge, plain_value, with_files
+from recbole_genrec.config.yaml_files import YamlLoader
 from recbole_genrec.errors import InputError, nearest, refuse
 from recbole_genrec.items.needs import COLLABORATIVE, Embeddings, Tokens, with_embeddings
 from recbole_genrec.model.hooks import class_hooks
 from recbole_genrec.parallel.distributed import launched
-from recbole_genrec.plain import convert_entries
 from recbole_genrec.registry import Registration, get_model
 
 LONGEST_NAME = 100  # of a data set: file systems end at 255 bytes, with all that is added
@@ -88,7 +80,7 @@ class Config(RecBoleConfig):
         Raises:
             InputError: naming the key whose value has no plain form.
         """
-        return {key: _plain(key, value) for key, value in self.final_config_dict.items()}
+        return {key: plain_value(key, value) for key, value in self.final_config_dict.items()}
 
     # ---- reading: the hooks of RecBole's constructor, in the order in which it calls them
 
@@ -104,22 +96,17 @@ class Config(RecBoleConfig):
         return YamlLoader
 
     def _load_config_files(self, file_list: str | Path | Sequence[str] | None) -> dict[str, Any]:
-        settings: dict[str, Any] = {}
-        for file in [file_list] if isinstance(file_list, (str, Path)) else file_list or []:
-            _merge(settings, read_yaml(file))
-        return settings
+        files = [file_list] if isinstance(file_list, (str, Path)) else file_list or []
+        return with_files({}, files)
 
     def _load_variable_config_dict(self, config_dict: Mapping[str, Any] | None) -> dict[str, Any]:
-        return {
-            key: _read_value(key, value) if isinstance(value, str) else _python_value(value)
-            for key, value in (config_dict or {}).items()
-        }
+        return {key: given_value(key, value) for key, value in (config_dict or {}).items()}
 
     def _load_cmd_line(self) -> dict[str, Any]:
         return {}
 
     def _merge_external_config_dict(self) -> None:
-        self.external_config_dict = _merge(dict(self.file_config_dict), self.variable_config_dict)
+        self.external_config_dict = merge(dict(self.file_config_dict), self.variable_config_dict)
 
     def _get_model_and_dataset(self, model: str | type | Registration | None, dataset: str | None):
         given = self.external_config_dict
@@ -138,7 +125,7 @@ class Config(RecBoleConfig):
         files = run_files(model_class, dataset, given)
         self._schema = Schema(files, dataset)
         self._schema.check(given)
-        draft = _Draft(_merged(self.internal_config_dict, files) | given)
+        draft = _Draft(with_files(self.internal_config_dict, files) | given)
         hooks = class_hooks(model_class)
         self._generates = hooks.needs_semantic_ids
         needs = hooks.needs(draft)
@@ -149,7 +136,7 @@ class Config(RecBoleConfig):
         files = run_files(
             model_class, dataset, given, bool(made), Embeddings(COLLABORATIVE) in made, tokens
         )
-        self.internal_config_dict = _merged(self.internal_config_dict, files)
+        self.internal_config_dict = with_files(self.internal_config_dict, files)
         self._check_keys()
 
     def _check_keys(self) -> None:
@@ -172,7 +159,7 @@ class Config(RecBoleConfig):
         return self._schema.known()
 
     def _get_final_config_dict(self) -> dict[str, Any]:
-        return _merge(dict(self.internal_config_dict), self.external_config_dict)
+        return merge(dict(self.internal_config_dict), self.external_config_dict)
 
     def _set_default_parameters(self) -> None:
         settings, given = self.final_config_dict, self.external_config_dict
@@ -259,59 +246,3 @@ class _Draft(dict):
 
     def __missing__(self, key: str) -> None:
         return None
-
-
-def _merged(settings: Mapping[str, Any], files: Sequence[Path]) -> dict[str, Any]:
-    merged = dict(settings)
-    for file in files:
-        _merge(merged, read_yaml(file))
-    return merged
-
-
-def _merge(settings: dict[str, Any], update: Mapping[str, Any]) -> dict[str, Any]:
-    """`settings.update(update)`, but a partial `eval_args` completes the one that is there."""
-    for key, value in update.items():
-        if key == "eval_args":
-            value = {**settings.get(key, {}), **_checked_eval_args(value)}
-        settings[key] = value
-    return settings
-
-
-def _read_value(key: str, text: str) -> Any:
-    try:
-        return parse_value(text)
-    except ValueError as error:  # nested too deeply, or with too many digits
-        raise InputError(f"{key} cannot be read: {error}") from None
-
-
-def _python_value(value: Any) -> Any:
-    """A copy with Python's numbers in place of numpy's."""
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, (dict, list, tuple)):
-        return convert_entries(value, _python_value)
-    return copy.deepcopy(value)
-
-
-def _checked_eval_args(value: Any) -> dict[str, Any]:
-    known = ("split", "group_by", "order", "mode")
-    if not isinstance(value, dict):
-        refuse("eval_args", f"a dict of {', '.join(known)}", value)
-    for name in value:
-        if name not in known:
-            raise InputError(f"eval_args has no key [{name}]{nearest(str(name), known)}")
-    return value
-
-
-def _plain(key: str, value: Any) -> Any:
-    if isinstance(value, Enum):
-        return value.name
-    if isinstance(value, (tuple, set)):
-        value = list(value)
-    if isinstance(value, (dict, list)):
-        return convert_entries(value, partial(_plain, key))
-    if isinstance(value, (torch.device, Path)):
-        return str(value)
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return value
-    refuse(key, "a plain value", f"{type(value).__name__} {value}")

@@ -77,9 +77,9 @@ def create_app(recommender: Recommender, limits: Limits | None = None) -> FastAP
     add("/items", service.items, response_model=questions.FoundItems, responses=REFUSED)
     add("/health", service.health, response_model=questions.Health)
     add("/", service.page, include_in_schema=False)
-    for path, answer in (("/items", service.items), ("/health", service.health)):
-        add(path, answer, methods=["HEAD"], include_in_schema=False)  # as probes ask
-    add("/", service.page, methods=["HEAD"], include_in_schema=False)
+    shown = {"/": service.page, "/items": service.items, "/health": service.health}
+    for path, read in shown.items():
+        add(path, read, methods=["HEAD"], include_in_schema=False)  # as probes ask
     return app
 
 

@@ -14,7 +14,7 @@ from recbole_genrec.config import Config
 from recbole_genrec.errors import InputError
 from recbole_genrec.quick_start import prepare_data
 from recbole_genrec.registry import build_model
-from recbole_genrec.runs.record import recorded_run
+from recbole_genrec.runs.recorder import recorded_run
 from recbole_genrec.trainer.registry import get_trainer
 
 

@@ -13,7 +13,8 @@ from recbole_genrec import cli
 from recbole_genrec.compare import compare_models, runner
 from recbole_genrec.config import Config
 from recbole_genrec.errors import InputError
-from recbole_genrec.runs.record import load_result, recorded_run
+from recbole_genrec.runs.record import load_result
+from recbole_genrec.runs.recorder import recorded_run
 from recbole_genrec.stopping import Stopped
 from recbole_genrec.trainer.trainer import GenRecTrainer
 from tests.callbacks import At, Epochs, fail

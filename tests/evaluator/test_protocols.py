@@ -9,7 +9,7 @@ import torch
 from recbole_genrec.errors import InputError
 from recbole_genrec.evaluator.collector import RankedItems
 from recbole_genrec.evaluator.protocols import MASKED, UNMASKED, masked_lists, without_seen
-from recbole_genrec.evaluator.recommendations import collect_recommendations
+from recbole_genrec.evaluator.recording import collect_recommendations
 from tests.resume_cases import SETTINGS
 from tests.small import NAME, new_trainer, prepare, toy_config, write_table
 

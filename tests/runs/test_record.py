@@ -22,9 +22,9 @@ from recbole_genrec.runs.record import (
     find_finished,
     load_finished,
     load_result,
-    recorded_run,
     write_json,
 )
+from recbole_genrec.runs.recorder import recorded_run
 from tests.made_up_runs import made_up_recommendations, write_run
 from tests.small import NAME, toy_config, write_toy
 
