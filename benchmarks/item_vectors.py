@@ -11,16 +11,10 @@ from __future__ import annotations
 import multiprocessing
 import resource
 from concurrent.futures import ProcessPoolExecutor
-from types import SimpleNamespace
 
 import torch
-from recbole.data.interaction import Interaction
 
-from benchmarks import workload
-from benchmarks.models import FIELDS
-from recbole_genrec.config.layers import run_files
-from recbole_genrec.config.yaml_files import read_yaml
-from recbole_genrec.items.items import Items
+from benchmarks import untrained, workload
 from recbole_genrec.model.semantic_sasrec import SemanticSASRec
 from recbole_genrec.tokenizer.semantic_ids import SemanticIDs
 
@@ -30,30 +24,17 @@ TRANSITIONS = 3  # of each item
 
 def build(n_items: int, **settings) -> SemanticSASRec:
     """The untrained model over so many items, with a memory of transitions."""
-    config = dict(FIELDS)
-    for file in run_files(SemanticSASRec, "amazon-beauty", {}):
-        config |= read_yaml(file)
-    config |= {**FIELDS, "memory_steps": 2, **settings}
-    tokens = workload.catalogue(n_items)
+    items = untrained.made_up_items(n_items)
     sizes = [workload.CODES] * workload.LEVELS
-    items = Items(["[PAD]", *map(str, range(n_items))])
-    items.ids[""] = SemanticIDs.from_tokens(tokens, sizes)
+    items.ids[""] = SemanticIDs.from_tokens(workload.catalogue(n_items), sizes)
     pairs = torch.randint(1, n_items + 1, (3, TRANSITIONS * n_items))
-    dataset = SimpleNamespace(
-        num=lambda field: n_items + 1,
-        items=items,
+    dataset = untrained.data_set(
+        items,
         target_counts=torch.randint(5, 50, (n_items + 1,)),
         before_targets=lambda steps: (pairs[:steps].t(), pairs[2]),
     )
+    config = untrained.settings(SemanticSASRec, memory_steps=2, **settings)
     return SemanticSASRec(config, dataset)
-
-
-def batch_of(lengths: torch.Tensor, n_items: int) -> Interaction:
-    """Random histories of these lengths `[n]`, with a target each."""
-    items = torch.randint(1, n_items + 1, (len(lengths), workload.MAX_ITEMS))
-    items[torch.arange(workload.MAX_ITEMS) >= lengths.unsqueeze(1)] = 0
-    targets = torch.randint(1, n_items + 1, (len(lengths),))
-    return Interaction({"item_id_list": items, "item_length": lengths, "item_id": targets})
 
 
 def measure(n_items: int, threads: int, rounds: int, clock: str) -> list[str]:
@@ -63,8 +44,9 @@ def measure(n_items: int, threads: int, rounds: int, clock: str) -> list[str]:
     per_user = workload.interactions(None)
     model = build(n_items)
     lengths = workload.test_items(per_user)
-    train = batch_of((lengths[torch.randperm(len(lengths))[:USERS]] - 1).clamp(min=1), n_items)
-    test = batch_of(lengths[torch.randperm(len(lengths))[:USERS]], n_items)
+    chosen = lengths[torch.randperm(len(lengths))[: 2 * USERS]]
+    train = untrained.batch_of((chosen[:USERS] - 1).clamp(min=1), n_items)
+    test = untrained.batch_of(chosen[USERS:], n_items)
     optimizer = torch.optim.AdamW(model.parameters(), fused=True)
 
     def step() -> None:

@@ -7,22 +7,17 @@ parts are trained in turn has a row for each turn, of an epoch in which all its 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
 from math import prod
-from types import SimpleNamespace
 from typing import Any
 
 import torch
-from recbole.data.interaction import Interaction
 
-from benchmarks import workload
-from recbole_genrec.config.layers import run_files
-from recbole_genrec.config.yaml_files import read_yaml
+from benchmarks import untrained, workload
 from recbole_genrec.items.embeddings import ItemEmbeddings
 from recbole_genrec.items.encoder import ItemEncoder
 from recbole_genrec.items.items import Items
-from recbole_genrec.items.needs import COLLABORATIVE, TEXT, Embeddings, Need, Tokens
+from recbole_genrec.items.needs import COLLABORATIVE, TEXT, Embeddings, Tokens, with_embeddings
 from recbole_genrec.model.hooks import class_hooks
 from recbole_genrec.model.joint_recommender import JointRecommender
 from recbole_genrec.registry import get_model
@@ -30,16 +25,6 @@ from recbole_genrec.tokenizer import create_tokenizer
 from recbole_genrec.tokenizer.collision import resolve_collisions
 from recbole_genrec.tokenizer.semantic_ids import SemanticIDs
 
-FIELDS = {
-    "USER_ID_FIELD": "user_id",
-    "ITEM_ID_FIELD": "item_id",
-    "LIST_SUFFIX": "_list",
-    "ITEM_LIST_LENGTH_FIELD": "item_length",
-    "NEG_PREFIX": "neg_",
-    "MAX_ITEM_LIST_LENGTH": workload.MAX_ITEMS,
-    "device": "cpu",
-    "seed": 0,
-}
 FOUR_LEVELS = {"codebook_sizes": [256] * 4}
 RPG_SIZE = {  # in RecBole's names
     "n_layers": 2,
@@ -59,6 +44,7 @@ MODELS = {
     "DiscRec": {},
     "EAGER": {},
     "ETEGRec": {"tokenizer_epochs": 1},
+    "UniGRec": {"tokenizer_epochs": 1},
     "RPG": {},
     "SASRec": {**RPG_SIZE, **FOUR_LEVELS},
 }
@@ -69,45 +55,36 @@ RECBOLES_BATCH = 2048  # of models without a size of their own
 
 
 def build(name: str) -> tuple[torch.nn.Module, dict[str, Any]]:
-    """The untrained model, on items with random codes, and its settings."""
+    """The untrained model, on items with random embeddings and codes, and its settings."""
     model_class = get_model(name)
-    files = run_files(model_class, "amazon-beauty", {}, items=True, tokens=True)
-    config = {**FIELDS, "model": name}
-    for file in files:
-        config |= read_yaml(file)
-    config |= {**FIELDS, **MODELS[name]}
-    items = Items(["[PAD]", *map(str, range(workload.NUM_ITEMS))])
-    if issubclass(model_class, JointRecommender):
-        add_tokenizer(items, config)
-    else:
-        add_random(items, class_hooks(model_class).needs(config), config)
-    counts = torch.ones(workload.NUM_ITEMS + 1, dtype=torch.long)
-    dataset = SimpleNamespace(num=lambda field: len(counts), items=items, target_counts=counts)
-    return model_class(config, dataset), config
-
-
-def add_random(items: Items, needs: Sequence[Need], config: dict[str, Any]) -> None:
-    """Random IDs and embeddings, for a model that needs these."""
-    for need in [Tokens(), *needs]:
-        if isinstance(need, Tokens):
-            items.ids[need.name] = random_ids(config["codebook_sizes"])
-        elif isinstance(need, Embeddings):
-            width = {TEXT: TEXT_DIM, COLLABORATIVE: config.get("teacher_hidden_size")}[need.name]
-            vectors = torch.randn(workload.NUM_ITEMS + 1, width)
+    config = untrained.settings(model_class, **MODELS[name])
+    items = untrained.made_up_items()
+    for need in with_embeddings(class_hooks(model_class).needs(config), config):
+        if isinstance(need, Embeddings):
+            width = {TEXT: TEXT_DIM, COLLABORATIVE: config["teacher_hidden_size"]}[need.name]
+            vectors = pad(torch.randn(workload.NUM_ITEMS, width))
             items.embeddings[need.name] = ItemEmbeddings(vectors, ItemEncoder())
+        elif issubclass(model_class, JointRecommender):
+            add_tokenizer(items, need, config)
+        else:
+            items.ids[need.name] = random_ids(config["codebook_sizes"])
+    return model_class(config, untrained.data_set(items)), config
 
 
-def add_tokenizer(items: Items, config: dict[str, Any]) -> None:
-    """Random collaborative embeddings, a tokenizer that hardly knows them, and its codes."""
-    rows = torch.randn(workload.NUM_ITEMS, config["teacher_hidden_size"])
-    vectors = torch.nn.functional.pad(rows, (0, 0, 1, 0))
-    items.embeddings[COLLABORATIVE] = ItemEmbeddings(vectors, ItemEncoder())
-    tokenizer = items.tokenizers[""] = create_tokenizer(config, rows.shape[1])
+def add_tokenizer(items: Items, need: Tokens, config: dict[str, Any]) -> None:
+    """A tokenizer that hardly knows the embeddings it is for, and its codes."""
+    rows = items.embeddings[need.embeddings].rows
+    tokenizer = items.tokenizers[need.name] = create_tokenizer(config, rows.shape[1])
     tokenizer.fit(rows)
     codes, sizes = resolve_collisions(
         tokenizer.encode(rows), tokenizer.codebook_sizes, append_size=config["append_size"]
     )
-    items.ids[""] = SemanticIDs(torch.nn.functional.pad(codes, (0, 0, 1, 0)), sizes)
+    items.ids[need.name] = SemanticIDs(pad(codes), sizes)
+
+
+def pad(rows: torch.Tensor) -> torch.Tensor:
+    """The rows `[1 + n, d]` with a first one, of zeros, for the padding item."""
+    return torch.nn.functional.pad(rows, (0, 0, 1, 0))
 
 
 def turns(model: torch.nn.Module, config: dict[str, Any]) -> list[set[str]]:
@@ -129,14 +106,6 @@ def random_ids(sizes: list[int]) -> SemanticIDs:
     return SemanticIDs(codes, sizes)
 
 
-def batch_of(lengths: torch.Tensor) -> Interaction:
-    """Random histories of these lengths `[n]`, with a target each."""
-    items = torch.randint(1, workload.NUM_ITEMS + 1, (len(lengths), workload.MAX_ITEMS))
-    items[torch.arange(workload.MAX_ITEMS) >= lengths.unsqueeze(1)] = 0
-    targets = torch.randint(1, workload.NUM_ITEMS + 1, (len(lengths),))
-    return Interaction({"item_id_list": items, "item_length": lengths, "item_id": targets})
-
-
 def measure(name: str, samples: torch.Tensor, users: torch.Tensor, options) -> list[list[str]]:
     """Rows of the table: seconds per epoch and per evaluation of all users of Beauty."""
     model, config = build(name)
@@ -144,9 +113,9 @@ def measure(name: str, samples: torch.Tensor, users: torch.Tensor, options) -> l
     one_pass = getattr(model, "trains_in_one_pass", False)
     # one pass reads the whole training sequence of a user once
     pool = (users - 1).clamp_min(1) if one_pass else samples
-    batch = batch_of(pool[torch.randperm(len(pool))[:batch_size]])
+    batch = untrained.batch_of(pool[torch.randperm(len(pool))[:batch_size]])
     targets = int(batch["item_length"].sum()) if one_pass else len(batch)
-    test = batch_of(users[torch.randperm(len(users))[: options.users]])
+    test = untrained.batch_of(users[torch.randperm(len(users))[: options.users]])
     optimizer = torch.optim.AdamW(model.parameters(), fused=True)
 
     def train(turn: set[str]) -> None:

@@ -16,19 +16,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPConnection
-from types import SimpleNamespace
 
 import numpy as np
 import psutil
 import torch
 
-from benchmarks import workload
-from benchmarks.models import FIELDS
-from recbole_genrec.config.layers import run_files
-from recbole_genrec.config.yaml_files import read_yaml
+from benchmarks import untrained, workload
 from recbole_genrec.inference import Recommender
-from recbole_genrec.items.items import Items
-from recbole_genrec.registry import get_model
+from recbole_genrec.model.tiger import TIGER
 from recbole_genrec.tokenizer.semantic_ids import SemanticIDs
 
 CATALOGUES = {  # items, longest history, and the data set in whose size the model is
@@ -43,16 +38,11 @@ WARM_UP = 2.0  # seconds
 def build(num_items: int, history_length: int, dataset: str) -> Recommender:
     """An untrained TIGER with as many items, in the size that it has on this data set."""
     sizes = [workload.CODES] * workload.LEVELS
-    items = Items(["[PAD]", *map(str, range(num_items))])
+    items = untrained.made_up_items(num_items)
     items.ids[""] = SemanticIDs.from_tokens(workload.catalogue(num_items), sizes)
-    counts = torch.zeros(num_items + 1, dtype=torch.long)
-    data = SimpleNamespace(num=lambda field: len(counts), items=items, target_counts=counts)
-    model_class = get_model("TIGER")
-    config = {"model": "TIGER"}
-    for file in run_files(model_class, dataset, {}, items=True, tokens=True):
-        config |= read_yaml(file)
-    config |= {**FIELDS, "codebook_sizes": sizes, "MAX_ITEM_LIST_LENGTH": history_length}
-    return Recommender(model_class(config, data))
+    given = {"codebook_sizes": sizes, "MAX_ITEM_LIST_LENGTH": history_length}
+    config = untrained.settings(TIGER, dataset, **given)
+    return Recommender(TIGER(config, untrained.data_set(items)))
 
 
 def run_server(catalogue: str, batch: int, threads: int, pipe) -> None:
