@@ -3,7 +3,7 @@
     python -m benchmarks.item_tokenizers [--threads 2] [--rounds 5] [--items 12101 1000000]
 
 RQVAE: one epoch of the same network, loss and batch size, ours (items resident, batches by index,
-fused AdamW, no synchronisation per step) beside a plain loop (DataLoader over single items, default
+fused AdamW, no synchronization per step) beside a plain loop (DataLoader over single items, default
 AdamW, `loss.item()` every step). Rounds are interleaved, medians are shown.
 
 RQKMeans: 3 x 256 codes on 384 dims from a memory-mapped float32 file of synthetic clusters, fit and
@@ -92,13 +92,13 @@ def rqvae(rounds: int) -> None:
 
 
 def clusters(path: Path, items: int) -> None:
-    """Unit vectors around 5,000 centres, written block by block."""
+    """Unit vectors around 5,000 centers, written block by block."""
     generator = torch.Generator().manual_seed(1)
-    centres = torch.randn(5000, KMEANS_DIM, generator=generator)
+    centers = torch.randn(5000, KMEANS_DIM, generator=generator)
     array = np.lib.format.open_memmap(path, "w+", np.float32, (items, KMEANS_DIM))
     for start in range(0, items, 65536):
         size = min(65536, items - start)
-        rows = centres[torch.randint(5000, (size,), generator=generator)]
+        rows = centers[torch.randint(5000, (size,), generator=generator)]
         rows = rows + 0.7 * torch.randn(size, KMEANS_DIM, generator=generator)
         array[start : start + size] = torch.nn.functional.normalize(rows, dim=1).numpy()
     array.flush()

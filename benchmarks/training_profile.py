@@ -27,7 +27,7 @@ GROUPS = {  # group -> parts of the names of its operators, first match first
     "rows and tokens": ("index", "gather", "scatter", "embedding", "repeat_interleave"),
     "copies and fills": ("copy_", "fill_", "zero", "clone", "cat", "empty"),
     "elementwise": ("add", "mul", "div", "relu", "threshold", "masked_fill", "where", "sub"),
-    "optimiser": ("adam",),
+    "optimizer": ("adam",),
 }
 
 

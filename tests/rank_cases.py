@@ -46,7 +46,7 @@ def run(folder: Path, model: str, settings: dict[str, Any], ending: tuple | None
 
     Args:
         ending: a signal, the process that the last rank sends it to (None for itself) and the
-            optimiser step before which it does.
+            optimizer step before which it does.
 
     Returns:
         the result, the losses, the warnings, the checkpoints and the number of empty shares.

@@ -79,6 +79,7 @@ class HistoryLoader(FullSortEvalDataLoader):
         )
 
     def collate_fn(self, index):
+        """RecBole's batch, with the whole history of each row in the place of the items to mask."""
         interaction, _, positive_u, positive_i = super().collate_fn(index)
         seen = self.histories.pairs(torch.as_tensor(index))
         return interaction, seen, positive_u, positive_i

@@ -53,6 +53,7 @@ class GenRecCollector(Collector):
             del values[key]
 
     def data_collect(self, train_data) -> None:
+        """What metrics need of the training part, such as the number of items."""
         super().data_collect(train_data)
         if "data.num_items" in self.data_struct:  # RecBole counts the padding item
             self.data_struct.set("data.num_items", self.data_struct.get("data.num_items") - 1)
@@ -89,6 +90,7 @@ class GenRecCollector(Collector):
         super().eval_batch_collect(scores_tensor, interaction, positive_u, positive_i)
 
     def get_data_struct(self):
+        """All that metrics need, of all processes, on the CPU; batches are forgotten."""
         # The base class calls `.cpu()` on everything, also on counts.
         values = self.data_struct._data_dict
         others = {key: value for key, value in values.items() if not isinstance(value, Tensor)}

@@ -63,7 +63,7 @@ class CrossEntropyLoss(nn.Module):
         return {}
 
     def on_step_end(self) -> None:
-        """To be called after each optimiser step."""
+        """To be called after each optimizer step."""
 
     def forward(
         self, logits: Tensor, labels: Tensor, logits_without_history: Tensor | None = None

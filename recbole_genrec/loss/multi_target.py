@@ -34,7 +34,7 @@ class ObjectiveMixture(CrossEntropyLoss):
     As :math:`\alpha` sums to 1, this is one cross-entropy with the token weights
     :math:`1 + \alpha_{fg} (w^{fg} - 1) + \alpha_{fr} (w^{fr} - 1)`.
 
-    Subclasses say how alpha moves with `step`, the optimiser steps so far.
+    Subclasses say how alpha moves with `step`, the optimizer steps so far.
     """
 
     step: Tensor
@@ -168,7 +168,7 @@ class TokenWeightedLoss(MultiTargetLoss):
         \lambda'_{fg} = e^{-ct} \lambda_{fg}, \quad \lambda'_{or} = e^{-ct} \lambda_{or}, \quad
         \lambda'_{fr} = (1 - e^{-ct}) \lambda_{fr}
 
-    where t counts optimiser steps and c is `curriculum_rate`.
+    where t counts optimizer steps and c is `curriculum_rate`.
     """
 
     def __init__(self, config: Mapping[str, Any]) -> None:

@@ -216,7 +216,7 @@ def average_gradients(
 
 
 def agree_on_statistics(model: nn.Module) -> None:
-    """Give all ranks what batch normalisation on rank 0 has seen, which is what is evaluated."""
+    """Give all ranks what batch normalization on rank 0 has seen, which is what is evaluated."""
     if not _is_joined:
         return
     for module in model.modules():

@@ -210,7 +210,7 @@ class RQVAE(ResidualTokenizer):
             optimizer.step()
             scheduler.step()
             total += loss.detach() * len(batch)
-        mean = (total / num_items).item()  # the only synchronisation of the epoch
+        mean = (total / num_items).item()  # the only synchronization of the epoch
         if mean != mean:
             raise InputError(
                 f"the loss of {type(self).__name__} became NaN in epoch {epoch + 1}: "

@@ -77,6 +77,7 @@ class Sweep:
 
     @cached_property
     def space(self) -> list[Parameter]:
+        """The hyper-parameters that are searched."""
         return read_space(self.params_file)
 
     @cached_property

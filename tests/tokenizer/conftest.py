@@ -39,6 +39,6 @@ def settings() -> Callable[..., dict]:
 def embeddings() -> Tensor:
     """400 unit vectors [400, 24] in 40 clusters of 10."""
     generator = torch.Generator().manual_seed(3)
-    centres = torch.randn(40, 24, generator=generator).repeat_interleave(10, 0)
-    rows = centres + 0.5 * torch.randn(400, 24, generator=generator)
+    centers = torch.randn(40, 24, generator=generator).repeat_interleave(10, 0)
+    rows = centers + 0.5 * torch.randn(400, 24, generator=generator)
     return torch.nn.functional.normalize(rows, dim=1)

@@ -44,8 +44,8 @@ def test_fewer_rows_than_centroids() -> None:
 
 def test_residual_kmeans_is_within_two_percent_of_faiss(settings) -> None:
     faiss = pytest.importorskip("faiss")
-    centres = torch.randn(300, 32, generator=generator(1))
-    rows = centres[torch.randint(300, (6000,), generator=generator(2))]
+    centers = torch.randn(300, 32, generator=generator(1))
+    rows = centers[torch.randint(300, (6000,), generator=generator(2))]
     rows = rows + 0.4 * torch.randn(6000, 32, generator=generator(3))
     residual = rows.numpy().copy()
     for _ in range(3):

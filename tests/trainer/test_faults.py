@@ -212,7 +212,7 @@ def test_lack_of_memory_in_the_test_is_explained_as_well(run):
         trainer.evaluate(run.test, load_best_model=False)
 
 
-def test_real_lack_of_memory_is_recognised(run):
+def test_real_lack_of_memory_is_recognized(run):
     def greedy(interaction):
         return torch.empty(1 << 60)
 

@@ -59,6 +59,7 @@ class Preparation:
 
     @property
     def config_file(self) -> Path:
+        """The settings that go with the files, for `--config_files`."""
         return self.folder / f"{self.folder.name}.yaml"
 
     def __str__(self) -> str:

@@ -143,12 +143,14 @@ class RepairedDataset(FilteredDataset):
         return Interaction(columns)
 
     def join(self, df: Interaction) -> Interaction:
+        """Add the features of its users and items to a batch."""
         for field, feat in ((self.uid_field, self.user_feat), (self.iid_field, self.item_feat)):
             if feat is not None and field in df:
                 df.update(rows(feat, df[field]))
         return df
 
     def sort(self, by, ascending=True) -> None:
+        """Order the interactions by one field or several, the first one deciding first."""
         fields = [by] if isinstance(by, str) else by
         directions = [ascending] * len(fields) if isinstance(ascending, bool) else ascending
         for field, rising in reversed(list(zip(fields, directions, strict=True))):
@@ -157,6 +159,11 @@ class RepairedDataset(FilteredDataset):
             self.inter_feat._reindex(order if rising else order.flip(0))
 
     def build(self) -> list:
+        """The parts for training, validation and test.
+
+        Raises:
+            InputError: if there are not three, or none of the samples is for training.
+        """
         parts = super().build()
         if len(parts) != 3:
             raise InputError(

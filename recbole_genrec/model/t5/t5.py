@@ -118,7 +118,7 @@ class T5(nn.Module):
 
         Args:
             history: [total_tokens, d_model] token embeddings of all histories laid end to end.
-            lengths: [batch] tokens of each history; on the host it costs no synchronisation.
+            lengths: [batch] tokens of each history; on the host it costs no synchronization.
             decoder_input_ids: [n_targets, L] tokens, or their embeddings [n_targets, L, d_model];
                 one target per history unless `sequence` says else.
             sequence: [n_targets] the history of each target.

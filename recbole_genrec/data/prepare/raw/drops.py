@@ -36,6 +36,7 @@ class Drops:
 
     @property
     def kept(self) -> int:
+        """Number of rows so far that are not left out."""
         return self.rows - sum(self.counts.values())
 
     def add(self, reason: str, lines: Iterable[int]) -> None:
