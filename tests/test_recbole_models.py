@@ -23,7 +23,7 @@ MODELS = {
     "SASRecF": {
         **SMALL,
         **FEATURES,
-        "selected_features": ["brand", "price"],
+        "selected_features": ["title", "brand", "price"],
         "numerical_features": ["price"],
     },
     "DIEN": {
@@ -38,6 +38,7 @@ MODELS = {
     "BSARec": SMALL,  # ours, on RecBole's SASRec
     "BSARecRepeatBias": SMALL,
     "FPMC": SMALL,
+    "RepeatNet": {**SMALL, "joint_train": False},
     "NGCF": {"hidden_size_list": [8], "embedding_size": 8},
     "MultiVAE": {"mlp_hidden_size": [8], "latent_dimension": 4},
     "EASE": {},

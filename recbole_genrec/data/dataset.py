@@ -1,6 +1,7 @@
 """The data sets of all models; histories are index ranges into the interactions, never copies."""
 
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
@@ -61,11 +62,7 @@ class GenRecDataset(SplitSequences):
             InputError: if there are no times, so that nobody knows what follows what.
         """
         samples = self._split
-        if self.time_field not in samples:
-            raise InputError(
-                f"transitions need times: the interactions of [{self.dataset_name}] have no column "
-                f"[{self.time_field}] (TIME_FIELD), found {list(samples)}"
-            )
+        self._need_times(samples)
         length = samples[self.item_list_length_field].unsqueeze(1)
         back = torch.arange(steps)
         if HISTORY_END in samples:
@@ -75,6 +72,13 @@ class GenRecDataset(SplitSequences):
             histories = samples[self.iid_field + self.config["LIST_SUFFIX"]]
             before = histories.gather(1, (length - 1 - back).clamp(min=0))
         return before.masked_fill(back >= length, 0), samples[self.iid_field]
+
+    def _need_times(self, columns: Iterable[str]) -> None:
+        if self.time_field not in columns:
+            raise InputError(
+                f"transitions need times: the interactions of [{self.dataset_name}] have no column "
+                f"[{self.time_field}] (TIME_FIELD), found {list(columns)}"
+            )
 
     @property
     def item_counter(self):
@@ -196,6 +200,11 @@ class GenRecDataset(SplitSequences):
         return self._create_sparse_matrix(
             Interaction(both), self.uid_field, self.iid_field, form, value_field
         )
+
+    def _benchmark_presets(self) -> None:
+        super()._benchmark_presets()
+        if self.config["memory_steps"]:
+            self._need_times(self.inter_feat)
 
 
 class FEARecDataset(GenRecDataset):

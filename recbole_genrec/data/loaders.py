@@ -18,6 +18,7 @@ from recbole_genrec.config.data_settings import named_refusals
 from recbole_genrec.data.histories import histories_by_user
 from recbole_genrec.data.repair.columns import rows
 from recbole_genrec.data.saved import read_split, save_split
+from recbole_genrec.errors import InputError
 
 
 class KnowledgeLoader(KnowledgeBasedDataLoader):
@@ -101,6 +102,7 @@ def data_preparation(config: Config, dataset: Dataset) -> tuple:
             parts = dataset.build()
             if config["save_dataloaders"]:
                 _save(parts, config)
+        _check_known_items(config, parts)
         loaders = _loaders(config, dataset, parts)
     for kind, keys in (
         ("Training", ("train_batch_size", "train_neg_sample_args")),
@@ -164,6 +166,19 @@ def _chosen_users(part: Dataset, number: int | None, seed: int) -> Dataset:
     chosen = torch.isin(owners, torch.as_tensor(users[order[:number]]))
     getLogger().info(f"Validation on {number} of {len(users)} users (valid_users)")
     return part.copy(rows(part.inter_feat, chosen))
+
+
+def _check_known_items(config: Config, parts: list[Dataset]) -> None:
+    """Refuse a split that tests nothing of what was learned."""
+    known = torch.tensor(list(parts[0].item_counter), dtype=torch.long)
+    for name, part in zip(("validation", "test"), parts[1:], strict=True):
+        items = torch.as_tensor(part.inter_feat[part.iid_field]).unique()
+        if len(items) and not torch.isin(items, known).any():
+            raise InputError(
+                f"[{config['dataset']}]: all {len(items)} items of the {name} are new, expected "
+                f"some of the {len(known)} that training knows: see eval_args "
+                f"[{config['eval_args']['split']}], or the files of benchmark_filename"
+            )
 
 
 def _save(parts: list[Dataset], config: Config) -> None:

@@ -6,7 +6,7 @@ import torch
 from recbole_genrec.data.dataset import create_dataset
 from recbole_genrec.errors import InputError
 from recbole_genrec.quick_start import run_recbole_genrec
-from tests.small import prepare, toy_config, write_toy
+from tests.small import prepare, toy_config, write_table, write_toy
 
 
 def batches(run):
@@ -151,3 +151,30 @@ def test_labels_by_threshold_are_enough(tmp_path, monkeypatch):
     config = toy_config("DeepFM", write_toy(tmp_path), embedding_size=8, **settings)
     result = run_recbole_genrec("DeepFM", "toy", config_dict=config.external_config_dict)
     assert 0 <= result["test_result"]["auc"] <= 1
+
+
+@pytest.mark.parametrize("model", ["SASRec", "SemanticSASRec", "BPR"])
+def test_a_split_whose_test_has_new_items_alone_is_refused(model, tmp_path):
+    """Where one of them is known there is something to test."""
+    rows = [(f"u{n % 5}", f"i{n % 7}", n) for n in range(40)]
+    parts = [rows, [(f"u{n}", "i1", 50) for n in range(5)]]
+    parts.append([(f"u{n}", f"new{n}", 60) for n in range(5)])
+    header = ["user_id:token", "item_id:token", "timestamp:float"]
+    texts = [(item, f"text of {item}") for item in {row[1] for part in parts for row in part}]
+    write_table(tmp_path / "toy" / "toy.item", ["item_id:token", "title:token_seq"], texts)
+    settings = {
+        "benchmark_filename": ["train", "valid", "test"],
+        "load_col": {"inter": ["user_id", "item_id", "timestamp"]},
+        "item_text_fields": ["title"],
+        "tokenizer": "Random",
+        "codebook_sizes": [4, 4],
+    }
+    for name, part in zip(settings["benchmark_filename"], parts, strict=True):
+        write_table(tmp_path / "toy" / f"toy.{name}.inter", header, part)
+    config = toy_config(model, tmp_path, **settings)
+    message = r"\[toy\]: all 5 items of the test are new, expected some of the 7 that training"
+    with pytest.raises(InputError, match=message):
+        prepare(config)
+    parts[2][0] = ("u0", "i3", 60)
+    write_table(tmp_path / "toy" / "toy.test.inter", header, parts[2])
+    assert prepare(config).test is not None

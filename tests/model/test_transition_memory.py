@@ -264,3 +264,5 @@ def test_data_without_times_are_refused(tmp_path, monkeypatch):
     dataset = create_dataset(toy_config("SASRec", tmp_path, **settings)).build()[0]
     with pytest.raises(InputError, match=r"transitions need times: .*\[toy\] have no .*TIME_FIELD"):
         dataset.before_targets(2)
+    with pytest.raises(InputError, match=r"transitions need times"):  # before items are tokenized
+        create_dataset(toy_config("RPG", tmp_path, memory_steps=2, **settings))
