@@ -83,6 +83,36 @@ class ItemTrie:
         edges = first + torch.arange(self.kmax[level], dtype=ptr.dtype, device=ptr.device)
         return torch.minimum(edges, end - 1).long(), edges < end
 
+    def child(self, level: int, nodes: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+        """Where the tokens lead from the given nodes.
+
+        Args:
+            level: level of the nodes, 0 for the root.
+            nodes: [...] node ids of that level.
+            tokens: [...] for each node the token of one of its children.
+
+        Returns:
+            [...] node ids of the next level.
+        """
+        edges, _ = self.children(level, nodes)
+        here = self.token[level][edges] == tokens.unsqueeze(-1)
+        return edges.gather(-1, here.int().argmax(-1, keepdim=True)).squeeze(-1)
+
+    def following(self, level: int, nodes: torch.Tensor, vocab_size: int) -> torch.Tensor:
+        """Which tokens the children of the given nodes have.
+
+        Args:
+            level: level of the nodes, 0 for the root.
+            nodes: [...] node ids of that level.
+            vocab_size: more than the largest token.
+
+        Returns:
+            [..., vocab_size] bool.
+        """
+        edges, _ = self.children(level, nodes)
+        found = torch.zeros(*nodes.shape, vocab_size, dtype=torch.bool, device=nodes.device)
+        return found.scatter_(-1, self.token[level][edges].long(), True)
+
     def restrict(self, item_ids: torch.Tensor) -> ItemTrie:
         """The trie of a subset of the items.
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from recbole_genrec.decoding.beam_search import beam_search, grown
 from recbole_genrec.decoding.trie import ItemTrie
-from recbole_genrec.model.generative_recommender import GenerativeRecommender, PrefixStep
+from recbole_genrec.model.generative_recommender import GenerativeRecommender
 
 
 class Prefix(NamedTuple):
@@ -43,7 +43,7 @@ def surviving_prefixes(
         width: number of beams.
         trie: the items to choose from.
     """
-    step = WatchedStep(PrefixStep(model, model.encode(interaction), 1))
+    step = WatchedStep(model.step(interaction))
     items, scores = beam_search(step, trie, width, 1)
     found = items[items > 0]
     levels = [*step.levels[1:], (model.ids.tokens[found], scores[0, : len(found)])]
@@ -93,9 +93,7 @@ def items_below(trie: ItemTrie, prefixes: Tensor) -> Tensor:
     """Number of items `[n]` whose tokens begin with each of the prefixes `[n, l]`, all in there."""
     nodes = torch.zeros(len(prefixes), dtype=torch.long, device=prefixes.device)
     for level, tokens in enumerate(prefixes.unbind(1)):
-        edges, exists = trie.children(level, nodes)  # [n, kmax]
-        here = exists & (trie.token[level][edges] == tokens.unsqueeze(1))
-        nodes = edges.gather(1, here.int().argmax(1, keepdim=True)).squeeze(1)
+        nodes = trie.child(level, nodes, tokens)
     start, end = nodes, nodes + 1
     for ptr in trie.ptr[prefixes.shape[1] :]:
         start, end = ptr[start].long(), ptr[end].long()

@@ -21,6 +21,7 @@ class CFTLoss(PosLoss):
     passes.
     """
 
+    takes_infinite_logits = False  # of which it takes differences
     needs_history_free = True
 
     def __init__(self, config: Mapping[str, Any]) -> None:

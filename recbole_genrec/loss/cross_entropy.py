@@ -39,6 +39,8 @@ class CrossEntropyLoss(nn.Module):
         config: mapping of the keys in the file of the loss in properties/loss.
     """
 
+    takes_infinite_logits = True
+    """Whether `forward` can be given -inf for tokens that share no probability."""
     needs_history_free = False
     """Whether `forward` takes the logits of the same targets after an empty history."""
 

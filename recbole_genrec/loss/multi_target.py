@@ -145,6 +145,7 @@ class MultiTargetLoss(ObjectiveMixture):
     def __init__(self, config: Mapping[str, Any]) -> None:
         super().__init__(config)
         self.scaled_logits = config["scaled_logits"]
+        self.takes_infinite_logits = not self.scaled_logits  # by a share that may be 0
         self.log_lambda = nn.Parameter(torch.zeros(len(OBJECTIVES)))
 
     def alphas(self) -> Tensor:

@@ -73,7 +73,9 @@ class DiscRec(TIGER):
     def search(
         self, history: Tensor, lengths: Tensor, trie: ItemTrie, beams: int
     ) -> tuple[Tensor, Tensor]:
-        return generate(self.t5, history, lengths, trie, beams, self.embed_inputs)
+        return generate(
+            self.t5, history, lengths, trie, beams, self.embed_inputs, existing=self.existing
+        )
 
 
 class TwoViews(nn.Module):

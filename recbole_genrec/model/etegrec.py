@@ -105,7 +105,7 @@ class ETEGRec(JointRecommender):
         encoded = self.t5.encode(history, lengths)
         states = self.t5.decode_states(encoded, shift_right(labels), *self.visible_tokens(view))
         logits = self.t5.logits(states)
-        losses = [self.loss(logits, labels, self.logits_without_history(labels))]
+        losses = [self.token_loss(logits, labels)]
         if self.aligns:
             rows, view = first_views(view)
             histories = self._histories(encoded, lengths, view)

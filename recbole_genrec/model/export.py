@@ -56,7 +56,8 @@ def export_t5(model: TIGER, folder: Path) -> None:
         history = table[items].flatten(0, 1)
     hf_model = model.t5.to_transformers()
     labels = model.labels(batch[model.ITEM_ID])
-    theirs = _log_likelihoods(hf_model, history.split(lengths.tolist()), labels)
+    logits = _logits(hf_model, history.split(lengths.tolist()), labels)
+    theirs = model.log_likelihoods(logits, labels)
     difference = float((model.predict(batch) - theirs).abs().max())
     if not difference < TOLERANCE:
         raise InputError(
@@ -86,6 +87,7 @@ def _save(hf_model, model: TIGER, folder: Path) -> None:
         max_new_tokens=len(sizes),
         num_beams=model.beam_size,
         length_penalty=0.0,  # the score is the sum
+        renormalize_logits=model.existing_codes_only,  # over the tokens that are allowed
     )
     hf_model.save_pretrained(folder)
 
@@ -111,12 +113,11 @@ def _random_histories(model: TIGER) -> Interaction:
     return Interaction({model.ITEM_SEQ: items, model.ITEM_SEQ_LEN: lengths, model.ITEM_ID: last})
 
 
-def _log_likelihoods(hf_model: nn.Module, histories: tuple[Tensor, ...], labels: Tensor) -> Tensor:
+def _logits(hf_model: nn.Module, histories: tuple[Tensor, ...], labels: Tensor) -> Tensor:
     """Of the tokens `[n, L]` after embedded histories `[length, d_model]`, by `transformers`."""
     mask = pad_sequence([torch.ones(len(history)) for history in histories], batch_first=True)
-    logits = hf_model(
+    return hf_model(
         inputs_embeds=pad_sequence(list(histories), batch_first=True),
         attention_mask=mask,
         decoder_input_ids=shift_right(labels),
     ).logits
-    return logits.log_softmax(-1).gather(-1, labels.unsqueeze(-1)).sum((1, 2))

@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from recbole_genrec.decoding.beam_search import beam_search, grown
-from recbole_genrec.errors import InputError
+from recbole_genrec.decoding.existing_codes import ExistingCodes, of_existing_codes
+from recbole_genrec.errors import InputError, refuse
 from recbole_genrec.loss import LossContext, build_loss, loss_without_data
 from recbole_genrec.model.beam_recommender import BeamRecommender
 from recbole_genrec.model.semantic_id_recommender import TargetView
@@ -40,10 +41,18 @@ class GenerativeRecommender(BeamRecommender):
 
     @classmethod
     def check_config(cls, config) -> None:
-        loss_without_data(config)
+        loss = loss_without_data(config)
+        if config["existing_codes_only"] and not loss.takes_infinite_logits:
+            refuse(
+                "existing_codes_only",
+                f"False with loss [{config['loss']}] and its settings, which calculates with the "
+                "logits of all tokens",
+                True,
+            )
 
     def __init__(self, config, dataset) -> None:
         super().__init__(config, dataset)
+        self.existing_codes_only = config["existing_codes_only"]
         self.register_buffer("target_counts", dataset.target_counts, persistent=False)  # [n_items]
         self.loss = build_loss(config, self._loss_context())
         self.ids.on_change(self._renew_loss)
@@ -84,7 +93,20 @@ class GenerativeRecommender(BeamRecommender):
         view = self.targets(interaction)
         labels = self.labels(cast(Tensor, view.items))
         logits = self.decode(self.encode(interaction), shift_right(labels), view)
-        return self.loss(logits, labels, self.logits_without_history(labels))
+        return self.token_loss(logits, labels)
+
+    def token_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """The `loss` of logits `[n_targets, L, vocab_size]` and labels `[n_targets, L]`."""
+        return self.loss(self.compared(logits, labels), labels, self.logits_without_history(labels))
+
+    def compared(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Logits of labels `[n, L]`, -inf for tokens that share no probability with them.
+
+        With `existing_codes_only` these are the ones that no item has after the same prefix.
+        """
+        if not self.existing_codes_only:
+            return logits
+        return of_existing_codes(logits, labels, self.ids.trie)
 
     def logits_without_history(self, labels: Tensor) -> Tensor | None:
         """Logits `[n_targets, L, vocab_size]` after an empty history, if the loss asks for them."""
@@ -98,7 +120,11 @@ class GenerativeRecommender(BeamRecommender):
         """Exact log-likelihood of each given item after its history, `[batch]`."""
         labels = self.labels(interaction[self.ITEM_ID])
         logits = self.decode(self.encode(interaction), shift_right(labels), TargetView(None))
-        log_probs = logits.float().log_softmax(-1)
+        return self.log_likelihoods(logits, labels)
+
+    def log_likelihoods(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Of items with the tokens `[n, L]`, by their logits `[n, L, vocab_size]`; `[n]`."""
+        log_probs = self.compared(logits.float(), labels).log_softmax(-1)
         return log_probs.gather(-1, labels.unsqueeze(-1)).sum((1, 2))
 
     @torch.no_grad()
@@ -112,9 +138,13 @@ class GenerativeRecommender(BeamRecommender):
         """
         beams = max(k, self.beam_size)
         users = len(interaction)
-        step = PrefixStep(self, self.encode(interaction), users)
-        items, scores = beam_search(step, self.ids.trie_of(allowed), beams, users)
+        items, scores = beam_search(self.step(interaction), self.ids.trie_of(allowed), beams, users)
         return items[:, :k], scores[:, :k]
+
+    def step(self, interaction: Interaction) -> PrefixStep | ExistingCodes:
+        """The plain step of `beam_search` after the histories of a batch."""
+        step = PrefixStep(self, self.encode(interaction), len(interaction))
+        return ExistingCodes(step, self.ids.trie) if self.existing_codes_only else step
 
     # ---- the loss follows the IDs and is followed in the log
 

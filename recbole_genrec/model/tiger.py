@@ -86,7 +86,12 @@ class TIGER(GenerativeRecommender):
         self, history: Tensor, lengths: Tensor, trie: ItemTrie, beams: int
     ) -> tuple[Tensor, Tensor]:
         """The likeliest items of each `history`, and their scores `[batch, beams]`."""
-        return generate(self.t5, history, lengths, trie, beams)
+        return generate(self.t5, history, lengths, trie, beams, existing=self.existing)
+
+    @property
+    def existing(self) -> ItemTrie | None:
+        """The items whose codes share the probability; None where all tokens do."""
+        return self.ids.trie if self.existing_codes_only else None
 
     def compile_layers(self) -> None:
         self.t5.compile_layers()

@@ -153,7 +153,7 @@ class UniGRec(JointRecommender):
         seen = self.visible_tokens(view)
         states = self.t5.decode_states(encoded, shift_right(labels), *seen)
         logits = self.t5.logits(states)
-        losses = [self.loss(logits, labels, self.logits_without_history(labels))]
+        losses = [self.token_loss(logits, labels)]
         if self.tokenizer_is_trained:
             reconstruction = self.tokenizer.from_latent(soft.quantized)
             error = self.tokenizer.squared_error(reconstruction, embeddings)

@@ -84,6 +84,12 @@ def test_transformers_alone_gives_the_same_lists_and_scores(model, tiger, tmp_pa
     assert_same_answers(folder, checkpoint)
 
 
+def test_the_softmax_over_existing_codes_goes_along(tmp_path):
+    checkpoint = train(tmp_path, "TIGER", existing_codes_only=True)
+    folder = export(checkpoint, tmp_path / "out")
+    assert_same_answers(folder, checkpoint)
+
+
 def test_soft_identifiers_are_exported_as_input_embeddings(tmp_path):
     checkpoint = train(tmp_path, "UniGRec")
     folder = export(checkpoint, tmp_path / "out")

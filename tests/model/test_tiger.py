@@ -36,6 +36,7 @@ CONFIG = {
     "beam_size": 60,
     "valid_beam_size": None,
     "loss": "cross_entropy",
+    "existing_codes_only": False,
     "history_attention": "bidirectional",
 }
 

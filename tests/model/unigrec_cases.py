@@ -58,6 +58,7 @@ CONFIG = {
     "num_decoder_layers": 2,
     "dropout_rate": 0.0,
     "history_attention": "bidirectional",
+    "existing_codes_only": False,
     "beam_size": 40,
     "valid_beam_size": None,
     "loss": "cross_entropy",

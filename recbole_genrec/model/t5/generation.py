@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from recbole_genrec.decoding.beam_search import beam_search, grown
+from recbole_genrec.decoding.existing_codes import ExistingCodes
 from recbole_genrec.decoding.trie import ItemTrie
 from recbole_genrec.model.kernels.linear import linear, linear_add, linear_relu
 from recbole_genrec.model.t5.layers import Block
@@ -20,6 +21,7 @@ from recbole_genrec.model.t5.t5 import T5
 Embed = Callable[[torch.Tensor], torch.Tensor]  # tokens [n, l] -> embeddings [n, l, d_model]
 # states [n, d_model] after tokens [n, l] -> logits [n, vocab]
 Head = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+Step = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]  # of `beam_search`
 
 BEAMS_AT_ONCE = {"cpu": 960, "cuda": 32_768}  # activations that stay in the cache, or fill the GPU
 
@@ -33,6 +35,7 @@ def generate(
     beam_size: int,
     embed: Embed | None = None,
     head: Head | None = None,
+    existing: ItemTrie | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The likeliest items of each history, by exact beam search; without dropout.
 
@@ -47,13 +50,15 @@ def generate(
             embedding table of the T5 does.
         head: gives the logits of the next token, which may depend on all before it; if not given,
             those of the whole vocabulary are products with the embedding table of the T5.
+        existing: the items whose codes after the same prefix share the probability; if not given,
+            all tokens do.
 
     Returns:
         (item ids [batch, beam_size], log-probabilities [batch, beam_size]), best first; id 0 and
         -inf where there are fewer items than beams.
     """
     with evaluating(t5):
-        return _generate(t5, history, lengths, trie, beam_size, embed, head)
+        return _generate(t5, history, lengths, trie, beam_size, embed, head, existing)
 
 
 @contextmanager
@@ -77,6 +82,7 @@ def _generate(
     beam_size: int,
     embed: Embed | None,
     head: Head | None,
+    existing: ItemTrie | None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     device = history.device
     lengths = lengths.cpu()
@@ -92,7 +98,9 @@ def _generate(
         tokens += (first[chunk] - sizes.cumsum(0) + sizes).repeat_interleave(sizes)
         states = t5.encode(history[tokens.to(device)], sizes).tokens()
         with torch.autocast(device.type, enabled=False):
-            step = BeamStep(decoder, states, sizes, t5.cross_bias, embed, head)
+            step: Step = BeamStep(decoder, states, sizes, t5.cross_bias, embed, head)
+            if existing is not None:
+                step = ExistingCodes(step, existing)
             found.append(beam_search(step, trie, beam_size, len(chunk)))
     back = order.argsort().to(device)
     ids, scores = (torch.cat(parts)[back] for parts in zip(*found, strict=True))
