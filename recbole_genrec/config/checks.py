@@ -19,7 +19,8 @@ from recbole_genrec.errors import InputError, check_name, nearest, refuse
 from recbole_genrec.files import is_file_name
 from recbole_genrec.model.hooks import class_hooks
 
-LEARNERS = ("adam", "adamw", "sgd", "adagrad", "rmsprop", "sparse_adam")
+LEARNERS = ("adam", "adamw", "sgd", "adagrad", "rmsprop", "sparse_adam", "muon")
+MUON_SINCE = "2.9"  # of torch
 
 CLIPPING = {"max_norm", "norm_type", "error_if_nonfinite", "foreach"}
 GPU_IDS = re.compile(r"((-?\d+|(GPU|MIG)-[\w/-]+)(,|$))*")
@@ -96,7 +97,11 @@ def check_values(config: Any) -> None:
         check_name("loss_type", config["loss_type"], ("BPR", "CE"))
     if config["log_wandb"] and find_spec("wandb") is None:
         raise InputError("log_wandb needs the package wandb, found none (pip install wandb)")
-    check_name("learner", str(config["learner"]).lower(), LEARNERS)
+    learner = str(config["learner"]).lower()
+    check_name("learner", learner, LEARNERS)
+    if learner == "muon" and not hasattr(torch.optim, "Muon"):
+        known = f"another one with torch {torch.__version__} (muon needs {MUON_SINCE} or later)"
+        refuse("learner", known, learner)
     _check_clipping(config["clip_grad_norm"])
 
 

@@ -22,6 +22,7 @@ from recbole_genrec.trainer.checkpointer import Checkpointer
 from recbole_genrec.trainer.epoch_losses import EpochLosses
 from recbole_genrec.trainer.evaluation import EvaluatingTrainer
 from recbole_genrec.trainer.faults import explained_memory, finishing_batches
+from recbole_genrec.trainer.muon import MUON, MuonAdamW
 from recbole_genrec.trainer.outcome import fit_result
 from recbole_genrec.trainer.phases import PhaseRun, first_epoch, parts_of
 from recbole_genrec.trainer.random_states import data_generators, random_states, set_random_states
@@ -160,6 +161,10 @@ class GenRecTrainer(EvaluatingTrainer):
 
     def _build_optimizer(self, **kwargs):
         kwargs.setdefault("params", self.phase_run.parameter_groups())
+        if kwargs.get("learner", self.learner).lower() == MUON:
+            rate = kwargs.get("learning_rate", self.learning_rate)
+            decay = kwargs.get("weight_decay", self.weight_decay)
+            return MuonAdamW(kwargs["params"], self.hooks.network, rate, decay)
         optimizer = super()._build_optimizer(**kwargs)
         if isinstance(optimizer, AdamW):
             for group in optimizer.param_groups:
