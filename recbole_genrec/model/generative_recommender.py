@@ -127,6 +127,10 @@ class GenerativeRecommender(BeamRecommender):
         log_probs = self.compared(logits.float(), labels).log_softmax(-1)
         return log_probs.gather(-1, labels.unsqueeze(-1)).sum((1, 2))
 
+    def validation_loss(self, interaction: Interaction) -> Tensor:
+        """Mean negative log-likelihood of the tokens of the next items, whatever the `loss`."""
+        return -self.predict(interaction).mean() / self.ids.num_levels
+
     @torch.no_grad()
     def recommend(
         self, interaction: Interaction, k: int, allowed: Tensor | None = None

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from recbole.data.interaction import Interaction
+from recbole.model.abstract_recommender import SequentialRecommender
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from recbole_genrec.errors import InputError
 from recbole_genrec.items.needs import Need
@@ -102,6 +104,17 @@ class ModelHooks:
     def validating(self) -> AbstractContextManager[None]:
         """What is done inside is a validation, not a test."""
         return nullcontext()
+
+    def validation_loss(self, interaction: Interaction) -> Tensor | None:
+        """Mean loss of the next items of an evaluation batch; None of a model without likelihoods.
+
+        Of sequential models with `loss_type: CE` it is the cross-entropy over all items.
+        """
+        model = self.network
+        if not isinstance(model, SequentialRecommender) or getattr(model, "loss_type", "") != "CE":
+            return None
+        scores = model.full_sort_predict(interaction).view(len(interaction), -1)
+        return F.cross_entropy(scores, interaction[model.ITEM_ID])
 
     # ---- checkpoints and results
 

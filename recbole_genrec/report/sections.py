@@ -37,8 +37,9 @@ class Section:
 
 
 def learning_curves(comparison: Mapping[str, Any], styles: Mapping[str, Style]) -> Section:
-    """Training loss and validation metric of every run, epoch by epoch."""
+    """Losses and validation metric of every run, epoch by epoch."""
     selection, loss, valid = comparison["selection_metric"], [], []
+    valid_loss: list[Series] = []
     for model in comparison["models"]:
         name = model["name"]
         for curve in model["learning_curves"]:
@@ -48,6 +49,8 @@ def learning_curves(comparison: Mapping[str, Any], styles: Mapping[str, Style]) 
             scores = [(e["epoch"], e["valid"][selection]) for e in epochs if _has(e, selection)]
             best = next((n for n, (e, _) in enumerate(scores) if e == curve["best_epoch"]), None)
             loss += [Series(label, _relative(losses), styles[name])] if len(losses) > 1 else []
+            losses = [(e["epoch"], e["valid"]["loss"]) for e in epochs if _has(e, "loss")]
+            valid_loss += [Series(label, losses, styles[name])] if len(losses) > 1 else []
             valid += [Series(label, scores, styles[name], best)] if scores else []
     figures = []
     if valid:
@@ -59,6 +62,10 @@ def learning_curves(comparison: Mapping[str, Any], styles: Mapping[str, Style]) 
         text = "Relative to the first epoch, because losses of models differ in kind."
         svg = charts.line_chart(loss, "epoch", "training loss / that of the first epoch")
         figures.append(Figure("Training loss", text, Markup(svg), _legend(styles)))
+    if valid_loss:
+        text = "Mean per code of models that write semantic IDs, per item of others."
+        svg = charts.line_chart(valid_loss, "epoch", "validation loss")
+        figures.append(Figure("Validation loss", text, Markup(svg), _legend(styles)))
     return Section("curves", "Learning curves", figures)
 
 

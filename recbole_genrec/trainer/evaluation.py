@@ -106,13 +106,34 @@ class EvaluatingTrainer(Trainer):
         return {metric: round(float(value), digits) for metric, value in result.items()}
 
     def _valid_epoch(self, valid_data, show_progress=False):
-        """As in RecBole, with the beams of validation and in the chosen protocol alone."""
+        """As in RecBole, with the beams of validation and in the chosen protocol alone.
+
+        With `valid_loss` the metrics have the mean loss of the same users beside them.
+        """
         self._validates = True
         try:
             with hooks_of(self.model).validating():
-                return super()._valid_epoch(valid_data, show_progress)
+                score, result = super()._valid_epoch(valid_data, show_progress)
         finally:
             self._validates = False
+        if self.config["valid_loss"]:
+            result = {**result, **self._valid_loss(valid_data)}
+        return score, result
+
+    @torch.no_grad()
+    def _valid_loss(self, valid_data) -> dict[str, float]:
+        hooks, losses, users = hooks_of(self.model), [], []
+        full = isinstance(valid_data, FullSortEvalDataLoader)
+        for interaction, *_ in valid_data if full else ():
+            loss = hooks.validation_loss(interaction.to(self.device))
+            if loss is None:
+                break
+            losses.append(loss.double() * len(interaction))
+            users.append(len(interaction))
+        if not losses:
+            self.logger.warning(f"valid_loss: {self.config['model']} has none in this evaluation")
+            return {}
+        return self._rounded({"loss": torch.stack(losses).sum() / sum(users)})
 
     def _full_sort_batch_eval(self, batched_data):
         interaction, seen, positive_u, positive_i = batched_data

@@ -1,0 +1,54 @@
+"""`valid_loss` against the training loss of the same users, without dropout."""
+
+import pytest
+import torch
+
+from recbole_genrec.report.charts import Style
+from recbole_genrec.report.sections import learning_curves
+from tests.report.cases import comparison
+from tests.resume_cases import SETTINGS
+from tests.small import new_trainer, prepare, toy_config, write_toy
+
+
+def trained(model, folder, **settings):
+    """A trainer after an epoch, and its data."""
+    settings = {**SETTINGS[model], "valid_loss": True, "metric_decimal_place": 6, **settings}
+    run = prepare(toy_config(model, write_toy(folder, missing=False), **settings))
+    trainer = new_trainer(run)
+    trainer.fit(run.train, run.valid)
+    return trainer, run
+
+
+@pytest.mark.parametrize(
+    ("model", "settings"),
+    [("TIGER", {}), ("SASRec", {}), ("TIGER", {"existing_codes_only": True, "valid_users": 9})],
+)
+def test_it_is_the_loss_of_the_users_of_validation(model, settings, tmp_path):
+    trainer, run = trained(model, tmp_path, eval_batch_size=64, **settings)
+    data = run.valid.dataset.inter_feat
+    trainer.model.eval()
+    with torch.no_grad():
+        expected = trainer.model.calculate_loss(data.to(trainer.device)).item()
+    assert len(data) == settings.get("valid_users", 30)
+    assert trainer.valid_results[0]["loss"] == pytest.approx(expected, abs=1e-5)
+    assert trainer.best_valid_result["loss"] == trainer.valid_results[0]["loss"]
+
+
+@pytest.mark.parametrize(
+    ("model", "settings"), [("BPR", {}), ("SASRec", {"eval_args": {"mode": "uni10"}})]
+)
+def test_where_there_is_none_a_warning_says_so(model, settings, tmp_path, caplog):
+    trainer, _ = trained(model, tmp_path, **settings)
+    assert f"valid_loss: {model} has none in this evaluation" in caplog.text
+    assert "loss" not in trainer.valid_results[0]
+
+
+def test_the_report_draws_it():
+    shown = comparison()
+    curves = shown["models"][1]["learning_curves"]
+    epochs = [{**e, "valid": {**e["valid"], "loss": 2.0 + e["epoch"]}} for e in curves[0]["epochs"]]
+    model = {**shown["models"][1], "learning_curves": [{**curves[0], "epochs": epochs}]}
+    shown = {**shown, "models": [shown["models"][0], model]}
+    styles = {each["name"]: Style.of(number) for number, each in enumerate(shown["models"])}
+    titles = [figure.title for figure in learning_curves(shown, styles).figures]
+    assert titles[-2:] == ["Training loss", "Validation loss"]
