@@ -50,8 +50,8 @@ class DiscRec(TIGER):
     def history(self, interaction: Interaction) -> tuple[Tensor, Tensor]:
         items, lengths = self.history_items(interaction)
         distinct, rows = items.unique(return_inverse=True)  # the views of an item are its own
-        views = self.history_views(self.t5.embedding(self.labels(distinct))).flatten(1)
-        history = F.embedding(rows.to(views.device), views).view(-1, self.t5.d_model)
+        views = self.units(self.history_views(self.t5.embedding(self.labels(distinct))))
+        history = F.embedding(rows.to(views.device), views.flatten(1)).view(-1, self.t5.d_model)
         return history, lengths * self.tokens_per_item
 
     def embed_inputs(self, inputs: Tensor) -> Tensor:

@@ -24,7 +24,8 @@ from recbole_genrec.model.t5.t5 import T5, Encoded
 class TIGER(GenerativeRecommender):
     """A T5 that reads the semantic IDs of a history and writes that of the next item.
 
-    The history of a user is the sequence of the tokens of all its items, oldest first. With
+    The history of a user is the sequence of the tokens of all its items, oldest first, or with
+    `history_unit: item` that of the items, each the sum of the embeddings of its tokens. With
     `history_attention: causal` one pass over it trains a target after each of its items.
     """
 
@@ -36,22 +37,31 @@ class TIGER(GenerativeRecommender):
 
     def __init__(self, config, dataset):
         super().__init__(config, dataset)
+        self.reads_whole_items = config["history_unit"] == "item"
         self.t5 = T5.of(config, self.ids.vocab_size, self.tokens_per_item)
 
     @property
     def tokens_per_item(self) -> int:
-        """Number of tokens of an item in the history."""
-        return self.ids.num_levels
+        """Number of positions of an item in the history."""
+        return 1 if self.reads_whole_items else self.ids.num_levels
 
     def history(self, interaction: Interaction) -> tuple[Tensor, Tensor]:
-        """Token embeddings of all histories, laid end to end without padding.
+        """What the encoder reads of all histories, laid end to end without padding.
 
         Returns:
-            embeddings `[total_tokens, d_model]` and the number of tokens of each user `[batch]`.
+            embeddings `[total_tokens, d_model]` and the number of them of each user `[batch]`.
         """
         items, lengths = self.history_items(interaction)
-        tokens = self.labels(items).flatten()  # [total_items * L]
-        return self.t5.embedding(tokens), lengths * self.tokens_per_item
+        read = self.units(self.t5.embedding(self.labels(items)))
+        return read.flatten(0, 1), lengths * self.tokens_per_item
+
+    def units(self, embeddings: Tensor) -> Tensor:
+        """What the encoder reads of items, `[n, tokens_per_item, d_model]`.
+
+        Args:
+            embeddings: of their tokens `[n, L, d_model]`.
+        """
+        return embeddings.sum(1, keepdim=True) if self.reads_whole_items else embeddings
 
     def encode(self, interaction: Interaction) -> Encoded:
         return self.t5.encode(*self.history(interaction))

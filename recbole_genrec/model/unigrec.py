@@ -37,7 +37,7 @@ class SoftItems(NamedTuple):
     """Soft identifiers of some items."""
 
     embeddings: Tensor
-    """Of their L soft tokens, `[n, L * d_model]`."""
+    """What the encoder reads of them, `[n, tokens_per_item * d_model]`: their L soft tokens."""
     quantized: Tensor
     """Sums of their soft codewords `[n, code_dim]`."""
 
@@ -98,11 +98,12 @@ class UniGRec(JointRecommender):
             latent = self.tokenizer.to_latent(embeddings)
             assignments, quantized = self.tokenizer.soft_quantize(latent)
             tokens = soft_token_embeddings(assignments, self.t5.embedding.weight)
-        return SoftItems(tokens.flatten(1), quantized)
+        return SoftItems(self.units(tokens).flatten(1), quantized)
 
     @torch.no_grad()
     def all_soft_items(self) -> Tensor:
-        """Soft token embeddings `[n_items, L * d_model]`, kept until weights may change."""
+        """What the encoder reads `[n_items, tokens_per_item * d_model]`, kept until weights may
+        change."""
         if self._soft_items is None or self._soft_items.device != self.item_embeddings.device:
             chunks = self.item_embeddings.split(CHUNK)
             self._soft_items = torch.cat([self.soft_items(chunk).embeddings for chunk in chunks])
@@ -114,7 +115,7 @@ class UniGRec(JointRecommender):
 
     @property
     def tokens_per_item(self) -> int:
-        return self.ids.num_levels - 1  # without the dedicated token
+        return 1 if self.reads_whole_items else self.ids.num_levels - 1  # without the dedicated one
 
     def history(self, interaction: Interaction) -> tuple[Tensor, Tensor]:
         items, item_lengths = self.history_items(interaction)

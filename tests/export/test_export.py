@@ -84,9 +84,11 @@ def test_transformers_alone_gives_the_same_lists_and_scores(model, tiger, tmp_pa
     assert_same_answers(folder, checkpoint)
 
 
-def test_the_softmax_over_existing_codes_goes_along(tmp_path):
-    checkpoint = train(tmp_path, "TIGER", existing_codes_only=True)
+def test_whole_items_are_exported_as_input_embeddings_and_existing_codes_share_all(tmp_path):
+    checkpoint = train(tmp_path, "TIGER", history_unit="item", existing_codes_only=True)
     folder = export(checkpoint, tmp_path / "out")
+    table = load_file(folder / "input_embeddings.safetensors")["items"]
+    assert table.shape == (40, 1, 16)
     assert_same_answers(folder, checkpoint)
 
 

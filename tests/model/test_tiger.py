@@ -37,6 +37,7 @@ CONFIG = {
     "valid_beam_size": None,
     "loss": "cross_entropy",
     "existing_codes_only": False,
+    "history_unit": "token",
     "history_attention": "bidirectional",
 }
 
@@ -123,8 +124,10 @@ def test_loss_is_the_cross_entropy_of_transformers():
     assert all(parameter.grad is not None for parameter in model.t5.parameters())
 
 
-def test_one_causal_pass_serves_every_prefix():
-    model, interaction = tiger(dropout_rate=0.0, history_attention="causal"), histories()
+@pytest.mark.parametrize("history_unit", ["token", "item"])
+def test_one_causal_pass_serves_every_prefix(history_unit):
+    settings = {"history_attention": "causal", "history_unit": history_unit}
+    model, interaction = tiger(dropout_rate=0.0, **settings), histories()
     items, lengths = interaction["item_id_list"], interaction["item_length"]
     after = torch.cat([items, torch.zeros(4, 1, dtype=torch.long)], dim=1)
     after[torch.arange(4), lengths] = interaction["item_id"]

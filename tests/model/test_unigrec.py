@@ -100,19 +100,20 @@ class TIGERWithoutDedicated(TIGER):
 
     @property
     def tokens_per_item(self):
-        return super().tokens_per_item - 1
+        return 1 if self.reads_whole_items else super().tokens_per_item - 1
 
     def history(self, interaction):
         items, lengths = self.history_items(interaction)
-        tokens = self.ids.tokens[items, :-1]
-        return self.t5.embedding(tokens.flatten()), lengths * tokens.shape[1]
+        read = self.units(self.t5.embedding(self.ids.tokens[items, :-1]))
+        return read.flatten(0, 1), lengths * self.tokens_per_item
 
 
+@pytest.mark.parametrize("unit", ["token", "item"])
 @pytest.mark.parametrize("attention", ["bidirectional", "causal"])
 @pytest.mark.parametrize("loss", ["cross_entropy", "token_weighted", "cft"])
-def test_with_one_hot_assignments_it_is_tiger_on_the_same_identifiers(loss, attention):
+def test_with_one_hot_assignments_it_is_tiger_on_the_same_identifiers(loss, attention, unit):
     items = tokenized_items(temperature=1e-9)
-    settings = {**CONFIG, "loss": loss, "history_attention": attention}
+    settings = {**CONFIG, "loss": loss, "history_attention": attention, "history_unit": unit}
     torch.manual_seed(3)
     tiger = TIGERWithoutDedicated(settings, data_set(items)).eval()
     model = unigrec_of(items, settings)

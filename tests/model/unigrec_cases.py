@@ -59,6 +59,7 @@ CONFIG = {
     "dropout_rate": 0.0,
     "history_attention": "bidirectional",
     "existing_codes_only": False,
+    "history_unit": "token",
     "beam_size": 40,
     "valid_beam_size": None,
     "loss": "cross_entropy",
