@@ -34,11 +34,12 @@ def trials_table(study: optuna.Study, sweep: Sweep) -> Table:
                 *(Cell(_short(value), value) for value in shown),
                 Cell("–" if trial.value is None else f"{trial.value:.4f}", trial.value),
                 Cell(str(trial.user_attrs.get("epoch", "–")), trial.user_attrs.get("epoch")),
+                _minutes(trial),
                 Cell(*2 * (_outcome(trial),)),
             ]
         )
     names = [parameter.name for parameter in sweep.space]
-    headings = ["Trial", *names, sweep.config["valid_metric"], "Epoch", "Outcome"]
+    headings = ["Trial", *names, sweep.config["valid_metric"], "Epoch", "Minutes", "Outcome"]
     title = f"{sweep.config['model']} on {sweep.config['dataset']}, validation"
     return Table(title, headings, rows)
 
@@ -59,6 +60,14 @@ def write_best(sweep: Sweep, best: FrozenTrial, test_result: Mapping[str, float]
 
 def _short(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _minutes(trial: FrozenTrial) -> Cell:
+    """How long the trial took by the clock."""
+    if trial.duration is None:
+        return Cell("–", None)
+    minutes = trial.duration.total_seconds() / 60
+    return Cell(f"{minutes:.1f}", minutes)
 
 
 def _outcome(trial: FrozenTrial) -> str:

@@ -1,10 +1,15 @@
 """The recipes for Beauty on two cores give all models the same chances."""
 
+import re
+import shlex
+
 import pytest
 
 from recbole_genrec.config import Config
 from recbole_genrec.config.yaml_files import properties_dir, read_yaml
 from recbole_genrec.model.hooks import class_hooks
+from recbole_genrec.tune.space import read_space
+from tests.documents import REPOSITORY, commands, page
 
 ROOT = properties_dir() / "recipe"
 RECIPES = {
@@ -48,3 +53,26 @@ def test_the_teacher_of_unigrec_is_a_sasrec_of_the_table():
     sasrec, unigrec = configured(None, "beauty_sasrec_one_pass"), configured(None, "beauty_unigrec")
     for key in ("model", "hidden_size", "train_batch_size", "epochs", "stopping_step", "loss_type"):
         assert unigrec[f"teacher_{key}"] == sasrec[key]
+
+
+def test_the_page_on_tuning_has_commands_and_spaces_that_work(tmp_path, monkeypatch):
+    monkeypatch.chdir(REPOSITORY)
+    models = []
+    for command in commands(page("tuning")):
+        given = dict(word[2:].split("=", 1) for word in shlex.split(command) if "=" in word)
+        if "recipe/beauty_" not in command:
+            continue
+        files = given.pop("config_files").split()
+        for name in ("params_file", "algo", "max_evals"):
+            given.pop(name, None)
+        config = Config(given.pop("model", None), given.pop("dataset"), files, given)
+        class_hooks(config.model_class).check_config(config)
+        models.append(config["model"])
+    assert models == ["TIGER", "SASRec", *["TIGER"] * 5]
+    spaces = re.findall(r"^```\n((?:\w+ \w+ .*\n)+)```$", page("tuning"), flags=re.MULTILINE)
+    for text, recipe in zip(spaces[1:], ("tiger", "sasrec"), strict=True):
+        (tmp_path / "space.hyper").write_text(text)
+        for parameter in read_space(tmp_path / "space.hyper"):
+            for value in parameter.examples():
+                settings = {parameter.name: value}
+                Config(None, "amazon-beauty", [str(ROOT / f"beauty_{recipe}.yaml")], settings)
