@@ -23,9 +23,9 @@ def test_nothing_to_train_on_is_said(tmp_path):
 
 def test_a_split_has_three_parts(tmp_path):
     data_path = write_toy(tmp_path)
-    for part in ("one", "two"):
-        copy = data_path / "toy" / f"toy.{part}.inter"
-        copy.write_text((data_path / "toy" / "toy.inter").read_text())
+    header, *rows = (data_path / "toy" / "toy.inter").read_text().splitlines()
+    for name, part in (("one", rows[::2]), ("two", rows[1::2])):
+        (data_path / "toy" / f"toy.{name}.inter").write_text("\n".join([header, *part]))
     with pytest.raises(InputError, match=r"expected three parts, .* found 2 "):
         prepare(toy_config("BPR", data_path, benchmark_filename=["one", "two"]))
 
