@@ -6,10 +6,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 # Benchmark data that is not in the repository: what needs it is skipped where it is absent.
 REAL_DATA = Path(os.environ.get("RECBOLE_GENREC_DATA", REPOSITORY.parent / "shared" / "data"))
+
+# Machines that test are busy: how long an example takes says nothing.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 
 def pytest_configure() -> None:

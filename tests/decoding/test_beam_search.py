@@ -1,6 +1,6 @@
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from recbole_genrec.decoding.beam_search import beam_search
@@ -18,7 +18,6 @@ def search(model: PrefixModel, tokens: torch.Tensor, beam_size: int):
     return ids, scores
 
 
-@settings(deadline=None)
 @given(catalogues(), st.integers(1, 4), seeds)
 def test_a_beam_as_wide_as_the_catalogue_scores_every_item(tokens, users, seed):
     model = PrefixModel(users, int(tokens.max()) + 3, seed)
@@ -31,7 +30,6 @@ def test_a_beam_as_wide_as_the_catalogue_scores_every_item(tokens, users, seed):
         torch.testing.assert_close(scores[user], exact[ids[user] - 1])
 
 
-@settings(deadline=None)
 @given(catalogues(), st.integers(1, 3), beam_sizes, seeds, st.sampled_from([0, 1, 2]))
 def test_equals_a_beam_search_written_plainly(tokens, users, beam_size, seed, values):
     """values > 0: logits with so many different values, so that scores tie all the time."""

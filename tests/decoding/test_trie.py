@@ -1,6 +1,6 @@
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from recbole_genrec.decoding.trie import ItemTrie
@@ -27,7 +27,6 @@ def rows(tokens: torch.Tensor, items) -> dict[int, tuple[int, ...]]:
     return {item: tuple(tokens[item].tolist()) for item in items}
 
 
-@settings(deadline=None)
 @given(catalogues())
 def test_walking_the_trie_finds_every_item_under_its_own_tokens(tokens):
     trie = ItemTrie(tokens)
@@ -40,7 +39,6 @@ def test_walking_the_trie_finds_every_item_under_its_own_tokens(tokens):
     assert trie.kmax == [max(map(len, level.values())) for level in children]
 
 
-@settings(deadline=None)
 @given(catalogues(), st.data())
 def test_a_restricted_trie_is_the_trie_of_the_subset(tokens, data):
     items = data.draw(st.sets(st.integers(1, len(tokens) - 1), min_size=1))

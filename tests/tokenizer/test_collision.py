@@ -29,7 +29,7 @@ def crowds(draw) -> tuple[Tensor, list[int]]:
     return torch.stack(columns, 1), sizes
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(crowds(), st.sampled_from(STRATEGIES), st.integers(0, 5))
 def test_always_unique_in_range_and_reproducible(crowd, strategy: str, seed: int) -> None:
     codes, sizes = crowd

@@ -34,7 +34,7 @@ def assert_agrees(table: SemanticIDTable, rows: list[int]) -> None:
     assert table.trie_of(torch.tensor([1])).item.tolist() == [1]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.data())
 def test_all_views_agree_after_any_sequence_of_changes(data):
     rows = data.draw(st.permutations(range(24)))[:3]

@@ -41,7 +41,7 @@ def assert_same_ranking(ids, scores, expected_ids, expected_scores):
     assert torch.equal(ids[clear], expected_ids[clear])
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(catalogues(), item_counts, st.integers(0, 9))
 @torch.no_grad()
 def test_a_beam_as_wide_as_the_catalogue_equals_exhaustive_scoring(tokens, items, seed):
@@ -52,7 +52,7 @@ def test_a_beam_as_wide_as_the_catalogue_equals_exhaustive_scoring(tokens, items
     assert_same_ranking(ids, scores, order + 1, exact)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(catalogues(), item_counts, st.integers(1, 12), st.integers(0, 9))
 @torch.no_grad()
 def test_equals_a_beam_search_written_plainly(tokens, items, beam_size, seed):

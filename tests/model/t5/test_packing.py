@@ -1,5 +1,5 @@
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from recbole_genrec.model.t5.packing import pack, place_targets
@@ -7,7 +7,6 @@ from recbole_genrec.model.t5.packing import pack, place_targets
 lengths_lists = st.lists(st.integers(1, 30), min_size=1, max_size=40)
 
 
-@settings(deadline=None)
 @given(lengths_lists)
 def test_every_history_lies_whole_and_in_order_in_one_row(lengths):
     packing = pack(torch.tensor(lengths))
@@ -33,7 +32,6 @@ def test_rows_are_nearly_full_and_hold_about_equally_many_histories():
     assert packing.row.bincount().max() < 8
 
 
-@settings(deadline=None)
 @given(lengths_lists, st.data())
 def test_targets_see_the_visible_part_of_their_own_history_alone(lengths, data):
     packing = pack(torch.tensor(lengths))

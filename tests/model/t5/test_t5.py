@@ -22,7 +22,7 @@ def loss_and_gradients(model, logits: torch.Tensor, targets: torch.Tensor, histo
     return loss, torch.autograd.grad(loss, [history, *parameters])
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(batches(), st.integers(0, 9))
 def test_logits_equal_those_of_transformers(batch: Batch, seed: int):
     t5 = make_t5(seed)
@@ -30,7 +30,7 @@ def test_logits_equal_those_of_transformers(batch: Batch, seed: int):
     torch.testing.assert_close(t5(batch.history, batch.lengths, batch.inputs), theirs, **SAME)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(batches())
 def test_packed_loss_and_gradients_equal_the_padded_ones(batch: Batch):
     t5 = make_t5()
@@ -98,7 +98,7 @@ def test_other_kinds_of_t5_cannot_be_converted(options):
         T5.from_transformers(T5ForConditionalGeneration(config))
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.lists(st.integers(1, 20), min_size=1, max_size=8), st.integers(1, 4), st.data())
 def test_causal_targets_equal_encoding_each_prefix_alone(items, tokens_per_item, data):
     t5 = make_t5(history_attention="causal", tokens_per_item=tokens_per_item)
