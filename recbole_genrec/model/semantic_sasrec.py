@@ -45,8 +45,8 @@ class SemanticSASRec(ItemLevelRecommender):
         v_i = o_i + \sum_{l=1}^{L} e_{l, c_l(i)}
 
     where :math:`o_i` is the item's own vector and e are vectors of its codes, in one set of
-    semantic IDs or several (`further_ids`), the same at input and output (`shared_vectors`). A
-    causal transformer makes a state s after each item of the history, and
+    semantic IDs or several (`further_ids`), the same at input and output (`shared_vectors`); see
+    `ItemVectors`. A causal transformer makes a state s after each item of the history, and
 
     .. math::
         \mathcal{L} = - \log \mathrm{softmax}_i (s^\top v_i + b_i + m_i)
@@ -85,8 +85,10 @@ class SemanticSASRec(ItemLevelRecommender):
 
     def __init__(self, config, dataset):
         super().__init__(config, dataset)
-        self.item_vectors = self._new_vectors(config)
-        self.input_vectors = None if config["shared_vectors"] else self._new_vectors(config)
+        made_of = (config["item_vectors"], config["hidden_size"], self.tables(), self._given(TEXT))
+        dropout, shared = config["own_vector_dropout"], config["shared_vectors"]
+        self.item_vectors = ItemVectors(*made_of, dropout)
+        self.input_vectors = None if shared else ItemVectors(*made_of, dropout)
         self.transformer = self.new_transformer(config, config["gated"], config["filter_weight"])
         self.index_from = config["index_from"]
         self._index: tuple[int, ItemIndex] | None = None  # with the number of items
@@ -96,15 +98,6 @@ class SemanticSASRec(ItemLevelRecommender):
         self.auxiliary = None
         if any(config[weight] for weight in WEIGHTS) and dataset.target_counts.any():
             self.auxiliary = self._new_auxiliary(config, dataset)
-
-    def _new_vectors(self, config) -> ItemVectors:
-        return ItemVectors(
-            config["item_vectors"],
-            config["hidden_size"],
-            self.tables(),
-            self._given(TEXT),
-            config["own_vector_dropout"],
-        )
 
     def _new_auxiliary(self, config, dataset) -> AuxiliaryLosses:
         text, teacher = map(self._given, (TEXT, COLLABORATIVE))
