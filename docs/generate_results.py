@@ -25,7 +25,9 @@ from recbole_genrec.runs.record import load_finished, write_json
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "docs" / "results"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-TABLE = re.compile(r"(<!-- results: ([\w-]+) -->\n\n).*?(\n\n<!-- end of results -->)", re.DOTALL)
+TABLE = re.compile(
+    r"(<!-- results: ([\w-]+) -->\n\n)(?:(?!<!--).)*(\n\n<!-- end of results -->)", re.DOTALL
+)
 METRICS = {"recall@5": "R@5", "ndcg@5": "N@5", "recall@10": "R@10", "ndcg@10": "N@10"}
 
 
