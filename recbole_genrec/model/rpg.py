@@ -83,6 +83,12 @@ class RPG(WalksItemGraph, ItemLevelRecommender):
         logits = self.add(scores, states, seen, targets) * self.ids.num_levels
         return F.cross_entropy(logits[:, 1:].float(), targets - 1)
 
+    @torch.no_grad()
+    def validation_loss(self, interaction: Interaction) -> Tensor:
+        """Mean negative log-likelihood of the codes of the next items."""
+        states, _ = self.last_states(interaction)
+        return -self.scores_of(states).gather(1, interaction[self.ITEM_ID].unsqueeze(1)).mean()
+
     def scores_of(self, states: Tensor, items: Tensor | None = None) -> Tensor:
         log_probs = torch.cat(
             [level.float().log_softmax(-1) for level in self.code_logits(states)], 1

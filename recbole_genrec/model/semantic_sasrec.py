@@ -166,6 +166,11 @@ class SemanticSASRec(ItemLevelRecommender):
         rows = max(1, SCORES // len(items))
         return mean_in_chunks(loss, rows, per_target, (self.item_vectors(items),))
 
+    @torch.no_grad()
+    def validation_loss(self, interaction: Interaction) -> Tensor:
+        """Cross-entropy of the next items over all items, also where training samples some."""
+        return F.cross_entropy(self.item_scores(interaction)[:, 1:], interaction[self.ITEM_ID] - 1)
+
     def on_step_end(self) -> None:
         if self.auxiliary is not None:
             self.auxiliary.on_step_end()

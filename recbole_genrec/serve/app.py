@@ -77,6 +77,7 @@ def create_app(recommender: Recommender, limits: Limits | None = None) -> FastAP
     add("/items", service.items, response_model=questions.FoundItems, responses=REFUSED)
     add("/health", service.health, response_model=questions.Health)
     add("/", service.page, include_in_schema=False)
+    shown: dict[str, Callable[..., Any]]
     shown = {"/": service.page, "/items": service.items, "/health": service.health}
     for path, read in shown.items():
         add(path, read, methods=["HEAD"], include_in_schema=False)  # as probes ask

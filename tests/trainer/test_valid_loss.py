@@ -37,6 +37,20 @@ def test_it_is_the_loss_of_the_users_of_validation(model, settings, tmp_path):
     assert trainer.best_valid_result["loss"] == trainer.valid_results[0]["loss"]
 
 
+@pytest.mark.parametrize(("model", "among_items"), [("SemanticSASRec", True), ("RPG", False)])
+def test_of_models_that_score_all_items(model, among_items, tmp_path):
+    trainer, run = trained(model, tmp_path, repeat_bias="learned" if among_items else "none")
+    trainer.model.eval()
+    losses = []
+    for interaction, *_ in run.valid:
+        scores = trainer.model.full_sort_predict(interaction)
+        scores = scores.log_softmax(1) if among_items else scores  # those are of codes
+        losses += [
+            -row[item].item() for row, item in zip(scores, interaction["item_id"], strict=True)
+        ]
+    assert trainer.valid_results[0]["loss"] == pytest.approx(sum(losses) / len(losses), abs=1e-5)
+
+
 @pytest.mark.parametrize(
     ("model", "settings"), [("BPR", {}), ("SASRec", {"eval_args": {"mode": "uni10"}})]
 )
