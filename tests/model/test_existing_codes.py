@@ -8,7 +8,7 @@ from recbole_genrec.errors import InputError
 from recbole_genrec.model.generative_recommender import GenerativeRecommender, shift_right
 from recbole_genrec.model.hooks import class_hooks
 from tests.model.test_discrec import discrec
-from tests.model.test_tiger import histories, tiger
+from tests.model.test_tiger import histories, logits_of_every_item, tiger
 
 SETTINGS = {"existing_codes_only": True, "dropout_rate": 0.0}
 
@@ -17,15 +17,8 @@ SETTINGS = {"existing_codes_only": True, "dropout_rate": 0.0}
 def log_likelihoods(model, interaction) -> torch.Tensor:
     """Of every item after every history `[batch, n_items - 1]`, token by token."""
     rows = [tuple(row) for row in model.ids.tokens[1:].tolist()]
-    hf_model = model.t5.to_transformers()
-    items, lengths = interaction["item_id_list"], interaction["item_length"]
-    scores = torch.zeros(len(items), len(rows))
-    for user in range(len(items)):
-        history = model.ids.tokens[items[user, : lengths[user]]].view(1, -1)
-        labels = model.ids.tokens[1:]
-        logits = hf_model(
-            input_ids=history.expand(len(labels), -1), decoder_input_ids=shift_right(labels)
-        ).logits
+    scores = torch.zeros(len(interaction), len(rows))
+    for user, logits in enumerate(logits_of_every_item(model, interaction)):
         for number, row in enumerate(rows):
             for level, token in enumerate(row):
                 known = sorted({item[level] for item in rows if item[:level] == row[:level]})

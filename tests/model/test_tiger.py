@@ -1,5 +1,6 @@
 """TIGER against exhaustive scoring of a small catalogue, and what RecBole expects of a model."""
 
+from collections.abc import Iterator
 from itertools import product
 from types import SimpleNamespace
 
@@ -71,19 +72,20 @@ def histories(batch: int = 4) -> Interaction:
     return Interaction({"item_id_list": items, "item_length": lengths, "item_id": targets})
 
 
-def score_of_every_item(model: TIGER, interaction: Interaction) -> torch.Tensor:
-    """Log-likelihoods `[batch, n_items - 1]`, one item at a time through `transformers`' T5."""
-    hf_model = model.t5.to_transformers()
+def logits_of_every_item(model: TIGER, interaction: Interaction) -> Iterator[torch.Tensor]:
+    """Of each user `[n_items - 1, L, vocab_size]`, through `transformers`' T5."""
+    hf_model, labels = model.t5.to_transformers(), model.ids.tokens[1:]
     items, lengths = interaction["item_id_list"], interaction["item_length"]
-    scores = []
-    for user in range(len(items)):
-        history = model.ids.tokens[items[user, : lengths[user]]].view(1, -1)
-        labels = model.ids.tokens[1:]
-        logits = hf_model(
-            input_ids=history.expand(len(labels), -1), decoder_input_ids=shift_right(labels)
-        ).logits
-        scores.append(logits.log_softmax(-1).gather(-1, labels.unsqueeze(-1)).squeeze(-1).sum(-1))
-    return torch.stack(scores)
+    for own, length in zip(items, lengths, strict=True):
+        history = model.ids.tokens[own[:length]].view(1, -1).expand(len(labels), -1)
+        yield hf_model(input_ids=history, decoder_input_ids=shift_right(labels)).logits
+
+
+def score_of_every_item(model: TIGER, interaction: Interaction) -> torch.Tensor:
+    """Log-likelihoods `[batch, n_items - 1]`, one item at a time."""
+    labels = model.ids.tokens[1:].unsqueeze(-1)
+    logits = logits_of_every_item(model, interaction)
+    return torch.stack([own.log_softmax(-1).gather(-1, labels).sum((1, 2)) for own in logits])
 
 
 @torch.no_grad()
