@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from recbole_genrec.errors import refuse
+from recbole_genrec.items.needs import TEXT, Embeddings, Need
 from recbole_genrec.model.causal_transformer import CausalTransformer
 from recbole_genrec.model.export import export_vectors
 from recbole_genrec.model.histories import items_before, last_items_first
@@ -17,6 +19,7 @@ from recbole_genrec.model.item_softmax import SCORES
 from recbole_genrec.model.parallel_recommender import ParallelRecommender, best
 from recbole_genrec.model.repeat_bias import HasRepeatBias, repeat_bias
 from recbole_genrec.model.sparse_scores import SparseScores
+from recbole_genrec.model.text_neighbors import TextNeighbors
 from recbole_genrec.model.transition_memory import TransitionMemory
 
 
@@ -24,8 +27,9 @@ class ItemLevelRecommender(HasRepeatBias, ParallelRecommender):
     """A causal transformer makes a state after each item of a history, and a state scores items.
 
     One pass over a user's sequence trains all its targets. A subclass writes `vectors_of`,
-    `scores_of` and `calculate_loss`, and makes its `transformer` by `new_transformer`. What is said
-    of single items beside, by the `repeat_bias` and the `memory` of transitions, is added here.
+    `scores_of` and `calculate_loss`, and makes its `transformer` by `new_transformer`. What the
+    `repeat_bias`, the `memory` of transitions and the text `neighbors` say of single items is added
+    here.
     """
 
     takes_host_batches = True
@@ -36,6 +40,11 @@ class ItemLevelRecommender(HasRepeatBias, ParallelRecommender):
         width, heads = config["hidden_size"], config["n_heads"]
         if width % heads:
             refuse("hidden_size", f"a multiple of n_heads [{heads}]", width)
+
+    @classmethod
+    def needs(cls, config) -> Sequence[Need]:
+        texts = [Embeddings(TEXT)] if config["neighbor_steps"] else []
+        return [*super().needs(config), *texts]
 
     @classmethod
     def one_pass(cls, config) -> bool:
@@ -54,11 +63,32 @@ class ItemLevelRecommender(HasRepeatBias, ParallelRecommender):
             )
             self.memory.append(*dataset.before_targets(config["memory_steps"]))
         self.ids.on_change(self._make_room)
+        self.neighbors: TextNeighbors | None = None
+        if config["neighbor_steps"]:
+            self.neighbors = TextNeighbors(
+                config["hidden_size"],
+                self.n_items,
+                config["neighbor_steps"],
+                config["neighbors"],
+                self.given(TEXT),
+            )
 
     def _make_room(self) -> None:
         """For items that are new."""
         if self.memory is not None and self.memory.n_items < self.n_items:
             self.memory.add_items(self.n_items - self.memory.n_items)
+
+    def given(self, name: str) -> Tensor | None:
+        """Embeddings of the items `[n_items, d]`; None in a model that is restored."""
+        found = self.items.embeddings.get(name)
+        return found and found.vectors
+
+    def add_items(
+        self, tokens: Sequence[str], titles: Sequence[str], embeddings: Mapping[str, Tensor]
+    ) -> None:
+        super().add_items(tokens, titles, embeddings)
+        if self.neighbors is not None:
+            self.neighbors.add_items(embeddings[TEXT])
 
     def new_transformer(
         self, config, gated: bool = False, filter_weight: float = 0.0
@@ -111,7 +141,7 @@ class ItemLevelRecommender(HasRepeatBias, ParallelRecommender):
     def additions(
         self, states: Tensor, seen: Tensor, targets: Tensor | None = None
     ) -> SparseScores | None:
-        """What repeat bias and memory add to the scores of single items.
+        """What repeat bias, memory and text neighbors add to the scores of single items.
 
         Args:
             states: `[n, d]`.
@@ -123,12 +153,14 @@ class ItemLevelRecommender(HasRepeatBias, ParallelRecommender):
             parts.append(self.repeat_bias(seen, targets))
         if self.memory is not None:
             parts.append(self.memory(states, seen, targets))
+        if self.neighbors is not None:
+            parts.append(self.neighbors(states, seen))
         return SparseScores.join(parts) if parts else None
 
     @property
     def learns_additions(self) -> bool:
-        """Whether repeat bias or memory have something to learn."""
-        modules = (self.repeat_bias, self.memory)
+        """Whether repeat bias, memory or text neighbors have something to learn."""
+        modules = (self.repeat_bias, self.memory, self.neighbors)
         return any(module is not None and list(module.parameters()) for module in modules)
 
     def add(
@@ -157,6 +189,8 @@ class ItemLevelRecommender(HasRepeatBias, ParallelRecommender):
             parts["repeat bias"] = self.repeat_bias(seen).of(items)
         if self.memory is not None:
             parts["memory"] = self.memory(states, seen).of(items)
+        if self.neighbors is not None:
+            parts["text neighbors"] = self.neighbors(states, seen).of(items)
         return parts
 
     def parts_of_scores(self, states: Tensor, items: Tensor) -> dict[str, Tensor]:

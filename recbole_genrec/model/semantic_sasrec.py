@@ -77,7 +77,7 @@ class SemanticSASRec(ItemLevelRecommender):
         for name in config["further_ids"] or []:
             source = COLLABORATIVE if name == COLLABORATIVE else TEXT
             needs.append(Tokens(name, source, unique))
-        if TEXT in config["item_vectors"]:
+        if TEXT in config["item_vectors"] or config["neighbor_steps"]:
             needs.append(Embeddings(TEXT))
         if config["recommender_distillation_weight"]:
             needs.append(Embeddings(COLLABORATIVE))
@@ -85,7 +85,7 @@ class SemanticSASRec(ItemLevelRecommender):
 
     def __init__(self, config, dataset):
         super().__init__(config, dataset)
-        made_of = (config["item_vectors"], config["hidden_size"], self.tables(), self._given(TEXT))
+        made_of = (config["item_vectors"], config["hidden_size"], self.tables(), self.given(TEXT))
         dropout, shared = config["own_vector_dropout"], config["shared_vectors"]
         self.item_vectors = ItemVectors(*made_of, dropout)
         self.input_vectors = None if shared else ItemVectors(*made_of, dropout)
@@ -100,14 +100,9 @@ class SemanticSASRec(ItemLevelRecommender):
             self.auxiliary = self._new_auxiliary(config, dataset)
 
     def _new_auxiliary(self, config, dataset) -> AuxiliaryLosses:
-        text, teacher = map(self._given, (TEXT, COLLABORATIVE))
+        text, teacher = map(self.given, (TEXT, COLLABORATIVE))
         context = LossContext(self.ids.tokens, self.ids.sizes, text, dataset.target_counts)
         return AuxiliaryLosses(config, config["hidden_size"], context, teacher)
-
-    def _given(self, name: str) -> Tensor | None:
-        """Embeddings of the items `[n_items, d]`; None in a model that is restored."""
-        found = self.items.embeddings.get(name)
-        return found and found.vectors
 
     def vectors_of(self, items: Tensor) -> Tensor:
         vectors = self.input_vectors or self.item_vectors

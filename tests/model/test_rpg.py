@@ -28,6 +28,8 @@ SETTINGS = {
     "repeat_bias": "none",
     "memory_steps": 0,
     "memory_followers": 3,
+    "neighbor_steps": 0,
+    "neighbors": 3,
 }
 
 

@@ -46,6 +46,8 @@ SETTINGS = {
     "repeat_bias": "learned",
     "memory_steps": 0,
     "memory_followers": 3,
+    "neighbor_steps": 0,
+    "neighbors": 3,
 }
 KMEANS = {
     "codebook_sizes": [5, 4],

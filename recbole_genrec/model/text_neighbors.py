@@ -1,0 +1,120 @@
+"""Items whose texts are like those of the last items of a history, as scores of a few items."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from recbole_genrec.model.item_index import ItemIndex
+from recbole_genrec.model.sparse_scores import SparseScores
+
+SCALE = 5.0  # of the weights, which have to move by several units in a usual number of steps
+EXACT = 100_000  # items up to which the nearest are found by all cosines, above by an index
+ROWS = 256  # whose cosines are held at a time
+
+
+class TextNeighbors(nn.Module):
+    r"""Adds to the score of item i, after a state s and the items :math:`a_0, a_1, ...` before it
+
+    .. math::
+        \sum_{j=0}^{J-1} w_j(s) \frac{c(a_j, i) - c_N(a_j)}{1 - c_N(a_j)}, \qquad w(s) = W s + b
+
+    where :math:`a_j` stands j steps back from the last item and c is the cosine of the embeddings
+    of two texts. Only the N nearest items of an item count; :math:`c_N` is the cosine of the one
+    behind them, so that the score is 1 for the same text and fades to 0 at the end of the list.
+
+    Where `TransitionMemory` knows what followed an item, this knows what is like it, of items that
+    nothing was trained on too.
+
+    Args:
+        hidden_size: of the states.
+        n_items: of the catalogue, with the padding item.
+        steps: J, from how many items back neighbors count.
+        number: N.
+        text: embeddings `[n_items, d_text]`; None where a checkpoint will bring them.
+
+    Attributes:
+        items: the nearest of each item, the nearest first `[n_items, N]`; 0 for none.
+        likeness: the fraction above `[n_items, N]`.
+    """
+
+    text: Tensor
+    items: Tensor
+    likeness: Tensor
+
+    def __init__(
+        self, hidden_size: int, n_items: int, steps: int, number: int, text: Tensor | None = None
+    ) -> None:
+        super().__init__()
+        self.steps, self.number = steps, number
+        self.weight = nn.Parameter(torch.zeros(steps, hidden_size))
+        self.bias = nn.Parameter(torch.zeros(steps))
+        self.register_buffer("text", torch.zeros(n_items, 1))
+        self.register_buffer("items", torch.zeros(n_items, number, dtype=torch.int))
+        self.register_buffer("likeness", torch.zeros(n_items, number))
+        if text is not None:
+            self._find(text)
+
+    def forward(self, states: Tensor, seen: Tensor) -> SparseScores:
+        """The scores of the neighbors, `steps * number` of each row.
+
+        Args:
+            states: `[n, d]`.
+            seen: items `[n, >= 1]`, the last one first; 0 behind the first of a history.
+        """
+        anchors = F.pad(seen, (0, self.steps))[:, : self.steps]
+        weights = SCALE * F.linear(states, self.weight, self.bias).unsqueeze(2)  # [n, steps, 1]
+        values = weights * self.likeness[anchors]  # [n, steps, N]
+        return SparseScores(self.items[anchors].long().flatten(1), values.flatten(1))
+
+    def add_items(self, text: Tensor) -> None:
+        """Take in further items, with embeddings of their texts `[number, d_text]`."""
+        self._find(torch.cat([self.text, text.to(self.text)]))
+
+    @torch.no_grad()
+    def _find(self, text: Tensor) -> None:
+        """Make the lists of all items from embeddings of their texts."""
+        self.text = F.normalize(text.float())
+        items, cosines = nearest(self.text, self.number + 1)
+        last = cosines[:, -1:]
+        likeness = (cosines - last) / (1 - last).clamp(min=1e-6)
+        self.items, self.likeness = items[:, :-1].int(), likeness[:, :-1]
+
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, *arguments: Any
+    ) -> None:
+        """Take over texts and lists of a checkpoint, whatever its number of items."""
+        for name in ("text", "items", "likeness"):
+            loaded = state_dict.get(f"{prefix}{name}")
+            if loaded is not None and loaded.dim() == 2:
+                setattr(self, name, getattr(self, name).new_empty(loaded.shape))
+        super()._load_from_state_dict(state_dict, prefix, *arguments)
+
+
+def nearest(vectors: Tensor, number: int) -> tuple[Tensor, Tensor]:
+    """The other items of the highest cosine to each item, and the cosines `[n_items, number]`.
+
+    Args:
+        vectors: of length 1 `[n_items, d]`, row 0 = padding, which is no item's neighbor.
+        number: of neighbors; item 0 and cosine 0 stand for those that a small catalogue lacks.
+    """
+    found = torch.zeros(len(vectors), number, dtype=torch.long, device=vectors.device)
+    cosines = vectors.new_zeros(found.shape)
+    index = ItemIndex(vectors) if len(vectors) > EXACT else None
+    for rows in torch.arange(1, len(vectors), device=vectors.device).split(ROWS):
+        if index is None:
+            candidates = torch.arange(len(vectors), device=rows.device).expand(len(rows), -1)
+            near = vectors[rows] @ vectors.T
+        else:
+            candidates = index.search(vectors[rows], number + 1)
+            near = torch.einsum("nd,ncd->nc", vectors[rows], vectors[candidates])
+        near = near.masked_fill((candidates == 0) | (candidates == rows.unsqueeze(1)), -torch.inf)
+        near, place = near.topk(min(number, near.shape[1]))
+        lacking = near == -torch.inf
+        width = near.shape[1]
+        found[rows, :width] = candidates.gather(1, place).masked_fill(lacking, 0)
+        cosines[rows, :width] = near.masked_fill(lacking, 0.0)
+    return found, cosines
