@@ -47,7 +47,7 @@ def train(folder: Path, model: str, **settings) -> Path:
 
 @pytest.fixture(scope="module")
 def tiger(tmp_path_factory) -> Path:
-    return train(tmp_path_factory.mktemp("tiger"), "TIGER")
+    return train(tmp_path_factory.mktemp("tiger"), "TIGER", valid_loss=True)
 
 
 def answers_of_the_card(folder: Path) -> list[list[tuple[str, float]]]:
@@ -134,7 +134,9 @@ def test_the_card_tells_data_settings_and_metrics(tiger, tmp_path):
     card = (export(tiger, tmp_path / "out") / "README.md").read_text()
     record = json.loads(next(tiger.parents[1].glob("results/*/result.json")).read_text())
     for metric, value in record["valid_result"].items():
-        assert f"| {metric} | {value} | {record['test_result'][metric]} |" in card
+        tested = record["test_result"].get(metric, "–")
+        assert f"| {metric} | {value} | {tested} |" in card
+    assert record["valid_result"].keys() - record["test_result"].keys() == {"loss"}
     assert "protocol unmasked: items of the history stay candidates" in card
     for name, checksum in record["data_files"].items():
         assert f"| {name} | `{checksum}` |" in card
