@@ -136,10 +136,11 @@ class Schema:
     def add_sets(self, names: Iterable[str]) -> None:
         """Let further sets of semantic IDs have settings of their own, such as `<set>_tokenizer`.
 
-        What they may be is what the settings of the main set may be.
+        What they may be is what the settings of the main set may be. Embeddings are no set's own.
         """
-        files = [*(properties_dir() / "tokenizer").glob("*.yaml"), properties_dir() / "items.yaml"]
-        keys = {key for file in files for key in read_yaml(file)}
+        files = (properties_dir() / "tokenizer").glob("*.yaml")
+        keys = {"sid_file", *(key for file in files for key in read_yaml(file))}
+        keys -= read_yaml(properties_dir() / "collaborative.yaml").keys()
         self._of_sets |= {f"{name}_{key}": key for name in filter(None, names) for key in keys}
 
     def known(self) -> frozenset[str]:

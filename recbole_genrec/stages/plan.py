@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import combinations
 
-from recbole_genrec.errors import check_name
+from recbole_genrec.errors import InputError, check_name
 from recbole_genrec.items.items import Items
 from recbole_genrec.items.needs import COLLABORATIVE, TEXT, Need, Tokens, with_embeddings
 from recbole_genrec.stages.base import Stage
@@ -42,6 +43,17 @@ class Plan:
     def check(self) -> None:
         for stage in self.stages:
             stage.check(self.config, self.dataset)
+        self._check_copies()
+
+    def _check_copies(self) -> None:
+        sets = [stage for stage in self.stages if isinstance(stage, TokenizerStage)]
+        for first, second in combinations(sets, 2):
+            if second.made_from(self.config) == first.made_from(self.config):
+                name, other = second.need.name, first.need.name or "the main set"
+                raise InputError(
+                    f"the semantic IDs of {name} would be those of {other}: expected a setting of "
+                    f"their own, such as {name}_tokenizer or {name}_sid_file"
+                )
 
     def run(self) -> Items:
         items = Items(list(self.dataset.item_tokens))

@@ -63,6 +63,12 @@ class TokenizerStage:
             tokenizer.check_count(settings, len(dataset.item_tokens) - 1)
             check_name("collision", settings["collision"], (*STRATEGIES, KEEP))
 
+    def made_from(self, config) -> tuple[str | None, str, dict[str, Any]]:
+        """The file, the embeddings and the settings that decide on the codes."""
+        name = self.need.name
+        file = set_setting(config, name, "sid_file")
+        return file, self.need.embeddings, tokenizer_settings(config, name)
+
     def run(self, config, dataset, items: Items) -> None:
         name = self.need.name
         settings = tokenizer_settings(config, name)

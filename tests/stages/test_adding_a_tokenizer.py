@@ -111,6 +111,8 @@ def test_a_model_with_two_sets_of_ids(data_path):
         ({"behavior_tokenizr": "PQ"}, r"unknown key \[behavior_tokenizr\].*behavior_tokenizer"),
         ({"behavior_tokenizer": "PQQ"}, "behavior_tokenizer should be one of"),
         ({"behavior_append_size": 0}, "behavior_append_size should be"),
+        ({"behavior_text_encoder": "tfidf"}, r"unknown key \[behavior_text_encoder\]"),
+        ({"behavior_teacher_epochs": 1}, r"unknown key \[behavior_teacher_epochs\]"),
     ],
 )
 def test_settings_of_a_set_are_checked_like_those_of_the_main_one(data_path, settings, message):

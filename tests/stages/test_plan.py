@@ -263,6 +263,17 @@ class TestSeveralSets:
         assert behavior.tokenizers.keys() == {""}
         assert behavior.ids["behavior"].codes.equal(main.ids[""].codes)
 
+    def test_a_copy_of_another_set_is_refused_before_any_work(self, toy, fits):
+        needs = (Tokens(), Tokens("second"), Tokens("third"))
+        with pytest.raises(InputError, match="of second would be those of the main set"):
+            toy.run(*needs, third_codebook_sizes=[8, 8])
+        alike = {"second_codebook_sizes": [8, 8], "third_codebook_sizes": [8, 8]}
+        with pytest.raises(InputError, match="of third would be those of second: .*third_sid_file"):
+            toy.run(*needs, **alike)
+        assert not fits
+        items = toy.run(*needs, **alike, third_tokenizer="Random")
+        assert items.ids["third"].codebook_sizes[:2] == [8, 8]
+
     def test_each_is_cached(self, toy, given, fits):
         settings, _ = given
         toy.run(*self.needs, **settings)
