@@ -32,7 +32,7 @@ class MuonAdamW(Optimizer):
         lr, weight_decay: of groups that have none of their own.
 
     Raises:
-        InputError: when there is no matrix among the parameters.
+        InputError: when the network has no matrices.
     """
 
     def __init__(
@@ -45,28 +45,31 @@ class MuonAdamW(Optimizer):
         given = list(params)
         groups = given if isinstance(given[0], dict) else [{"params": given}]
         matrices = _matrices(network)
+        if not matrices:
+            refuse("learner", f"adamw for {type(network).__name__}, without linear layers", MUON)
         split = []
         for group in groups:
             for is_matrices in (True, False):
                 own = [each for each in group["params"] if (id(each) in matrices) == is_matrices]
                 if own:
                     split.append({**group, "params": own, IS_MATRICES: is_matrices})
-        if not any(group[IS_MATRICES] for group in split):
-            refuse("learner", f"adamw for {type(network).__name__}, without linear layers", MUON)
         super().__init__(split, {"lr": lr, "weight_decay": weight_decay})
-        muon = torch.optim.Muon(self._groups(True), adjust_lr_fn="match_rms_adamw")
-        rest = self._groups(False)  # the groups are shared, and get the settings of either
-        self._both = [muon, AdamW(rest, fused=True)] if rest else [muon]
+        # the groups are shared, and get the settings of either
+        self._both: dict[bool, Optimizer] = {}
+        if groups := self._groups(True):
+            self._both[True] = torch.optim.Muon(groups, adjust_lr_fn="match_rms_adamw")
+        if groups := self._groups(False):
+            self._both[False] = AdamW(groups, fused=True)
         self._share()
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """Step with both."""
+        """Step with each that has something to do."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        for optimizer in self._both:
+        for optimizer in self._both.values():
             optimizer.step()
         return loss
 
@@ -76,7 +79,7 @@ class MuonAdamW(Optimizer):
         self._share()
 
     def _share(self) -> None:
-        for optimizer, is_matrices in zip(self._both, (True, False), strict=False):
+        for is_matrices, optimizer in self._both.items():
             optimizer.param_groups = self._groups(is_matrices)
             optimizer.state = self.state
 

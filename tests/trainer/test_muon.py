@@ -12,6 +12,7 @@ from tests.small import new_trainer, prepare, toy_config, write_toy
 from tests.trainer.test_resume import assert_same, attempt, outcome, stopped
 
 MUON = {"learner": "muon", "weight_decay": 0.1}
+SASREC = {"n_layers": 1, "hidden_size": 8, "inner_size": 8, "n_heads": 2}
 
 
 class Network(nn.Module):
@@ -89,6 +90,27 @@ def test_stopped_training_ends_as_if_it_had_not_been(tmp_path, monkeypatch):
     again, run = attempt("TIGER", data_path, "stopped", checkpoint_step=3, **settings)
     again.resume("auto")
     assert_same(outcome(again, run, again.fit(run.train, run.valid)), expected)
+
+
+def test_a_phase_without_matrices_is_all_of_adamw(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    data_path = write_toy(tmp_path, missing=False)
+    settings = {**MUON, **SASREC, "repeat_bias": "fitted"}
+
+    def prepared():
+        return prepare(toy_config("SASRecRepeatBias", data_path, **settings))
+
+    run = prepared()
+    trainer = new_trainer(run)
+    trainer.fit(run.train, run.valid)
+    bias = trainer.model.repeat_bias.weight
+    assert bias.ne(0).any()
+    (state,) = trainer.optimizer.state.values()
+    assert state.keys() == {"step", "exp_avg", "exp_avg_sq"}
+    again = new_trainer(prepared())
+    again.resume(trainer.last_model_file)
+    assert torch.equal(again.model.repeat_bias.weight, bias)
+    assert_same(again.optimizer.state_dict(), trainer.optimizer.state_dict())
 
 
 def test_a_model_without_matrices_is_refused(tmp_path):
