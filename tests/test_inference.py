@@ -127,6 +127,21 @@ def test_a_narrow_beam_leaves_prefixes_out(recommender):
         kept = {tuple(p.codes): p.log_probability for p in level}
 
 
+def test_items_that_are_left_out_get_beams_of_their_own(recommender):
+    """As in masked evaluation, also where they and the list fit into the usual beams."""
+    recommender.model.beam_size = 4
+    history = ["i1", "i2"]
+    assert len(recommender.beam(history, top_k=2)[-1]) == 4
+    found = recommender.beam(history, top_k=2, exclude_history=True)[-1]
+    assert len(found) >= recommender.model.width_to_mask(2, 2) == 6
+    asked, recommend = [], recommender.model.recommend
+    recommender.model.recommend = lambda batch, k, allowed: (
+        asked.append(k) or recommend(batch, k, allowed)
+    )
+    recommender.recommend([history], top_k=2, exclude_history=True)
+    assert asked == [len(found)]
+
+
 def test_nothing_left_of_a_history_has_no_beam(recommender):
     assert recommender.beam(["x"], unknown_items="skip") == []
 

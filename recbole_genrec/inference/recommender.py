@@ -110,7 +110,7 @@ class Recommender:
         known, allowed = self._asked(histories, top_k, allowed_items, unknown_items)
         results: list[list[dict[str, Any]]] = [[] for _ in known]
         excluded = [set(history) if exclude_history else set() for history in known]
-        widths = [self._width(top_k + len(items), allowed) for items in excluded]
+        widths = [self._width(top_k, len(items), allowed) for items in excluded]
         for numbers in _batches(known, widths, batch_size):
             batch = self._interaction([known[number] for number in numbers])
             items, scores = self.model.recommend(batch, widths[numbers[0]], allowed)
@@ -156,7 +156,7 @@ class Recommender:
         ((items,), allowed) = self._asked([history], top_k, allowed_items, unknown_items)
         if not items:
             return []
-        width = self._width(top_k + (len(set(items)) if exclude_history else 0), allowed)
+        width = self._width(top_k, len(set(items)) if exclude_history else 0, allowed)
         beams, trie = max(width, model.beam_size), model.ids.trie_of(allowed)
         return surviving_prefixes(model, self._interaction([items]), beams, trie)
 
@@ -195,10 +195,10 @@ class Recommender:
             raise InputError("allowed_items is empty: expected at least one item")
         return torch.tensor(allowed, device=self.model.device).unique()
 
-    def _width(self, number: int, allowed: Tensor | None) -> int:
-        """The number of items to ask the model for, where a list needs so many."""
+    def _width(self, top_k: int, excluded: int, allowed: Tensor | None) -> int:
+        """The number of items to ask the model for, of which so many are taken out."""
         choices = self.num_items if allowed is None else len(allowed)
-        return self.model.search_width(number, choices)
+        return self.model.search_width(self.model.width_to_mask(top_k, excluded), choices)
 
     def _interaction(self, histories: list[list[int]]) -> Interaction:
         length = self.model.max_seq_length

@@ -57,6 +57,10 @@ class ScoringModel(nn.Module):
         """As `SemanticIDRecommender.search_width`."""
         return min(-(-number // WIDTH) * WIDTH, num_allowed)
 
+    def width_to_mask(self, k: int, number: int) -> int:
+        """As `SemanticIDRecommender.width_to_mask`."""
+        return k + number
+
     def semantic_codes(self) -> dict[str, Tensor]:
         """None."""
         return {}
