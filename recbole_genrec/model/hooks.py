@@ -108,10 +108,13 @@ class ModelHooks:
     def validation_loss(self, interaction: Interaction) -> Tensor | None:
         """Mean loss of the next items of an evaluation batch; None of a model without likelihoods.
 
-        Of sequential models with `loss_type: CE` it is the cross-entropy over all items.
+        Of sequential models with `loss_type: CE` it is the cross-entropy over all items, for which
+        `full_sort_predict` has to give logits; RecBole's with CPR give probabilities.
         """
         model = self.network
         if not isinstance(model, SequentialRecommender) or getattr(model, "loss_type", "") != "CE":
+            return None
+        if hasattr(model, "calculate_loss_prob"):
             return None
         scores = model.full_sort_predict(interaction).view(len(interaction), -1)
         return F.cross_entropy(scores, interaction[model.ITEM_ID])

@@ -12,7 +12,7 @@ from tests.small import new_trainer, prepare, toy_config, write_toy
 
 def trained(model, folder, **settings):
     """A trainer after an epoch, and its data."""
-    settings = {**SETTINGS[model], "valid_loss": True, "metric_decimal_place": 6, **settings}
+    settings = {**SETTINGS.get(model, {}), "valid_loss": True, "metric_decimal_place": 6, **settings}
     run = prepare(toy_config(model, write_toy(folder, missing=False), **settings))
     trainer = new_trainer(run)
     trainer.fit(run.train, run.valid)
@@ -52,7 +52,12 @@ def test_of_models_that_score_all_items(model, among_items, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("model", "settings"), [("BPR", {}), ("SASRec", {"eval_args": {"mode": "uni10"}})]
+    ("model", "settings"),
+    [
+        ("BPR", {}),
+        ("SASRec", {"eval_args": {"mode": "uni10"}}),
+        ("SASRecCPR", {"reranker_CAN_NUM": "20"}),  # ranks by probabilities
+    ],
 )
 def test_where_there_is_none_a_warning_says_so(model, settings, tmp_path, caplog):
     trainer, _ = trained(model, tmp_path, **settings)
