@@ -1,5 +1,6 @@
 """SASRec and BSARec with what SemanticSASRec has beside its item vectors: a repeat bias."""
 
+from recbole.data.interaction import Interaction
 from torch import Tensor
 
 from recbole_genrec.model.bsarec import BSARec
@@ -10,9 +11,6 @@ from recbole_genrec.model.sasrec_one_pass import SASRecOnePass
 class SASRecRepeatBias(ScoresWithRepeatBias, SASRecOnePass):
     """SASRec, all targets of a sequence in one pass, with a repeat bias."""
 
-    def calculate_loss(self, interaction) -> Tensor:
-        return SASRecOnePass.calculate_loss(self, interaction)
-
     def logits(self, states: Tensor, seen: Tensor, targets: Tensor) -> Tensor:
         scores = super().logits(states, seen, targets)
         if self.repeat_bias is None:
@@ -22,3 +20,6 @@ class SASRecRepeatBias(ScoresWithRepeatBias, SASRecOnePass):
 
 class BSARecRepeatBias(ScoresWithRepeatBias, BSARec):
     """BSARec with a repeat bias; its filter looks ahead, so that each target needs its own pass."""
+
+    def calculate_loss(self, interaction: Interaction) -> Tensor:
+        return self.validation_loss(interaction)

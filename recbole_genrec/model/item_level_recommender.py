@@ -139,20 +139,21 @@ class ItemLevelRecommender(HasRepeatBias, ParallelRecommender):
         return states[(lengths.cumsum(0) - 1).to(states.device)], seen.to(states.device)
 
     def additions(
-        self, states: Tensor, seen: Tensor, targets: Tensor | None = None
+        self, states: Tensor, seen: Tensor, targets: Tensor | None = None, counted: bool = True
     ) -> SparseScores | None:
         """What repeat bias, memory and text neighbors add to the scores of single items.
 
         Args:
             states: `[n, d]`.
             seen: items of the histories `[n, m]`, the last one first.
-            targets: in training, the item of each row that is to be predicted `[n]`.
+            targets: for a loss, the item of each row that is to be predicted `[n]`.
+            counted: whether the memory has counted the transitions to them, as in training.
         """
         parts = []
         if self.repeat_bias is not None:
             parts.append(self.repeat_bias(seen, targets))
         if self.memory is not None:
-            parts.append(self.memory(states, seen, targets))
+            parts.append(self.memory(states, seen, targets if counted else None))
         if self.neighbors is not None:
             parts.append(self.neighbors(states, seen))
         return SparseScores.join(parts) if parts else None
@@ -164,10 +165,15 @@ class ItemLevelRecommender(HasRepeatBias, ParallelRecommender):
         return any(module is not None and list(module.parameters()) for module in modules)
 
     def add(
-        self, scores: Tensor, states: Tensor, seen: Tensor, targets: Tensor | None = None
+        self,
+        scores: Tensor,
+        states: Tensor,
+        seen: Tensor,
+        targets: Tensor | None = None,
+        counted: bool = True,
     ) -> Tensor:
         """Scores `[n, n_items]` with what `additions` adds to them, in place."""
-        additions = self.additions(states, seen, targets)
+        additions = self.additions(states, seen, targets, counted)
         return scores if additions is None else additions.add_to(scores)
 
     def remember(self, interaction: Interaction) -> None:

@@ -17,7 +17,7 @@ from recbole_genrec.model.sparse_scores import SparseScores
 # The bias has to move by 20 and more, which takes too many steps of a usual learning rate.
 SCALE = 10.0
 REPEAT_BIAS = "repeat_bias"  # the part of a model that is fitted after it
-FITTING = {"epochs": 5, "rate": 0.05}
+FITTING_EPOCHS, FITTING_RATE = 5, 0.05
 
 
 class RepeatBias(nn.Module):
@@ -30,7 +30,7 @@ class RepeatBias(nn.Module):
     Args:
         max_length: items of the longest history.
         kind: "learned"; "one" number for all steps back; "fitted" when all else is trained, see
-            `HasRepeatBias`; or "mask", the score -inf, but for a target in training.
+            `HasRepeatBias`; or "mask", the score -inf, but for the target of a loss.
     """
 
     def __init__(self, max_length: int, kind: str = "learned") -> None:
@@ -44,7 +44,7 @@ class RepeatBias(nn.Module):
 
         Args:
             seen: items `[n, <= max_length]`, the last one first; 0 behind the first of a history.
-            targets: in training, the item of each row that is to be predicted `[n]`.
+            targets: for a loss, the item of each row that is to be predicted `[n]`.
         """
         if self.kind == "mask":
             if targets is not None:
@@ -65,23 +65,23 @@ class HasRepeatBias(ModelHooks):
 
     repeat_bias: RepeatBias | None
 
-    def _is_fitted(self) -> bool:
-        return self.repeat_bias is not None and self.repeat_bias.kind == "fitted"
+    def _fitted_bias(self) -> nn.Parameter | None:
+        """The parameter that is fitted when all else is trained, if there is one."""
+        bias = self.repeat_bias
+        return bias.weight if bias is not None and bias.kind == "fitted" else None
 
     def parts(self) -> dict[str, list[nn.Parameter]]:
-        parts = super().parts()
-        if self.repeat_bias is not None and self._is_fitted():
-            bias = self.repeat_bias.weight
+        parts, bias = super().parts(), self._fitted_bias()
+        if bias is not None:
             rest = [parameter for parameter in parts[RECOMMENDER] if parameter is not bias]
             parts |= {RECOMMENDER: rest, REPEAT_BIAS: [bias]}
         return parts
 
     def phases(self, config) -> list[Phase]:
         phases = super().phases(config)
-        if self._is_fitted():
-            rates = [{REPEAT_BIAS: LearningRate(FITTING["rate"])}]
-            epochs = int(FITTING["epochs"])
-            phases += [Phase("repeat bias", epochs, config["stopping_step"], rates, from_best=True)]
+        if self._fitted_bias() is not None:
+            rates, patience = [{REPEAT_BIAS: LearningRate(FITTING_RATE)}], config["stopping_step"]
+            phases += [Phase("repeat bias", FITTING_EPOCHS, patience, rates, from_best=True)]
         return phases
 
 
@@ -89,7 +89,7 @@ class ScoresWithRepeatBias(HasRepeatBias, SequentialRecommender):
     """Gives a model of RecBole a repeat bias, in training and in ranking.
 
     To be inherited from before the model, whose loss has to be cross-entropy over the scores of all
-    items that its `full_sort_predict` gives.
+    items that its `full_sort_predict` gives; a subclass adds the bias to those of training.
     """
 
     @classmethod
@@ -102,7 +102,8 @@ class ScoresWithRepeatBias(HasRepeatBias, SequentialRecommender):
         super().__init__(config, dataset)
         self.repeat_bias = repeat_bias(config, self.max_seq_length)
 
-    def calculate_loss(self, interaction: Interaction) -> Tensor:
+    def validation_loss(self, interaction: Interaction) -> Tensor:
+        """Cross-entropy of the next items over all items, of which a mask spares the targets."""
         targets = interaction[self.POS_ITEM_ID]
         return F.cross_entropy(self._scores(interaction, targets), targets)
 

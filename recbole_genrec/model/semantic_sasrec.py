@@ -163,8 +163,13 @@ class SemanticSASRec(ItemLevelRecommender):
 
     @torch.no_grad()
     def validation_loss(self, interaction: Interaction) -> Tensor:
-        """Cross-entropy of the next items over all items, also where training samples some."""
-        return F.cross_entropy(self.item_scores(interaction)[:, 1:], interaction[self.ITEM_ID] - 1)
+        """Cross-entropy of the next items over all items, also where training samples some.
+
+        A `repeat_bias` that is a mask spares the targets, as in training.
+        """
+        (states, seen), targets = self.last_states(interaction), interaction[self.ITEM_ID]
+        scores = self.add(self.scores_of(states), states, seen, targets, counted=False)
+        return F.cross_entropy(scores[:, 1:], targets - 1)
 
     def on_step_end(self) -> None:
         if self.auxiliary is not None:

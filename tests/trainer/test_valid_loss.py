@@ -1,5 +1,6 @@
 """`valid_loss` against the training loss of the same users, without dropout."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -10,10 +11,15 @@ from tests.resume_cases import SETTINGS
 from tests.small import new_trainer, prepare, toy_config, write_toy
 
 
-def trained(model, folder, **settings):
+def trained(model, folder, items=40, **settings):
     """A trainer after an epoch, and its data."""
-    settings = {**SETTINGS.get(model, {}), "valid_loss": True, "metric_decimal_place": 6, **settings}
-    run = prepare(toy_config(model, write_toy(folder, missing=False), **settings))
+    settings = {
+        **SETTINGS.get(model, {}),
+        "valid_loss": True,
+        "metric_decimal_place": 6,
+        **settings,
+    }
+    run = prepare(toy_config(model, write_toy(folder, items=items, missing=False), **settings))
     trainer = new_trainer(run)
     trainer.fit(run.train, run.valid)
     return trainer, run
@@ -48,6 +54,33 @@ def test_of_models_that_score_all_items(model, among_items, tmp_path):
         losses += [
             -row[item].item() for row, item in zip(scores, interaction["item_id"], strict=True)
         ]
+    assert trainer.valid_results[0]["loss"] == pytest.approx(sum(losses) / len(losses), abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("model", "settings", "first"),
+    [
+        ("SemanticSASRec", {"memory_steps": 1}, 1),
+        ("SASRecRepeatBias", {}, 0),
+        ("BSARecRepeatBias", SETTINGS["BSARec"], 0),
+    ],
+)
+def test_a_mask_spares_targets_that_stand_in_their_history(model, settings, first, tmp_path):
+    """`first` is the first item to choose from: RecBole's models give the padding a share."""
+    trainer, run = trained(model, tmp_path, items=8, repeat_bias="mask", **settings)
+    trainer.model.eval()
+    trainer.model.repeat_bias = None
+    losses, repeats = [], 0
+    for interaction, *_ in run.valid:
+        scores = trainer.model.full_sort_predict(interaction).detach().numpy()
+        rows = zip(scores, interaction["item_id"], interaction["item_id_list"], strict=True)
+        for row, target, history in rows:
+            own = row[target].item()
+            repeats += int(target in history)
+            row[history[history > 0]] = -np.inf
+            row[target] = own
+            losses.append(np.logaddexp.reduce(row[first:]) - own)
+    assert repeats
     assert trainer.valid_results[0]["loss"] == pytest.approx(sum(losses) / len(losses), abs=1e-5)
 
 
