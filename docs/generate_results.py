@@ -2,22 +2,26 @@
 
     python docs/generate_results.py                                 all tables anew
     python docs/generate_results.py results/TIGER-... TIGER, tuned  first keep a run in this row
+    python docs/generate_results.py --file=NAME --beside=results/SASRec-... results/TIGER-... TIGER
 
 A table stands between `<!-- results: NAME -->` and `<!-- end of results -->` and shows the rows of
-`docs/results/NAME.json`: means over the seeds of a row, with items of the history in the ranking
-(unmasked) and without them (masked).
+`docs/results/NAME.json`, by default that of the data set: means over the seeds of a row, with items
+of the history in the ranking (unmasked) and without them (masked). `<!-- ablation: NAME -->` stands
+before a table of one seed, whose rows say how far they are from the run `--beside` them.
 """
 
+import argparse
 import json
 import re
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from recbole_genrec.compare.runs import align_lists, read_models
 from recbole_genrec.config import Config
 from recbole_genrec.evaluator.protocols import PROTOCOLS, chosen_protocol
+from recbole_genrec.evaluator.significance import mean_interval
 from recbole_genrec.report.tables import count_text, minutes_text
 from recbole_genrec.runs.fingerprint import ENVIRONMENT_KEYS, FILE_KEYS
 from recbole_genrec.runs.record import load_finished, write_json
@@ -26,9 +30,11 @@ ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "docs" / "results"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 TABLE = re.compile(
-    r"(<!-- results: ([\w-]+) -->\n\n)(?:(?!<!--).)*(\n\n<!-- end of results -->)", re.DOTALL
+    r"(<!-- (results|ablation): ([\w-]+) -->\n\n)(?:(?!<!--).)*(\n\n<!-- end of results -->)",
+    re.DOTALL,
 )
 METRICS = {"recall@5": "R@5", "ndcg@5": "N@5", "recall@10": "R@10", "ndcg@10": "N@10"}
+LAST = ("recall@10", "ndcg@10")
 
 
 def compact(folder: Path, name: str) -> dict[str, Any]:
@@ -55,14 +61,25 @@ def compact(folder: Path, name: str) -> dict[str, Any]:
     }
 
 
-def keep(folder: Path, name: str) -> None:
-    """Put a run into the file of its data set, in the place of the same row and seed."""
+def keep(folder: Path, name: str, file: str | None = None, beside: Path | None = None) -> None:
+    """Put a run into a file of results, in the place of the same row and seed."""
     run = compact(folder, name)
-    file = RESULTS / f"{run['dataset']}.json"
-    runs = read_runs(file) if file.exists() else []
+    if beside is not None:
+        run["difference"] = difference(folder, beside)
+    path = RESULTS / f"{file or run['dataset']}.json"
+    runs = read_runs(path) if path.exists() else []
     same = [n for n, r in enumerate(runs) if (r["name"], r["seed"]) == (name, run["seed"])]
     place = same[0] if same else len(runs)
-    write_json(file, [*runs[:place], run, *runs[place + 1 :]])
+    write_json(path, [*runs[:place], run, *runs[place + 1 :]])
+
+
+def difference(folder: Path, beside: Path) -> dict[str, Any]:
+    """In masked NDCG@10 between two runs, with its interval of 95 % over the users."""
+    models = [read_models([one])[0][0].in_protocol("masked") for one in (folder, beside)]
+    align_lists(models)
+    (own, lists), (other, _) = (model.by_user("ndcg@10") for model in models)
+    mean = float((own - other).sum() / lists.sum())
+    return {"mean": mean, "interval": list(map(float, mean_interval(own - other, lists)))}
 
 
 def read_runs(file: Path) -> list[dict[str, Any]]:
@@ -91,6 +108,32 @@ def table(runs: list[dict[str, Any]]) -> str:
         ]
         lines.append([name, *_costs(own), *figures])
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def ablation(runs: list[dict[str, Any]]) -> str:
+    """The runs as a Markdown table with a row each; the best of a column of metrics is bold."""
+    columns = {f"{protocol}<br>{METRICS[m]}": (protocol, m) for protocol in PROTOCOLS for m in LAST}
+    found = {
+        "validation<br>N@10": [run["valid_result"]["ndcg@10"] for run in runs],
+        **{title: [run["test_results"][p][m] for run in runs] for title, (p, m) in columns.items()},
+    }
+    cells = {
+        title: [_cell([value], round(value, 4) == round(max(values), 4)) for value in values]
+        for title, values in found.items()
+    }
+    seconds = [f"{60 * run['minutes'] / run['epochs_trained']:.0f}" for run in runs]
+    rows = {"": [run["name"] for run in runs], **cells}
+    rows |= {"difference, masked N@10": [_difference(run) for run in runs], "s / epoch": seconds}
+    lines = [list(rows), ["---"] * len(rows), *map(list, zip(*rows.values(), strict=True))]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _difference(run: dict[str, Any]) -> str:
+    if "difference" not in run:
+        return ""
+    low, high = run["difference"]["interval"]
+    texts = (f"{value:+.4f}".replace("0.", ".") for value in (run["difference"]["mean"], low, high))
+    return "{} ({} to {})".format(*texts)
 
 
 def _costs(runs: list[dict[str, Any]]) -> list[str]:
@@ -125,13 +168,23 @@ def _cell(values: list[float], is_best: bool) -> str:
 
 def with_tables(text: str) -> str:
     """A page with its tables as the files of results have them."""
-    return TABLE.sub(
-        lambda found: found[1] + table(read_runs(RESULTS / f"{found[2]}.json")) + found[3], text
-    )
+    kinds = {"results": table, "ablation": ablation}
+
+    def anew(found: re.Match[str]) -> str:
+        start, kind, name, end = found.groups()
+        return start + kinds[kind](read_runs(RESULTS / f"{name}.json")) + end
+
+    return TABLE.sub(anew, text)
 
 
 if __name__ == "__main__":
-    if sys.argv[1:]:
-        keep(Path(sys.argv[1]), " ".join(sys.argv[2:]))
+    parser = argparse.ArgumentParser(usage=__doc__)
+    parser.add_argument("run", nargs="?", type=Path)
+    parser.add_argument("row", nargs="*")
+    parser.add_argument("--file")
+    parser.add_argument("--beside", type=Path)
+    given = parser.parse_args()
+    if given.run:
+        keep(given.run, " ".join(given.row), given.file, given.beside)
     for page in PAGES:
         page.write_text(with_tables(page.read_text(encoding="utf-8")), encoding="utf-8")

@@ -31,12 +31,15 @@ def run(name, seed, unmasked, masked=None):
 def test_pages_show_what_the_files_say(path):
     text = path.read_text(encoding="utf-8")
     assert text == generator.with_tables(text), "run `python docs/generate_results.py`"
-    assert text.count("<!-- results:") == len(generator.TABLE.findall(text))
+    marks = text.count("<!-- results:") + text.count("<!-- ablation:")
+    assert marks == len(generator.TABLE.findall(text))
 
 
 def test_every_file_of_results_is_shown_somewhere():
     shown = [
-        name for path in generator.PAGES for _, name, _ in generator.TABLE.findall(path.read_text())
+        name
+        for path in generator.PAGES
+        for _, _, name, _ in generator.TABLE.findall(path.read_text())
     ]
     assert {path.stem for path in generator.RESULTS.glob("*.json")} == set(shown)
 
@@ -71,3 +74,23 @@ def test_a_run_is_kept_with_its_protocols_and_replaces_its_seed(tmp_path, monkey
     result = json.loads((folder / "result.json").read_text())
     assert kept[0]["test_results"] == result["test_results"]
     assert "SASRec, narrow | 2 |" in generator.table(kept)
+
+
+def test_a_row_of_an_ablation_says_how_far_it_is_from_the_run_beside_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(generator, "RESULTS", tmp_path)
+    folders = []
+    for model, skill in (("SASRec", 0.5), ("TIGER", 0.3)):
+        lists = with_masked(made_up_recommendations(users=200, skill=skill))
+        folders.append(tmp_path / model)
+        write_run(folders[-1], model, 1, lists, dataset="ml-100k")
+    generator.keep(folders[0], "all of it", "parts")
+    generator.keep(folders[1], "without skill", "parts", folders[0])
+    base, other = json.loads((tmp_path / "parts.json").read_text())
+    figures = [run["test_results"]["masked"]["ndcg@10"] for run in (base, other)]
+    assert other["difference"]["mean"] == pytest.approx(figures[1] - figures[0], abs=1e-6)
+    low, high = other["difference"]["interval"]
+    assert low < other["difference"]["mean"] < high < 0  # 200 users are enough for such a skill
+    text = "<!-- ablation: parts -->\n\n\n\n<!-- end of results -->"
+    _, _, _, _, first, second, *_ = generator.with_tables(text).splitlines()
+    assert first.startswith("| all of it | ") and " |  | " in first
+    assert f"{figures[1] - figures[0]:+.4f}".replace("0.", ".") in second and " to -" in second
