@@ -12,13 +12,18 @@ class LearningRate(NamedTuple):
     Attributes:
         peak: the highest it gets.
         schedule: name of a schedule in `transformers.get_scheduler`, counted in the optimizer steps
-            in which the part is trained; None keeps the peak.
+            in which the part is trained; None and `constant` keep the peak once it is reached.
         warmup_ratio: share of those steps in which the rate rises.
     """
 
     peak: float
     schedule: str | None = None
     warmup_ratio: float = 0.0
+
+    @property
+    def changes(self) -> bool:
+        """Whether it is ever anything but its peak."""
+        return self.schedule not in (None, "constant") or self.warmup_ratio > 0
 
 
 class Phase(NamedTuple):

@@ -180,11 +180,12 @@ class RQVAE(ResidualTokenizer):
 
     def _scheduler(self, optimizer: torch.optim.Optimizer, steps: int) -> LRScheduler:
         """The learning rate over all steps, counted from the first one."""
+        warmup = int(self.warmup_ratio * steps)
         if self.lr_scheduler == "constant":
-            return LambdaLR(optimizer, lambda step: 1.0)
+            return LambdaLR(optimizer, lambda step: step / warmup if step < warmup else 1.0)
         from transformers import get_scheduler
 
-        return get_scheduler(self.lr_scheduler, optimizer, int(self.warmup_ratio * steps), steps)
+        return get_scheduler(self.lr_scheduler, optimizer, warmup, steps)
 
     def _train_epoch(
         self,

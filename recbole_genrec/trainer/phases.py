@@ -72,12 +72,13 @@ class PhaseRun:
             optimizer: what will be trained with; one of its own where a trainer has several.
 
         Raises:
-            InputError: when the phase has a schedule, and the optimizer is not that of the phase.
+            InputError: when a rate changes, and the optimizer is not that of the phase.
         """
-        schedules = {rate.schedule for each in self.phase.learning_rates for rate in each.values()}
-        if PART not in optimizer.param_groups[0] and schedules != {None}:
-            found = ", ".join(filter(None, schedules))
-            refuse("lr_scheduler", "~ where a trainer has optimizers of its own", found)
+        rates = (rate for each in self.phase.learning_rates for rate in each.values())
+        changing = ", ".join(_words(rate) for rate in rates if rate.changes)
+        if PART not in optimizer.param_groups[0] and changing:
+            expected = "~, and warmup_ratio 0, where a trainer has optimizers of its own"
+            refuse("lr_scheduler", expected, changing)
         self._rates = self.rates_of(epoch)
         trained = [part for each in range(self.first_epoch, end) for part in self.rates_of(each)]
         self._totals = {part: trained.count(part) * steps_per_epoch for part in self._rates}
@@ -161,7 +162,7 @@ def parts_of(hooks: ModelHooks) -> dict[str, list[nn.Parameter]]:
 
 def learning_rate(rate: LearningRate, steps: int, total: int) -> float:
     """The learning rate after so many steps of a total."""
-    return rate.peak if rate.schedule is None else rate.peak * _factor(rate, total)(steps)
+    return rate.peak * _factor(rate, total)(steps) if rate.changes else rate.peak
 
 
 @lru_cache
@@ -170,11 +171,13 @@ def _factor(rate: LearningRate, total: int) -> Callable[[int], float]:
     from transformers import get_scheduler
 
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=rate.peak)
+    keeps_peak = rate.schedule in (None, "constant")
+    name = "constant_with_warmup" if keeps_peak else rate.schedule
     warmup = round(rate.warmup_ratio * total)
-    return get_scheduler(rate.schedule or "constant", optimizer, warmup, total).lr_lambdas[0]
+    return get_scheduler(name, optimizer, warmup, total).lr_lambdas[0]
 
 
 def _words(rate: LearningRate) -> str:
-    if rate.schedule is None:
+    if not rate.changes:
         return f"{rate.peak:g}"
-    return f"{rate.peak:g} ({rate.schedule}, warm-up {rate.warmup_ratio:.0%})"
+    return f"{rate.peak:g} ({rate.schedule or 'constant'}, warm-up {rate.warmup_ratio:.0%})"

@@ -121,8 +121,11 @@ def test_codewords_are_revived_only_if_asked(settings, embeddings: Tensor) -> No
     assert revived(tokenizer_revive_every=7) == 0  # before the eighth epoch
 
 
-def test_the_learning_rate_rises_and_falls_linearly_to_zero(settings) -> None:
-    config = settings("RQVAE", tokenizer_lr_scheduler="linear", tokenizer_warmup_ratio=0.2)
+@pytest.mark.parametrize(
+    ("name", "after"), [("linear", [left / 8 for left in range(8, -1, -1)]), ("constant", [1] * 9)]
+)
+def test_the_learning_rate_rises_and_follows_its_schedule(name, after, settings) -> None:
+    config = settings("RQVAE", tokenizer_lr_scheduler=name, tokenizer_warmup_ratio=0.2)
     tokenizer = create_tokenizer(config, 24)
     optimizer = torch.optim.SGD(tokenizer.parameters(), 0.1)
     scheduler = tokenizer._scheduler(optimizer, 10)
@@ -131,7 +134,7 @@ def test_the_learning_rate_rises_and_falls_linearly_to_zero(settings) -> None:
         rates += scheduler.get_last_lr()
         optimizer.step()
         scheduler.step()
-    assert rates == pytest.approx([0, 0.05, *(0.1 * left / 8 for left in range(8, -1, -1))])
+    assert rates == pytest.approx([0, 0.05, *(0.1 * share for share in after)])
 
 
 def test_gradients_are_clipped_only_if_asked(settings, embeddings: Tensor) -> None:

@@ -31,6 +31,12 @@ def test_a_trainer_with_optimizers_of_its_own_keeps_them_and_refuses_a_schedule(
     trainer.fit(run.train, run.valid)
     assert list(trainer.outcome().train_losses) == [0, 1]
     assert trainer.optimizer_encoder.state and trainer.optimizer_decoder.state
-    run = prepare(toy_config("RecVAE", data_path, **RECVAE, lr_scheduler="linear"))
-    with pytest.raises(InputError, match=r"lr_scheduler should be ~ .* own, found \[linear\]"):
-        new_trainer(run).fit(run.train, run.valid)
+    for wrong, found in (
+        ({"lr_scheduler": "linear"}, "linear"),
+        ({"warmup_ratio": 0.1}, "warm-up 10%"),
+    ):
+        run = prepare(toy_config("RecVAE", data_path, **RECVAE, **wrong))
+        with pytest.raises(
+            InputError, match=rf"lr_scheduler should be ~, .* own, found \[.*{found}"
+        ):
+            new_trainer(run).fit(run.train, run.valid)

@@ -158,13 +158,21 @@ def test_parts_of_the_loss_are_summed_on_their_own():
     assert losses.total() == (3.5, 1.0)
 
 
-def test_the_learning_rate_follows_the_schedule_step_by_step(data_path):
+@pytest.mark.parametrize(
+    ("name", "meaning"),
+    [
+        ("cosine", "cosine"),
+        ("constant", "constant_with_warmup"),
+        (None, "constant_with_warmup"),
+    ],
+)
+def test_the_learning_rate_follows_the_schedule_step_by_step(name, meaning, data_path):
     class Watching(Popularity):
         def calculate_loss(self, interaction):
             self.calls.append(self.trainer.optimizer.param_groups[0]["lr"])
             return super().calculate_loss(interaction)
 
-    settings = {"lr_scheduler": "cosine", "warmup_ratio": 0.3, "learner": "adamw"}
+    settings = {"lr_scheduler": name, "warmup_ratio": 0.3, "learner": "adamw"}
     run = popularity_run(data_path, train_batch_size=16, epochs=2, **settings)
     trainer = popularity_trainer(run, Watching)
     assert type(trainer.optimizer) is torch.optim.AdamW
@@ -173,7 +181,7 @@ def test_the_learning_rate_follows_the_schedule_step_by_step(data_path):
 
     steps = 2 * len(run.train)
     optimizer = torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))], lr=0.001)
-    schedule = get_scheduler("cosine", optimizer, round(0.3 * steps), steps)
+    schedule = get_scheduler(meaning, optimizer, round(0.3 * steps), steps)
     expected = []
     for _ in range(steps):
         expected.append(optimizer.param_groups[0]["lr"])
