@@ -142,6 +142,14 @@ def test_items_that_are_left_out_get_beams_of_their_own(recommender):
     assert asked == [len(found)]
 
 
+def test_ids_that_were_given_have_none_for_new_items(recommender):
+    items = recommender.model.items
+    items.tokenizers.clear(), items.embeddings.clear()
+    for given in ({"texts": ["word1 tail"]}, {"embeddings": torch.zeros(1, 4)}):
+        with pytest.raises(InputError, match=r"TIGER knows .* alone: .*\(sid_file\)"):
+            recommender.add_items(["new"], **given)
+
+
 def test_nothing_left_of_a_history_has_no_beam(recommender):
     assert recommender.beam(["x"], unknown_items="skip") == []
 

@@ -254,9 +254,14 @@ class Recommender:
         if isinstance(self.model, ScoringModel):
             known = "knows the items that it was trained on alone"
             raise InputError(f"new items: {self.name} {known}")
+        items = self.catalogue.items
+        if "" not in items.tokenizers:
+            known = "its semantic IDs were given (sid_file), and no tokenizer makes further ones"
+            raise InputError(
+                f"new items: {self.name} knows those it was trained with alone: {known}"
+            )
         tokens = [str(token) for token in tokens]
         self._check_new(tokens, texts, embeddings)
-        items = self.catalogue.items
         if embeddings is None:
             vectors = items.encode_texts(list(texts or ()))
         else:

@@ -213,9 +213,10 @@ class SemanticSASRec(ItemLevelRecommender):
         return super().train(mode)
 
     def codes_of_new_items(self, name: str, embeddings: Mapping[str, Tensor]) -> Tensor:
-        """As of any model; in a set whose embeddings are not given, those of the known item that is
-        nearest by the main set, with which it shares the most leading codes."""
-        if not name or self._sources[name] in embeddings:
+        """As of any model; in a set whose embeddings or tokenizer are not there, those of the known
+        item that is nearest by the main set, with which it shares the most leading codes."""
+        encodes = self._sources[name] in embeddings and name in self.items.tokenizers
+        if not name or encodes:
             return super().codes_of_new_items(name, embeddings)
         wanted = super().codes_of_new_items("", embeddings)  # [m, L]
         known = self.ids.codes[1:, : wanted.shape[1]]

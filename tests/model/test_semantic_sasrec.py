@@ -291,15 +291,17 @@ def test_several_sets_from_the_stages_to_a_checkpoint(tmp_path, monkeypatch):
     settings = {
         **RUNS["SemanticSASRec"],
         **teacher,
-        "further_ids": ["collaborative", "random"],
+        "further_ids": ["collaborative", "random", "given"],
         "collaborative_codebook_sizes": [5, 4, 3],
         "random_tokenizer": "Random",
+        "given_sid_file": str(tmp_path / "given.json"),
     }
+    (tmp_path / "given.json").write_text(json.dumps({f"i{n}": [n % 7, n // 7] for n in range(40)}))
     run = prepare(toy_config("SemanticSASRec", write_toy(tmp_path, missing=False), **settings))
     trainer = new_trainer(run)
     trainer.fit(run.train, run.valid)
     codes = trainer.model.semantic_codes()
-    assert list(codes) == ["", "collaborative", "random"]
+    assert list(codes) == ["", "collaborative", "random", "given"]
     assert codes["collaborative"].shape[1] == 4  # with the level that tells collisions apart
     fresh = new_trainer(run)
     assert fresh.evaluate(run.test, model_file=trainer.saved_model_file) == trainer.evaluate(
@@ -307,6 +309,8 @@ def test_several_sets_from_the_stages_to_a_checkpoint(tmp_path, monkeypatch):
     )
     recommender = Recommender.from_checkpoint(trainer.saved_model_file, device="cpu")
     recommender.add_items(["new"], texts=["word1 word1 tail, brand1"])
+    given = recommender.model.semantic_codes()["given"]
+    assert given[-1].tolist() == [5, 5]  # free, beside the nearest item's
     (answer,) = recommender.recommend([["i1", "new"]], explain=True)
     assert len(answer) == 10
     for found in answer:
