@@ -23,6 +23,7 @@ class CFTLoss(PosLoss):
 
     takes_infinite_logits = False  # of which it takes differences
     needs_history_free = True
+    only_weighs_tokens = False
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         super().__init__(config)

@@ -43,6 +43,8 @@ class CrossEntropyLoss(nn.Module):
     """Whether `forward` can be given -inf for tokens that share no probability."""
     needs_history_free = False
     """Whether `forward` takes the logits of the same targets after an empty history."""
+    only_weighs_tokens = True
+    """Whether `forward` is cross-entropy with `token_weights`, and nothing else."""
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         super().__init__()

@@ -146,6 +146,7 @@ class MultiTargetLoss(ObjectiveMixture):
         super().__init__(config)
         self.scaled_logits = config["scaled_logits"]
         self.takes_infinite_logits = not self.scaled_logits  # by a share that may be 0
+        self.only_weighs_tokens = not self.scaled_logits
         self.log_lambda = nn.Parameter(torch.zeros(len(OBJECTIVES)))
 
     def alphas(self) -> Tensor:

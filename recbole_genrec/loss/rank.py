@@ -13,6 +13,8 @@ from recbole_genrec.loss.cross_entropy import CrossEntropyLoss, weighted_cross_e
 class RankLoss(CrossEntropyLoss):
     """Cross-entropy of `logits / temperature`: below 1 it sharpens towards the hard negatives."""
 
+    only_weighs_tokens = False
+
     def __init__(self, config: Mapping[str, Any]) -> None:
         super().__init__(config)
         self.temperature = config["rank_temperature"]

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from logging import getLogger
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from recbole_genrec.errors import check_name, refuse
+from recbole_genrec.errors import refuse
 from recbole_genrec.loss import LossContext, build_loss, loss_without_data
 from recbole_genrec.loss.distillation import RecommenderDistillation, info_nce
 
-# losses over codes that weigh tokens, and do nothing else
-TOKEN_WEIGHTS = (
+WEIGHTS = (
     "cross_entropy",
     "pos",
     "igd",
@@ -26,13 +26,14 @@ WEIGHTS = ("contrast_weight", "code_loss_weight", "recommender_distillation_weig
 
 
 def check_auxiliary(config) -> None:
-    """Raise an InputError for a `loss` that the loss over codes cannot take."""
+    """Warn of a `loss` without a weight, and refuse one that the loss over codes cannot take."""
+    name = config["loss"]
     if not config["code_loss_weight"]:
-        return
-    check_name("loss", config["loss"], TOKEN_WEIGHTS)
-    loss_without_data(config)
-    if config["scaled_logits"]:
-        refuse("scaled_logits", "False where code_loss_weight is not 0", config["scaled_logits"])
+        if name.lower() != "cross_entropy":
+            getLogger().warning(f"loss [{name}] is not used, as code_loss_weight is 0")
+    elif not loss_without_data(config).only_weighs_tokens:
+        expected = "one that only weighs tokens, without scaled_logits, for the loss over codes"
+        refuse("loss", expected, name)
 
 
 class AuxiliaryLosses(nn.Module):

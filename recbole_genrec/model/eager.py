@@ -54,8 +54,9 @@ class EAGER(BeamRecommender):
 
     @classmethod
     def check_config(cls, config) -> None:
-        if config["candidates"] > config["beam_size"]:
-            refuse("candidates", f"at most beam_size [{config['beam_size']}]", config["candidates"])
+        for key in ("beam_size", "valid_beam_size"):
+            if config[key] is not None and config["candidates"] > config[key]:
+                refuse("candidates", f"at most {key} [{config[key]}]", config["candidates"])
         for key in TRANSFER_WEIGHTS:
             if config[key] and not config["text_contrast_weight"]:
                 expected = "0 where text_contrast_weight is 0, as its summary is the guide"

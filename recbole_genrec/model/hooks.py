@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from logging import getLogger
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,7 @@ class ModelHooks:
 
     def compile_layers(self) -> None:
         """Compile what is worth it, when the setting `compile` asks for it."""
+        getLogger().warning(f"compile: {type(self.network).__name__} has no layers to compile")
 
     def on_epoch_start(self, epoch: int) -> None:
         """Called before each training epoch, also when training goes on within one."""

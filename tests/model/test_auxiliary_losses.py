@@ -110,11 +110,26 @@ def test_a_restored_model_has_none():
     ("settings", "message"),
     [
         ({"item_vectors": ["own"]}, "code_loss_weight should be 0, as item_vectors hold no codes"),
-        ({"loss": "rank"}, "loss should be one of cross_entropy, pos, igd"),
-        ({"loss": "multi_target", "scaled_logits": True}, "scaled_logits should be False where"),
+        ({"loss": "rank"}, r"loss should be one that only weighs tokens, .* found \[rank\]"),
+        ({"loss": "CFT"}, r"loss should be one that only weighs tokens, .* found \[CFT\]"),
+        ({"loss": "multi_target", "scaled_logits": True}, "without scaled_logits, .*multi_target"),
     ],
 )
 def test_what_a_loss_over_codes_cannot_take(settings, message, tmp_path):
     config = toy_config("SemanticSASRec", write_toy(tmp_path), code_loss_weight=0.1, **settings)
     with pytest.raises(InputError, match=message):
         SemanticSASRec.check_config(config)
+
+
+def test_names_of_losses_stand_in_any_case(tmp_path):
+    settings = {"code_loss_weight": 0.1, "loss": "Token_Weighted"}
+    config = toy_config("SemanticSASRec", write_toy(tmp_path), **settings)
+    SemanticSASRec.check_config(config)
+    model = model_of(dataset(), **settings, curriculum_rate=0.1)
+    assert len(model.train().calculate_loss(histories())) == 2
+
+
+def test_a_loss_without_a_weight_is_told(tmp_path, caplog):
+    config = toy_config("SemanticSASRec", write_toy(tmp_path), loss="token_weighted")
+    SemanticSASRec.check_config(config)
+    assert "loss [token_weighted] is not used, as code_loss_weight is 0" in caplog.text

@@ -373,6 +373,7 @@ def test_the_trees_follow_the_ids():
     ("settings", "message"),
     [
         ({"candidates": 30, "beam_size": 20}, r"candidates should be at most beam_size \[20\]"),
+        ({"valid_beam_size": 10}, r"candidates should be at most valid_beam_size \[10\]"),
         ({"d_model": 10, "num_heads": 4}, r"d_model should be a multiple of num_heads \[4\]"),
         (
             {"text_contrast_weight": 0},

@@ -243,6 +243,11 @@ def test_layers_are_compiled_if_asked_for(asked, data_path):
     assert popularity_trainer(run, Layered).model.calls == ["compile"] * asked
 
 
+def test_a_model_without_layers_to_compile_says_so(data_path, caplog):
+    popularity_trainer(popularity_run(data_path, compile=True))
+    assert "compile: Popularity has no layers to compile" in caplog.text
+
+
 def test_adamw_is_fused(data_path):
     trainer = popularity_trainer(popularity_run(data_path, learner="adamw"))
     assert [group["fused"] for group in trainer.optimizer.param_groups] == [True]
