@@ -43,14 +43,17 @@ class WalksItemGraph(ParallelRecommender):
     @classmethod
     def check_config(cls, config) -> None:
         super().check_config(config)
-        longest = max(config["topk"])
-        if config["graph_edges"] and config["graph_beams"] < longest:
+        longest, edges = max(config["topk"]), config["graph_edges"]
+        if edges and config["graph_beams"] < longest:
             refuse("graph_beams", f"at least max(topk) [{longest}]", config["graph_beams"])
+        if edges and "gauc" in map(str.lower, config["metrics"]):
+            refuse("graph_edges", "0 with GAUC, which needs the rank of every item", edges)
 
     def __init__(self, config, dataset) -> None:
         super().__init__(config, dataset)
         self.edges, self.steps = config["graph_edges"], config["graph_steps"]
         self.beams, self.seed = config["graph_beams"], config["seed"]
+        self.scores_all_items = not self.edges
         self._graph: Tensor | None = None
         self.ids.on_change(self._forget_graph)
         self.register_load_state_dict_pre_hook(WalksItemGraph._forget_graph)
@@ -72,25 +75,33 @@ class WalksItemGraph(ParallelRecommender):
         finally:
             self.edges = edges
 
+    def width_to_mask(self, k: int, number: int) -> int:
+        """As many more beams as there are items to take out."""
+        return (max(k, self.beams) if self.edges else k) + number
+
     @torch.no_grad()
     def full_sort_predict(self, interaction: Interaction) -> Tensor:
         """Scores `[batch, n_items]`; -inf of what the walk has not found."""
         scores = super().full_sort_predict(interaction)
-        if not self.edges:
-            return scores
-        generator = torch.Generator().manual_seed(self.seed)
-        start = torch.randint(1, self.n_items, (self.beams,), generator=generator)
-        items = graph_walk(scores, self.graph(), start.to(scores.device), self.steps)
-        found = torch.full_like(scores, -torch.inf)
-        return found.scatter_(1, items, scores.gather(1, items))
+        return self._found(scores, self.beams) if self.edges else scores
 
     @torch.no_grad()
     def recommend(
         self, interaction: Interaction, k: int, allowed: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
+        """As of any model; where k exceeds `graph_beams`, the walk has k beams."""
         if not self.edges:
             return super().recommend(interaction, k, allowed)
-        return best_items(self.full_sort_predict(interaction), k, allowed)
+        scores = super().full_sort_predict(interaction)
+        return best_items(self._found(scores, max(k, self.beams)), k, allowed)
+
+    def _found(self, scores: Tensor, beams: int) -> Tensor:
+        """The scores `[batch, n_items]` of what a walk finds; -inf of all else."""
+        generator = torch.Generator().manual_seed(self.seed)
+        start = torch.randint(1, self.n_items, (beams,), generator=generator)
+        items = graph_walk(scores, self.graph(), start.to(scores.device), self.steps)
+        found = torch.full_like(scores, -torch.inf)
+        return found.scatter_(1, items, scores.gather(1, items))
 
     @torch.no_grad()
     def graph(self) -> Tensor:

@@ -8,7 +8,8 @@ from recbole_genrec.errors import InputError
 from recbole_genrec.model.rpg import RPG
 from tests.model.test_rpg import N_ITEMS, rpg
 from tests.model.test_tiger import histories
-from tests.small import toy_config, write_toy
+from tests.resume_cases import SETTINGS
+from tests.small import new_trainer, prepare, toy_config, write_toy
 
 EDGES, BEAMS, STEPS = 4, 8, 3
 
@@ -84,3 +85,22 @@ def test_the_walk_must_hold_the_list(tmp_path):
     with pytest.raises(InputError, match=r"graph_beams should be at least max\(topk\) \[5\]"):
         RPG.check_config(config)
     RPG.check_config(toy_config("RPG", tmp_path, graph_edges=50))
+
+
+def test_the_rank_of_every_item_is_not_to_be_had(tmp_path):
+    metrics = {"metrics": ["NDCG", "GAUC"]}
+    config = toy_config("RPG", write_toy(tmp_path), graph_edges=50, **metrics)
+    with pytest.raises(InputError, match="graph_edges should be 0 with GAUC"):
+        RPG.check_config(config)
+    RPG.check_config(toy_config("RPG", tmp_path, **metrics))
+
+
+def test_masked_lists_are_as_long_as_others(tmp_path):
+    """The walk holds 5 items, and the items of a history are those that score highest."""
+    settings = {**SETTINGS["RPG"], "graph_edges": 10, "graph_beams": 5, "repeatable": False}
+    run = prepare(toy_config("RPG", write_toy(tmp_path, missing=False), **settings))
+    trainer = new_trainer(run)
+    trainer.evaluate(run.test, load_best_model=False)
+    masked, unmasked = trainer.lists["masked"], trainer.lists["unmasked"]
+    assert masked.shape == unmasked.shape == (30, 5)
+    assert masked.gt(0).all() and not torch.equal(masked, unmasked)
