@@ -39,8 +39,6 @@ class BSARec(ModelHooks, SASRec):
         width, heads = config["hidden_size"], config["n_heads"]
         if width % heads:
             refuse("hidden_size", f"a multiple of n_heads [{heads}]", width)
-        if config["low_frequencies"] < 1:
-            refuse("low_frequencies", "an integer >= 1", config["low_frequencies"])
 
     def __init__(self, config, dataset):
         super().__init__(config, dataset)

@@ -17,11 +17,10 @@ from recbole.utils import InputType
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from recbole_genrec.errors import InputError, refuse
+from recbole_genrec.errors import InputError
 from recbole_genrec.items.needs import TEXT, Embeddings, Need
+from recbole_genrec.model.histories import last_items_first
 from recbole_genrec.model.hooks import ModelHooks
-
-CHUNK = 65536  # samples whose transitions are counted at a time
 
 
 class TransitionGraph(ModelHooks, SequentialRecommender):
@@ -40,14 +39,6 @@ class TransitionGraph(ModelHooks, SequentialRecommender):
     """
 
     input_type = InputType.POINTWISE
-
-    @classmethod
-    def check_config(cls, config) -> None:
-        places = config["ring_places"]
-        if not places or any(not isinstance(n, int) or n < 1 for n in places):
-            refuse("ring_places", "a list of positive integers, one per ring", places)
-        if config["num_anchors"] < 1:
-            refuse("num_anchors", "an integer >= 1", config["num_anchors"])
 
     @classmethod
     def needs(cls, config) -> Sequence[Need]:
@@ -73,19 +64,10 @@ class TransitionGraph(ModelHooks, SequentialRecommender):
 
         Rows are the items that follow, columns those before.
         """
-        pairs = []
-        for start in range(0, len(dataset), CHUNK):
-            samples = dataset[start : start + CHUNK]
-            pairs.append(torch.stack([samples[self.ITEM_ID], self.anchors(samples, 1)[:, 0]]))
-        both = torch.cat(pairs, dim=1)
-        ones, shape = torch.ones(both.shape[1]), (self.n_items, self.n_items)
+        before, after = dataset.transitions()
+        both, ones = torch.stack([after, before]), torch.ones(len(after))
+        shape = self.n_items, self.n_items
         return torch.sparse_coo_tensor(both, ones, shape, check_invariants=False).coalesce()
-
-    def anchors(self, interaction: Interaction, number: int) -> Tensor:
-        """The last items of each history `[batch, number]`, the latest first; 0 for none."""
-        back = torch.arange(1, number + 1, device=interaction[self.ITEM_SEQ_LEN].device)
-        place = interaction[self.ITEM_SEQ_LEN].unsqueeze(1) - back
-        return interaction[self.ITEM_SEQ].gather(1, place.clamp_min(0)).masked_fill(place < 0, 0)
 
     def rings(self, anchors: Tensor) -> tuple[Tensor, Tensor]:
         """The ring of each item, 0 for the anchors and -1 for what no ring reaches, and its share
@@ -123,7 +105,8 @@ class TransitionGraph(ModelHooks, SequentialRecommender):
     @torch.no_grad()
     def full_sort_predict(self, interaction: Interaction) -> Tensor:
         """Scores `[batch, n_items]`: the places of the items, negative, as 64-bit floats."""
-        anchors = self.anchors(interaction, self.num_anchors)
+        histories = interaction[self.ITEM_SEQ], interaction[self.ITEM_SEQ_LEN]
+        anchors = last_items_first(*histories)[:, : self.num_anchors]
         ring, share = self.rings(anchors)
         mean = F.normalize(self.texts[anchors].sum(1), dim=-1)
         similarity = mean @ self.texts.t()

@@ -110,7 +110,8 @@ def test_it_runs_like_any_other_model(run):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"ring_places": [7, 0]}, r"ring_places should be a list of positive integers"),
+        ({"ring_places": [7, 0]}, r"ring_places should be a list of integers >= 1"),
+        ({"ring_places": []}, r"ring_places should be a list of integers >= 1"),
         ({"num_anchors": 0}, r"num_anchors should be an integer >= 1, found \[0\]"),
     ],
 )
