@@ -158,6 +158,11 @@ class EAGER(BeamRecommender):
         """Score of each given item after its history, `[batch]`."""
         return self.scores(interaction, interaction[self.ITEM_ID].unsqueeze(1)).squeeze(1)
 
+    def validation_loss(self, interaction: Interaction) -> Tensor:
+        """Mean negative log-likelihood of the codes of the next items, those of both streams."""
+        levels = self.ids.num_levels + self.behavior_ids.num_levels
+        return -self.predict(interaction).mean() / levels
+
     @property
     def list_size(self) -> int:
         return self.candidates

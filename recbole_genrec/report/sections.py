@@ -63,7 +63,7 @@ def learning_curves(comparison: Mapping[str, Any], styles: Mapping[str, Style]) 
         svg = charts.line_chart(loss, "epoch", "training loss / that of the first epoch")
         figures.append(Figure("Training loss", text, Markup(svg), _legend(styles)))
     if valid_loss:
-        text = "Mean per code of models that write semantic IDs, per item of others."
+        text = "Mean per code of models that predict semantic IDs, per item of others."
         svg = charts.line_chart(valid_loss, "epoch", "validation loss")
         figures.append(Figure("Validation loss", text, Markup(svg), _legend(styles)))
     return Section("curves", "Learning curves", figures)

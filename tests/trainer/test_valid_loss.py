@@ -57,6 +57,18 @@ def test_of_models_that_score_all_items(model, among_items, tmp_path):
     assert trainer.valid_results[0]["loss"] == pytest.approx(sum(losses) / len(losses), abs=1e-5)
 
 
+def test_of_two_streams_it_is_the_mean_over_the_codes_of_both(tmp_path):
+    weights = ("text_contrast", "behavior_contrast", "code_reconstruction", "code_recognition")
+    none = {f"{name}_weight": 0 for name in weights}
+    trainer, run = trained("EAGER", tmp_path, **none)
+    trainer.model.eval()
+    ((interaction, *_),) = run.valid
+    with torch.no_grad():
+        text, behavior = trainer.model.calculate_loss(interaction)
+    assert len(interaction) == 30
+    assert trainer.valid_results[0]["loss"] == pytest.approx((text + behavior).item() / 2, abs=1e-5)
+
+
 @pytest.mark.parametrize(
     ("model", "settings", "first"),
     [
