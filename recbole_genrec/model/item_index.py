@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import faiss
 import torch
 from torch import Tensor
 
@@ -19,6 +18,8 @@ class ItemIndex:
     """
 
     def __init__(self, vectors: Tensor) -> None:
+        import faiss  # of which models of few items have no need
+
         rows = vectors[1:].detach().float().cpu()
         lists = max(1, min(LISTS, len(rows) // TRAINED_ON))
         quantizer = faiss.IndexFlatIP(rows.shape[1])

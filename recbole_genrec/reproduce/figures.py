@@ -103,7 +103,7 @@ def collisions(results: Results) -> None:
 
 
 def uniformity(results: Results) -> None:
-    """Figure 4: collisions at the end of training and the metrics, over the weight of Eq. 17."""
+    """Figure 4: collisions at the tested epoch and the metrics, over the weight of Eq. 17."""
     rates = {
         name: [analyze_checkpoint(path)["joint_training"][-1]["collision_rate"] for path in paths]
         for name, paths in results.checkpoints.items()

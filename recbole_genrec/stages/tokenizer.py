@@ -29,7 +29,7 @@ from recbole_genrec.tokenizer.quality.report import quality_report
 from recbole_genrec.tokenizer.registry import create_tokenizer, tokenizer_class
 from recbole_genrec.tokenizer.semantic_ids import SemanticIDs
 
-RESOLVING = ("collision", "append_size", "seed")  # what `resolve` reads, and no tokenizer
+RESOLVING = ("collision", "append_size")  # what `resolve` reads beside the seed, and no tokenizer
 
 
 class TokenizerStage:
@@ -116,7 +116,7 @@ def tokenize(config, settings: dict[str, Any], items: Items, source: str) -> Cod
         "items": hash_texts(items.tokens),
         "embeddings": embeddings.fingerprint,
         "side": {name: other.fingerprint for name, other in side.items()},
-        **{key: value for key, value in settings.items() if key not in RESOLVING or key == "seed"},
+        **{key: value for key, value in settings.items() if key not in RESOLVING},
     }
     cache = CacheFolder(
         cache_root(config), f"{config['dataset']}-{settings['tokenizer']}", identity
@@ -159,7 +159,7 @@ def resolve(
         "items": hash_texts(items.tokens),
         "codes": given.fingerprint,
         "embeddings": embeddings and embeddings.fingerprint,
-        **{key: settings[key] for key in RESOLVING},
+        **{key: settings[key] for key in (*RESOLVING, "seed")},
     }
     name = "imported" if given.tokenizer is None else settings["tokenizer"]
     cache = CacheFolder(cache_root(config), f"{config['dataset']}-{name}-ids", identity)

@@ -78,7 +78,7 @@ class OPQ(PQ):
         self.register_buffer("rotation", torch.eye(dim))
 
     def _learn_rotation(self, rows: Tensor) -> None:
-        import faiss  # nothing else needs it
+        import faiss  # of which no other tokenizer has need
 
         bits = (max(self.codebook_sizes) - 1).bit_length()
         quantizer = faiss.ProductQuantizer(self.dim, len(self.widths), bits)
