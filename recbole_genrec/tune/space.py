@@ -88,7 +88,7 @@ def grid(space: Iterable[Parameter]) -> list[dict[str, Any]]:
         if parameter.values is None:
             raise InputError(
                 f"{parameter.place}: an exhaustive search needs choice or quniform, "
-                f"found [{parameter.text}]"
+                f"found [{parameter.text}]; --algo=random and --algo=bayes take it"
             )
         drawable.append(parameter.values)
     names = [parameter.name for parameter in space]

@@ -4,6 +4,7 @@ import csv
 import json
 import math
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
+from recbole_genrec import cli
 from recbole_genrec.compare import compare
 from recbole_genrec.config.yaml_files import read_yaml
 from recbole_genrec.errors import InputError
@@ -21,6 +23,7 @@ from recbole_genrec.runs.record import load_finished, load_result
 from recbole_genrec.tune import command, study, tune
 from recbole_genrec.tune.space import grid, read_space
 from tests.conftest import REPOSITORY
+from tests.documents import blocks, commands, page
 from tests.small import LOAD_ALL, NAME, write_toy
 from tests.tune_workers import meet_and_die
 
@@ -159,7 +162,7 @@ def test_quniform_is_hyperopts(params, low, high, q):
             "learner choice ['adam','adan']",
             r"line 2: \[learner\] cannot be adan: learner should be one of",
         ),
-        ("weight_decay uniform 0,1", r"line 2: .*exhaustive .* choice or quniform"),
+        ("weight_decay uniform 0,1", r"line 2: .*exhaustive .*quniform, .*--algo=bayes take it"),
     ],
 )
 def test_mistakes_are_named_before_any_trial(settings, params, tmp_path, line, message):
@@ -191,6 +194,16 @@ def test_wrong_arguments(settings, params, arguments, message):
 
 
 # ---- algorithms, on made-up scores
+
+
+def test_the_first_command_of_the_page_searches_its_first_file(settings, made_up):
+    text = page("tuning")
+    first = next(line for line in commands(text) if line.startswith("recbole-genrec"))
+    Path("tiger.hyper").write_text(blocks(text, "text")[0].text)
+    tried, tested = made_up(lambda config: config["dropout_rate"])
+    arguments = shlex.split(first.replace("ml-100k", NAME))
+    cli.main([*arguments[1:], f"--data_path={settings['data_path']}"])
+    assert len(tried) == 20 and len(tested) == 1
 
 
 def test_exhaustive_search_tries_every_combination_once(settings, params, made_up):
