@@ -93,11 +93,12 @@ def compare_runs(arguments: Sequence[str]) -> None:
 def tokenize_items(arguments: Sequence[str]) -> None:
     """Build, report on and export semantic IDs."""
     parser = _settings_parser("tokenize")
+    parser.add_argument("-m", "--model", help="model whose settings hold (default: TIGER)")
     parser.add_argument("--tokenizer", help="one tokenizer, or several with commas to compare")
     known, settings = _parse_settings(parser, arguments)
     from recbole_genrec.commands.tokenize import tokenize
 
-    tokenize(known.dataset, known.tokenizer, known.config_files, settings)
+    tokenize(known.dataset, known.tokenizer, known.config_files, settings, known.model)
 
 
 def tune_model(arguments: Sequence[str]) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 from recbole.utils import init_seed
 
 from recbole_genrec.config import Config
+from recbole_genrec.config.settings import with_files
 from recbole_genrec.data.dataset import create_dataset
 from recbole_genrec.items.items import Items
 from recbole_genrec.items.needs import Tokens
@@ -32,7 +33,7 @@ def tokenize(
     tokenizers: str | Sequence[str] | None = None,
     config_file_list: Sequence[str] | None = None,
     config_dict: Mapping[str, Any] | None = None,
-    model: str = "TIGER",
+    model: str | None = None,
 ) -> dict[str, Items]:
     """Build the semantic IDs of a data set by one tokenizer or several, and export them.
 
@@ -48,7 +49,8 @@ def tokenize(
         tokenizers: names, as a sequence or separated by commas; that of the settings if not given.
         config_file_list: YAML files, later ones override earlier ones.
         config_dict: settings that override all files.
-        model: the model whose defaults apply, and whose sets of semantic IDs are built.
+        model: the model whose defaults apply, and whose sets of semantic IDs are built; that of the
+            settings if not given, or else TIGER.
 
     Returns:
         the items with their semantic IDs, by the name of the tokenizer.
@@ -58,6 +60,8 @@ def tokenize(
     """
     names = tokenizers.split(",") if isinstance(tokenizers, str) else tokenizers
     choices = [{"tokenizer": name.strip()} for name in names] if names else [{}]
+    given = {**with_files({}, config_file_list or ()), **(config_dict or {})}
+    model = model or given.get("model", "TIGER")
     configs = [
         Config(model, dataset, config_file_list, {**(config_dict or {}), **choice})
         for choice in choices

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from recbole_genrec import cli
 from recbole_genrec.commands import tokenize as command
 from recbole_genrec.commands.tokenize import tokenize
 from recbole_genrec.errors import InputError
@@ -140,6 +141,15 @@ def test_each_set_of_a_model_is_exported(settings, exports, monkeypatch):
         "toy-LSH-tfidf",
         "toy-behavior-LSH-tfidf",
     }
+
+
+def test_the_settings_are_those_of_the_model_that_is_named(settings, exports, tmp_path):
+    arguments = [f"--{key}={value}" for key, value in settings.items()]
+    cli.main(["tokenize", "--dataset=toy", "--model=RPG", *arguments])
+    assert {name.partition("-t")[0] for name in exports()} == {"toy-OPQ"}  # TIGER has an RQ-VAE
+    (tmp_path / "own.yaml").write_text("model: RPG\n")
+    tokenize("toy", config_file_list=[str(tmp_path / "own.yaml")], config_dict=settings)
+    assert len(exports()) == 2
 
 
 def test_long_ids_are_exported_in_the_form_that_has_room_for_them(settings, exports, caplog):
