@@ -18,7 +18,7 @@ files winning: RecBole's own defaults, `overall.yaml`, `items.yaml`, `collaborat
 model or the tokenizer reads such embeddings), `tokenizer/common.yaml` and the file of the
 tokenizer, the file of the loss, those of the model and of the models it inherits from, the file of
 the data set, `model/<model>-<dataset>.yaml`, your own `--config_files`, and `--key=value` on the
-command line.
+command line. In any folder `--config_files=properties/recipe/etegrec.yaml` and the like are ours.
 [RecBole's keys](https://recbole.io/docs/user_guide/config_settings.html) work as ever.
 
 The kind of a key is what it may be: a type, perhaps with a range such as `>= 1`, `in [0, 1)` or

@@ -49,7 +49,8 @@ class Config(RecBoleConfig):
     Args:
         model: model name (`TIGER-TokenWeighted` and `TIGERTokenWeighted` are the same) or class.
         dataset: name of the data set, the folder `<data_path>/<dataset>`.
-        config_file_list: YAML files, or a single one.
+        config_file_list: YAML files, or a single one; `properties/recipe/etegrec.yaml` and the like
+            are files of this package where no other has that name.
         config_dict: settings; values that are text are read by `parse_value`.
 
     Raises:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from recbole_genrec.config.yaml_files import parse_value, read_yaml
+from recbole_genrec.config.yaml_files import config_file, parse_value, read_yaml
 from recbole_genrec.errors import InputError, nearest, refuse
 from recbole_genrec.plain import convert_entries
 
@@ -19,7 +19,7 @@ def with_files(settings: Mapping[str, Any], files: Iterable[str | Path]) -> dict
     """A copy of the settings, overridden by those of YAML files, by each file after the other."""
     result = dict(settings)
     for file in files:
-        merge(result, read_yaml(file))
+        merge(result, read_yaml(config_file(file)))
     return result
 
 

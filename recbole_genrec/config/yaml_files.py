@@ -1,6 +1,7 @@
 """Property files: where they lie and how their YAML is read."""
 
 import math
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,13 @@ def properties_dir() -> Path:
         if (folder / "overall.yaml").is_file():
             return folder
     raise FileNotFoundError(f"no properties folder in {package} or {package.parent}")
+
+
+def config_file(name: str | Path) -> Path:
+    """The file that a user names; `properties/...` is ours where no file has that name."""
+    ours = properties_dir().parent / name
+    named_ours = Path(name).parts[:1] == ("properties",) and not os.path.exists(name)
+    return ours if named_ours and os.path.isfile(ours) else Path(name)
 
 
 class YamlLoader(yaml.SafeLoader):

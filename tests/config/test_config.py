@@ -273,6 +273,18 @@ def test_bad_config_files_are_named(tmp_path, content, message):
     assert any(name in str(error.value) for name in ("mine.yaml", "epoch", "neg_sampling"))
 
 
+def test_a_recipe_is_found_from_any_folder_unless_a_file_there_has_its_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    name = "properties/recipe/etegrec.yaml"
+    recipe = config(files=[name]).as_dict()
+    assert recipe == config(files=[properties_dir() / "recipe" / "etegrec.yaml"]).as_dict()
+    (tmp_path / "properties" / "recipe").mkdir(parents=True)
+    (tmp_path / name).write_text("epochs: 7\n")
+    assert config(files=[name])["epochs"] == 7
+    with pytest.raises(InputError, match=r"\[properties/recipe/none.yaml\] cannot be read"):
+        config(files=["properties/recipe/none.yaml"])
+
+
 @pytest.mark.parametrize("key", OLD_KEYS)
 def test_keys_of_an_older_recbole_name_keys_of_today(key):
     with pytest.raises(
