@@ -151,6 +151,23 @@ def module_folder(cls: type) -> Path | None:
         return None
 
 
+def files_beside(cls: type, stem: str) -> list[Path]:
+    """`<stem>.yaml` beside the module of a class, or in the folder `properties` beside it."""
+    folder = module_folder(cls)
+    if folder is None:
+        return []
+    files = (folder / f"{stem}.yaml", folder / "properties" / f"{stem}.yaml")
+    return [file for file in files if file.is_file()][:1]
+
+
+def outside_file(cls: type, suffix: str = "") -> Path | None:
+    """The YAML file of a model of another package, or its `<name><suffix>.yaml`, if there is."""
+    name, known = f"{cls.__name__}{suffix}", registered(cls)
+    if known is not None and known.properties is not None:
+        return known.properties.with_name(f"{name}.yaml") if suffix else known.properties
+    return next(iter(files_beside(cls, name)), None)
+
+
 def get_model(name: str | type | Registration) -> type:
     """The model class of this name, e.g. `TIGER`, `TIGER-TokenWeighted` or any of RecBole's.
 
@@ -204,13 +221,17 @@ def build_model(config: Config, dataset) -> torch.nn.Module:
     try:
         with needed_packages(config["model"]):
             return model_class(config, dataset).to(config["device"])
+    except InputError:
+        raise
     except Exception as error:
-        if isinstance(error, InputError) or not model_class.__module__.startswith("recbole."):
-            raise
-        raise InputError(
-            f"RecBole's {config['model']} cannot be built with these settings and data: "
-            f"{type(error).__name__} {error}"
-        ) from error
+        name = config["model"]
+        failed = f"cannot be built with these settings and data: {type(error).__name__} {error}"
+        if model_class.__module__.startswith("recbole."):
+            raise InputError(f"RecBole's {name} {failed}") from error
+        if registered(model_class) and outside_file(model_class) is None:
+            place = f"beside its module [{model_class.__module__}]"
+            raise InputError(f"{name} {failed}; found no {name}.yaml {place}") from error
+        raise
 
 
 @contextmanager

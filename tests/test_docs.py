@@ -139,7 +139,7 @@ def test_pages_name_options_of_prepare_that_exist():
 
 
 def test_the_page_on_adding_a_model_shows_the_outside_model_of_the_tests():
-    code, _ = (block.text for block in blocks(page("adding-a-model"), "python"))
+    code = blocks(page("adding-a-model"), "python")[0].text
     (settings,) = (block.text for block in blocks(page("adding-a-model"), "yaml"))
     folder = REPOSITORY / "tests" / "outside"
     assert code == (folder / "gru_writer.py").read_text(encoding="utf-8")
@@ -148,19 +148,40 @@ def test_the_page_on_adding_a_model_shows_the_outside_model_of_the_tests():
 
 def test_the_page_on_adding_a_model_runs_as_it_stands(tmp_path):
     """Its files in an empty folder train the model, on a small data set in the place of ml-100k."""
-    code, script = (block.text for block in blocks(page("adding-a-model"), "python"))
+    code, *scripts = (block.text for block in blocks(page("adding-a-model"), "python"))
     (settings,) = (block.text for block in blocks(page("adding-a-model"), "yaml"))
     (tmp_path / "gru_writer.py").write_text(code)
     (tmp_path / "GRUWriter.yaml").write_text(settings)
-    given = 'config_dict={"item_text_fields": ["title"], "codebook_sizes": [8, 8], '
-    script = script.replace("ml-100k", NAME).replace("config_dict={", given)
+    small = '"item_text_fields": ["title"], "codebook_sizes": [8, 8], '
+    quick = f'{{{small}"tokenizer": "RQKMeans", "d_model": 8, "d_ff": 8, "epochs": 1}}'
+    script = "\n".join(scripts).replace("ml-100k", NAME)
+    script = script.replace("config_dict={", f"config_dict={{{small}")
+    script = script.replace("[1, 2, 3]", f"[1], config_dict={quick}")
     write_toy(tmp_path / "dataset", missing=False)
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
     subprocess.run([sys.executable, "-c", script], cwd=tmp_path, env=environment, check=True)
-    (record,) = tmp_path.glob("results/GRUWriter-toy-*/result.json")
-    result = json.loads(record.read_text())
-    assert (result["status"], result["epochs_trained"]) == ("finished", 2)
-    assert result["config"]["tokenizer"] == "RQKMeans"
+    records = tmp_path.glob("results/*/result.json")
+    results = [json.loads(record.read_text()) for record in records]
+    runs = sorted((run["config"]["model"], run["epochs_trained"]) for run in results)
+    assert runs == [("GRUWriter", 1), ("GRUWriter", 2), ("SASRec", 1), ("TIGER", 1)]
+    assert len(list(tmp_path.glob("results/*/report.html"))) == 1
+
+
+def test_the_page_on_adding_a_model_makes_a_package_that_the_command_line_knows(tmp_path):
+    text = page("adding-a-model")
+    package = tmp_path / "gru_writer"
+    package.mkdir()
+    (package / "gru_writer.py").write_text(blocks(text, "python")[0].text)
+    (package / "GRUWriter.yaml").write_text(blocks(text, "yaml")[0].text)
+    (tmp_path / "pyproject.toml").write_text(blocks(text, "toml")[0].text)
+    site = tmp_path / "site"
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "install"]
+    options = ["--no-deps", "--no-build-isolation", f"--target={site}"]
+    subprocess.run([*pip, *options, tmp_path], check=True)
+    environment = {**os.environ, "PYTHONPATH": f"{site}:{REPOSITORY}"}
+    config = "from recbole_genrec.config import Config; print(Config('GRUWriter', 'ml-100k'))"
+    command = [sys.executable, "-c", config]
+    assert "gru_size" in subprocess.check_output(command, cwd=site, env=environment, text=True)
 
 
 def test_the_table_of_recboles_models_names_each_and_what_was_seen():

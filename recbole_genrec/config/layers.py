@@ -13,7 +13,7 @@ from recbole.model.abstract_recommender import AbstractRecommender
 from recbole_genrec.config.yaml_files import properties_dir, read_properties
 from recbole_genrec.errors import InputError
 from recbole_genrec.loss.registry import LOSSES
-from recbole_genrec.registry import module_folder, registered, registered_models
+from recbole_genrec.registry import files_beside, outside_file, registered_models
 from recbole_genrec.tokenizer.base import ItemTokenizer
 from recbole_genrec.tokenizer.registry import TOKENIZERS, tokenizer_class
 
@@ -119,7 +119,7 @@ def is_ours(cls: type) -> bool:
 def _files(kind: str, name: str, cls: type) -> list[Path]:
     if is_ours(cls):
         return [properties_dir() / kind / f"{name}.yaml"]
-    return _beside(module_folder(cls), name)
+    return files_beside(cls, name)
 
 
 def _model_file(cls: type, suffix: str) -> Path | None:
@@ -128,15 +128,4 @@ def _model_file(cls: type, suffix: str) -> Path | None:
         return properties_dir() / "model" / name
     if not issubclass(cls, AbstractRecommender):
         return None
-    known = registered(cls)
-    if known is not None and known.properties is not None:
-        return known.properties.with_name(name) if suffix else known.properties
-    return next(iter(_beside(module_folder(cls), f"{cls.__name__}{suffix}")), None)
-
-
-def _beside(folder: Path | None, stem: str) -> list[Path]:
-    """`<stem>.yaml` in a folder of code, or in the folder `properties` in it."""
-    if folder is None:
-        return []
-    files = (folder / f"{stem}.yaml", folder / "properties" / f"{stem}.yaml")
-    return [file for file in files if file.is_file()][:1]
+    return outside_file(cls, suffix)

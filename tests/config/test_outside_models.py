@@ -4,10 +4,11 @@ import importlib
 import sys
 
 import pytest
+import torch
 
 from recbole_genrec.config import Config
 from recbole_genrec.errors import InputError
-from recbole_genrec.registry import register_model, registered_models
+from recbole_genrec.registry import build_model, register_model, registered_models
 
 MODEL = """
 from recbole.model.abstract_recommender import SequentialRecommender
@@ -85,6 +86,17 @@ def test_or_elsewhere_where_it_was_registered_so(outside, tmp_path):
 
 def test_a_model_without_a_file_has_no_settings_of_its_own(outside):
     assert config(outside("Bare", settings=None))["learning_rate"] == 0.001
+
+
+def test_one_that_cannot_be_built_says_where_its_settings_were_looked_for(outside):
+    cls = outside("Lost", settings=None)
+    cls.__init__ = lambda self, config, dataset: torch.nn.Linear(config["lost_width"], 3)
+    with pytest.raises(InputError, match=r"no Lost\.yaml beside its module \[package_of_lost\]"):
+        build_model(config(cls), None)
+    there = outside("There")
+    there.__init__ = lambda self, config, dataset: torch.nn.Linear(config["there_wdth"], 3)
+    with pytest.raises(TypeError):  # with its traceback, as it is a mistake in the class
+        build_model(config(there), None)
 
 
 def test_its_file_for_a_data_set_comes_last(outside):
