@@ -17,11 +17,13 @@ class Row(NamedTuple):
         name: as the paper calls it.
         recipe: name of its file in properties/recipe.
         settings: what tells it from other rows of the recipe.
+        sized_as: models whose files for the data set, if there are any, override the recipe.
     """
 
     name: str
     recipe: str
     settings: Mapping[str, Any] | None = None
+    sized_as: tuple[str, ...] = ()
 
 
 class Experiment(NamedTuple):
@@ -59,6 +61,7 @@ OURS = Row("TIGER + Ours", f"{TW}ours")
 CURRICULUM_RATES = ("1e-5", "2e-5", "3e-5", "4e-5", "5e-5")
 UNIFORMITY_WEIGHTS = ("0", "1e-5", "1e-4", "1e-3", "1e-2", "1e-1")
 UNIGREC = Row("UniGRec", "unigrec_m6")
+UNIGREC_M0 = Row("M0", "unigrec_m0", sized_as=("TIGER", "UniGRec"))
 
 EXPERIMENTS: dict[str, Experiment | Survey] = {
     "token_weighting_table_1": Survey(
@@ -137,7 +140,8 @@ EXPERIMENTS: dict[str, Experiment | Survey] = {
         ),
     ),
     "unigrec_table_3": Experiment(
-        "Ablation", tuple(Row(f"M{number}", f"unigrec_m{number}") for number in range(7))
+        "Ablation",
+        (UNIGREC_M0, *(Row(f"M{number}", f"unigrec_m{number}") for number in range(1, 7))),
     ),
     "unigrec_figure_3": Experiment(
         "Collisions under schedules of the temperature",
@@ -154,7 +158,7 @@ EXPERIMENTS: dict[str, Experiment | Survey] = {
         figures.uniformity,
     ),
     "unigrec_figure_5": Experiment(
-        "Codebooks", (UNIGREC, Row("TIGER", "unigrec_m0")), figures.codebooks
+        "Codebooks", (UNIGREC, UNIGREC_M0._replace(name="TIGER")), figures.codebooks
     ),
     "unigrec_figure_6": Experiment(
         "Identifiers before and after joint training", (UNIGREC,), figures.identifiers

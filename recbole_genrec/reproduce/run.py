@@ -64,9 +64,11 @@ def reproduce(
     return folder
 
 
-def _recipe(name: str, files: Sequence[str]) -> list[str]:
+def _recipe(name: str, files: Sequence[str], sized: Sequence[str] = ()) -> list[str]:
     root = properties_dir()
-    return [str(root / "comparison.yaml"), str(root / "recipe" / f"{name}.yaml"), *files]
+    sizes = [file for stem in sized if (file := root / "model" / f"{stem}.yaml").is_file()]
+    ours = [root / "comparison.yaml", root / "recipe" / f"{name}.yaml", *sizes]
+    return [*map(str, ours), *files]
 
 
 def _survey(name: str, survey: Survey, dataset: str, files: list[str], settings: dict) -> Path:
@@ -90,7 +92,8 @@ def _trained(
     for seed in seeds:  # seed by seed: after an interruption there is a whole table to look at
         for row in experiment.rows:
             own = {**settings, **(row.settings or {}), **({} if seed is None else {"seed": seed})}
-            runs[row.name, seed] = (None, dataset, _recipe(row.recipe, files), own)
+            sized = [f"{model}-{dataset}" for model in row.sized_as]
+            runs[row.name, seed] = (None, dataset, _recipe(row.recipe, files, sized), own)
     configs = {key: Config(*run) for key, run in runs.items()}
     _check_distinct(configs)
     outcomes = finish_runs(list(runs.values()), [row for row, _ in runs])

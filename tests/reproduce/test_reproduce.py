@@ -150,6 +150,26 @@ def test_rows_that_differ_by_a_setting_keep_it(toy, started):
     assert list(points) == ["1e-5", "2e-5", "3e-5", "4e-5", "5e-5"]
 
 
+def test_all_rows_of_unigrecs_ablation_have_one_size(monkeypatch):
+    """On ml-100k, where the file of UniGRec is smaller than the paper and M0 is another model."""
+
+    def stop(runs, names):
+        rows.update((name, Config(*run)) for name, run in zip(names, runs, strict=True))
+        raise InputError("enough")
+
+    rows = {}
+    monkeypatch.setattr("recbole_genrec.reproduce.run.finish_runs", stop)
+    with pytest.raises(InputError, match="enough"):
+        reproduce("unigrec_table_3", "ml-100k", config_dict={"learning_rate": 0.002})
+    t5 = ["d_model", "d_ff", "num_heads", "d_kv", "num_layers", "num_decoder_layers"]
+    training = ["train_batch_size", "epochs", "stopping_step", "learning_rate", "history_attention"]
+    sizes = {
+        tuple(str(row[key]) for key in [*t5, *training, "codebook_sizes"]) for row in rows.values()
+    }
+    assert len(rows) == 7 and len(sizes) == 1
+    assert rows["M0"]["model"] == "TIGER" and rows["M0"]["learning_rate"] == 0.002
+
+
 def test_collisions_and_metrics_over_the_codeword_uniformity(toy, monkeypatch):
     experiment = EXPERIMENTS["unigrec_figure_4"]
     fewer = experiment._replace(rows=experiment.rows[:2])
