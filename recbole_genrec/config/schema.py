@@ -13,7 +13,7 @@ from recbole.utils import argument_list
 from recbole_genrec.compat import RECBOLE_PROPERTIES
 from recbole_genrec.config.kinds import NAMES, Kind, parse_kinds
 from recbole_genrec.config.layers import is_outside
-from recbole_genrec.config.yaml_files import properties_dir, read_yaml
+from recbole_genrec.config.yaml_files import properties_dir, read_properties, read_yaml
 from recbole_genrec.errors import InputError, check_name, nearest, refuse
 from recbole_genrec.loss.registry import LOSSES
 from recbole_genrec.tokenizer.registry import TOKENIZERS
@@ -140,7 +140,7 @@ class Schema:
         """
         files = (properties_dir() / "tokenizer").glob("*.yaml")
         keys = {"sid_file", *(key for file in files for key in read_yaml(file))}
-        keys -= read_yaml(properties_dir() / "collaborative.yaml").keys()
+        keys -= read_properties(properties_dir() / "collaborative.yaml").keys()
         self._of_sets |= {f"{name}_{key}": key for name in filter(None, names) for key in keys}
 
     def known(self) -> frozenset[str]:

@@ -105,6 +105,7 @@ def test_later_layers_win(tmp_path, monkeypatch):
         "LayeredBase-ml-100k",
         "Layered-ml-100k",
     ]
+    known_keys()  # those of the package are read once, and not from here
     ours, theirs = tmp_path / "properties", tmp_path / "theirs"
     for number, layer in enumerate(layers):
         file = (theirs if layer.startswith("Layered") else ours) / f"{layer}.yaml"
