@@ -60,8 +60,7 @@ MOST = {
     **dict.fromkeys(("num_layers", "num_decoder_layers", "n_layers"), 2**10),
     **{
         "beam_size": 2**16,
-        "nproc": 256,
-        "worker": 256,
+        "worker": MOST_PROCESSES,
         "metric_decimal_place": 15,
         "loss_decimal_place": 15,
     },

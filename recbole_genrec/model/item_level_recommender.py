@@ -95,16 +95,16 @@ class ItemLevelRecommender(HasRepeatBias, ParallelRecommender):
     ) -> CausalTransformer:
         """With the sizes and dropouts of the configuration."""
         return CausalTransformer(
-            config["hidden_size"],
-            config["n_layers"],
-            config["n_heads"],
-            config["inner_size"],
-            self.max_seq_length,
-            config["embedding_dropout_prob"],
-            config["attn_dropout_prob"],
-            config["hidden_dropout_prob"],
-            gated,
-            filter_weight,
+            hidden_size=config["hidden_size"],
+            n_layers=config["n_layers"],
+            n_heads=config["n_heads"],
+            inner_size=config["inner_size"],
+            max_length=self.max_seq_length,
+            embedding_dropout=config["embedding_dropout_prob"],
+            attn_dropout=config["attn_dropout_prob"],
+            hidden_dropout=config["hidden_dropout_prob"],
+            gated=gated,
+            filter_weight=filter_weight,
         )
 
     def vectors_of(self, items: Tensor) -> Tensor:

@@ -21,15 +21,14 @@ from torch.nn import functional as F
 
 from recbole_genrec.errors import InputError
 from recbole_genrec.items.needs import COLLABORATIVE, Embeddings, Need
-from recbole_genrec.model.collaborative_distillation import CollaborativeDistillation
+from recbole_genrec.model.collaborative_distillation import CHUNK, CollaborativeDistillation
 from recbole_genrec.model.generative_recommender import shift_right
 from recbole_genrec.model.hooks import RECOMMENDER
 from recbole_genrec.model.joint_recommender import TOKENIZER, JointRecommender, history_means
 from recbole_genrec.model.phases import LearningRate, Phase
 from recbole_genrec.model.soft_identifiers import soft_token_embeddings
-from recbole_genrec.tokenizer import soft_rqvae
+from recbole_genrec.tokenizer.soft_rqvae import SoftRQVAE
 
-CHUNK = 16384  # items whose assignment probabilities are held at a time
 DISTILLATION = "distillation"  # the part beside RECOMMENDER and TOKENIZER
 
 
@@ -63,7 +62,7 @@ class UniGRec(JointRecommender):
         super().check_config(config)
         if config["tokenizer"] != "SoftRQVAE":
             raise InputError(f"tokenizer: UniGRec needs SoftRQVAE, found {config['tokenizer']}")
-        soft_rqvae.check_settings(config)
+        SoftRQVAE.check_settings(config)
         if _has_weight(config) and not _sets_in(config):
             getLogger().warning(
                 f"No teacher: distillation_warmup_epochs [{config['distillation_warmup_epochs']}] "

@@ -33,7 +33,9 @@ class SoftRQVAE(RQVAE):
     @classmethod
     def check_settings(cls, config: Mapping) -> None:
         super().check_settings(config)
-        check_settings(config)
+        first, last = "tokenizer_temperature_max", "tokenizer_temperature_min"
+        if config[last] > config[first]:
+            refuse(last, f"at most {first} [{config[first]}]", config[last])
 
     def _configure(self, config: Mapping) -> None:
         self.uniformity_weight = config["tokenizer_uniformity_weight"]
@@ -105,13 +107,6 @@ class SoftRQVAE(RQVAE):
 
     def _encode(self, embeddings: Tensor) -> Tensor:
         return torch.stack([level.argmax(1) for level in self.assignments(embeddings)], 1)
-
-
-def check_settings(config: Mapping) -> None:
-    """Raise an InputError that names the key, if a setting of the soft quantizer cannot work."""
-    first, last = "tokenizer_temperature_max", "tokenizer_temperature_min"
-    if config[last] > config[first]:
-        refuse(last, f"at most {first} [{config[first]}]", config[last])
 
 
 def uniformity(probabilities: list[Tensor]) -> Tensor:
