@@ -11,6 +11,7 @@ from recbole_genrec.items.needs import Tokens
 from recbole_genrec.model.tiger import TIGER
 from recbole_genrec.quick_start import prepare_data, run_recbole_genrec
 from recbole_genrec.runs.checkpoint import load_checkpoint
+from recbole_genrec.stages.collaborative import teacher_config
 from recbole_genrec.tokenizer.registry import TOKENIZERS
 from tests.documents import blocks, page
 from tests.resume_cases import SETTINGS
@@ -77,6 +78,20 @@ def test_the_tokenizer_of_the_page_reads_the_teacher(data_path, of_the_page):
         for one in (items, aligned)
     ]  # fmt: skip
     assert distances[1] < distances[0]
+
+
+def test_the_settings_of_the_page_are_those_of_a_teacher(of_the_page, monkeypatch):
+    taken = []
+
+    def tokenize(dataset, names, config_dict):
+        config = Config("TIGER", dataset, None, {**config_dict, "tokenizer": "AlignedRQVAE"})
+        taken.append(teacher_config(config, "."))
+
+    monkeypatch.setattr("recbole_genrec.commands.tokenize.tokenize", tokenize)
+    exec(blocks(page("adding-a-tokenizer"), "python")[1].text, {})
+    (teacher,) = taken
+    assert teacher["model"] == "SASRecOnePass"
+    assert (teacher["hidden_size"], teacher["train_batch_size"], teacher["epochs"]) == (64, 32, 30)
 
 
 def test_settings_of_the_teacher_stand_where_they_are_read(data_path):
