@@ -15,6 +15,8 @@ from recbole_genrec.data.prepare.raw import SOURCES
 from recbole_genrec.data.prepare.raw.table import table_layout
 from recbole_genrec.errors import InputError
 
+MOST_CODES = 256  # in a level of TIGER's semantic IDs, which need as many items
+
 EXAMPLES = """\
 examples:
   recbole-genrec prepare --dataset=shop --interactions=orders.csv --user=customer --item=sku \\
@@ -43,11 +45,14 @@ def prepare_command(arguments: Sequence[str] | None = None) -> None:
         max_unreadable=given.max_unreadable,
     )
     print(preparation)
-    arguments = ["--model=TIGER", f"--dataset={given.dataset}"]
+    model = "TIGER" if preparation.items else "SASRec"  # semantic IDs are made from texts
+    arguments = [f"--model={model}", f"--dataset={given.dataset}"]
     if given.data_path != "dataset/":
         arguments.append(f"--data_path={given.data_path}")
     config_files = shlex.quote(str(preparation.config_file))  # several may stand in one argument
     arguments.append(f"--config_files={config_files}")
+    if model == "TIGER" and len(preparation.item_ids) < MOST_CODES:
+        arguments.append("--codebook_sizes=[16,16,16]")
     print(f"train with: recbole-genrec run {shlex.join(arguments)}")
 
 

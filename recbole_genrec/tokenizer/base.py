@@ -55,7 +55,8 @@ class ItemTokenizer(nn.Module):
         if n < max(sizes):
             raise InputError(
                 f"{cls.__name__} needs at least as many items as codes in a level: "
-                f"got {n} items for codebook_sizes {sizes}"
+                f"got {n} items for codebook_sizes {sizes}; set smaller ones, such as "
+                "--codebook_sizes=[16,16,16]"
             )
 
     def fit(self, embeddings: Tensor, **side: Tensor) -> "ItemTokenizer":

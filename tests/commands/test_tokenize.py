@@ -163,7 +163,7 @@ def test_long_ids_are_exported_in_the_form_that_has_room_for_them(settings, expo
     ("sizes", "message"),
     [
         ([10**9] * 3, "needs at least as many items as codes in a level: got 30 items"),
-        ([8, 31], "needs at least as many items as codes in a level: got 30 items"),
+        ([8, 31], r"at least as many items .*: got 30 items .*--codebook_sizes=\[16,16,16\]"),
         ([2] * 129, r"codebook_sizes should be those of at most 128 levels, found \[129 levels\]"),
     ],
 )

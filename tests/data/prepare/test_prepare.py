@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from recbole_genrec.atomic_file import read_atomic_file, read_header
-from recbole_genrec.commands.prepare import prepare_command
+from recbole_genrec.commands.prepare import MOST_CODES, prepare_command
 from recbole_genrec.config import Config
 from recbole_genrec.data.dataset import create_dataset
 from recbole_genrec.data.prepare import prepare
@@ -145,6 +145,20 @@ def test_the_next_command_can_be_pasted_whatever_the_folder_is_called(folder, ca
     assert shlex.split(config_files.partition("=")[2]) == ["my data/shop/shop.yaml"]
 
 
+def test_what_to_do_next_works_with_these_items(folder, capsys):
+    run(*TABLE, "--max_unreadable=0.5")
+    assert "run --model=SASRec --dataset=shop" in capsys.readouterr().out  # there are no texts
+    assert max(Config("TIGER", "ml-1m")["codebook_sizes"]) == MOST_CODES
+    items = [f"s{n}" for n in range(MOST_CODES)]
+    Path("many.csv").write_text("customer,sku,date\n" + "".join(f"u,{i},1\n" for i in items))
+    Path("texts.csv").write_text("sku,title\n" + "".join(f"{i},{i}\n" for i in items))
+    several = ["--data_path=several", "--items=texts.csv", "--text=title"]
+    run(*TABLE, *several, interactions="many.csv")
+    assert (
+        capsys.readouterr().out.splitlines()[-1].endswith("--config_files=several/shop/shop.yaml")
+    )
+
+
 def test_duplicates_go_when_asked(folder):
     result = prepare_table(drop_duplicates=True)
     assert written("inter") == KEPT[:4]
@@ -178,7 +192,7 @@ def test_the_report_says_what_was_left_out_and_what_to_do_next(folder, capsys):
         "dataset/shop: 2 users, 2 items (0 of them not in products.csv), 5 interactions "
         "from 2024-01-02 to 2024-01-08",
         "train with: recbole-genrec run --model=TIGER --dataset=shop "
-        "--config_files=dataset/shop/shop.yaml",
+        "--config_files=dataset/shop/shop.yaml '--codebook_sizes=[16,16,16]'",
     ]
     assert sorted(p.name for p in Path("dataset/shop").iterdir()) == [
         "shop.inter",
