@@ -94,18 +94,6 @@ def file_sections(root: Path, files: Iterable[Path]) -> Iterator[str]:
         yield from table(keys) if keys else ("", "No keys of its own.")
 
 
-def file_list(root: Path, files: Iterable[Path], described: set[str]) -> Iterator[str]:
-    """A list of files, and one table of the keys that no earlier section has."""
-    files = list(files)
-    yield ""
-    yield from (f"- `{path.relative_to(root).as_posix()}`: {title(path)}" for path in files)
-    first: dict[str, Key] = {}  # a key is shown as the first file with it has it
-    for key in (key for path in files for key in read_keys(path)):
-        first.setdefault(key.name, key)
-    keys = [key for key in first.values() if key.name not in described]
-    yield from table(keys) if keys else ()
-
-
 def configuration(root: Path) -> str:
     """The text of configuration.md."""
     tokenizers = sorted(p for p in (root / "tokenizer").glob("*.yaml") if p.stem != "common")
@@ -120,13 +108,6 @@ def configuration(root: Path) -> str:
         "Models": [path for path in models if path not in sized],
         "Comparison": [root / "comparison.yaml"],
     }
-    described = {
-        key.name
-        for heading, files in sections.items()
-        for path in files
-        for key in read_keys(path)
-        if heading != "Comparison"
-    }
     lines = [HEAD]
     for heading, files in sections.items():
         lines += [f"## {heading}", *file_sections(root, files), ""]
@@ -136,9 +117,8 @@ def configuration(root: Path) -> str:
         ("Data sets", sorted((root / "dataset").glob("*.yaml"))),
         ("Recipes, for `--config_files`", sorted((root / "recipe").glob("*.yaml"))),
     ):
-        if files:
-            lines += ["", f"## {heading}"]
-            lines += file_list(root, files, described)
+        names = (f"- `{path.relative_to(root).as_posix()}`: {title(path)}" for path in files)
+        lines += ["", f"## {heading}", "", *names]
     return "\n".join(lines) + "\n"
 
 
