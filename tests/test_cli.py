@@ -1,8 +1,11 @@
 """The arguments of the command line."""
 
+import runpy
+import sys
+
 import pytest
 
-from recbole_genrec import cli
+from recbole_genrec import __version__, cli
 
 
 @pytest.mark.parametrize(
@@ -36,3 +39,10 @@ def test_quotation_marks_come_in_pairs(capsys):
     with pytest.raises(SystemExit):
         cli.main(["run", "--model=Pop", "--dataset=toy", "--config_files='my conf.yaml"])
     assert 'No closing quotation in "\'my conf.yaml"' in capsys.readouterr().err
+
+
+def test_the_package_is_the_command(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["recbole_genrec", "--version"])
+    with pytest.raises(SystemExit, match="^0$"):
+        runpy.run_module("recbole_genrec", run_name="__main__")
+    assert capsys.readouterr().out == f"recbole_genrec {__version__}\n"

@@ -189,6 +189,8 @@ def test_the_table_of_recboles_models_names_each_and_what_was_seen():
     cells = [line.split("|") for line in lines if line.startswith("| `")]
     rows = {row[1].strip("` "): row[3].strip() for row in cells}
     models = {path.stem for path in (RECBOLE_PROPERTIES / "model").glob("*.yaml")}
+    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    assert f"[{len(rows)} models](docs/recbole-models.md)" in readme
     assert models <= rows.keys()
     for model in models:
         assert rows[model].startswith("yes") or "needs the package" in rows[model], model
