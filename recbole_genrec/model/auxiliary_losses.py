@@ -13,15 +13,6 @@ from recbole_genrec.errors import refuse
 from recbole_genrec.loss import LossContext, build_loss, loss_without_data
 from recbole_genrec.loss.distillation import RecommenderDistillation, info_nce
 
-WEIGHTS = (
-    "cross_entropy",
-    "pos",
-    "igd",
-    "front_greater",
-    "frequency",
-    "multi_target",
-    "token_weighted",
-)
 WEIGHTS = ("contrast_weight", "code_loss_weight", "recommender_distillation_weight")
 
 
