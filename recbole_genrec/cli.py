@@ -25,7 +25,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="recbole-genrec",
         description="Generative recommendation for RecBole.",
-        epilog="\n".join(f"  {name:10} {text}" for name, text in HELP.items()),
+        epilog="\n".join(
+            f"  {name:10} {command.__doc__}"
+            for name, command in COMMANDS.items()
+            if name not in OLD_NAMES
+        ),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"recbole_genrec {__version__}")
@@ -79,7 +83,7 @@ def run(arguments: Sequence[str]) -> None:
 
 
 def compare_runs(arguments: Sequence[str]) -> None:
-    """Compare finished runs."""
+    """Compare finished runs: tables, statistics and an HTML report."""
     parser = _parser("compare")
     parser.add_argument("results", nargs="+", help="folders of runs, or folders of such folders")
     parser.add_argument("--reference", help="model that the others are measured against")
@@ -91,7 +95,7 @@ def compare_runs(arguments: Sequence[str]) -> None:
 
 
 def tokenize_items(arguments: Sequence[str]) -> None:
-    """Build, report on and export semantic IDs."""
+    """Build, report on and export semantic IDs: --dataset=D --tokenizer=T[,T2,...]"""
     parser = _settings_parser("tokenize")
     parser.add_argument("-m", "--model", help="model whose settings hold (default: TIGER)")
     parser.add_argument("--tokenizer", help="one tokenizer, or several with commas to compare")
@@ -102,7 +106,7 @@ def tokenize_items(arguments: Sequence[str]) -> None:
 
 
 def tune_model(arguments: Sequence[str]) -> None:
-    """Search for hyper-parameters."""
+    """Search for hyper-parameters: --model=M --dataset=D --params_file=F [--algo=bayes]"""
     parser = _settings_parser("tune")
     option = parser.add_argument
     option("-m", "--model", help="model of this package or of RecBole")
@@ -128,7 +132,7 @@ def tune_model(arguments: Sequence[str]) -> None:
 
 
 def recommend(arguments: Sequence[str]) -> None:
-    """Answer a file of histories."""
+    """Answer histories of items: --checkpoint=C [--input=histories.jsonl] [--top_k=10]"""
     parser = _parser("recommend")
     option = parser.add_argument
     option("--checkpoint", required=True, help="a model that training has saved")
@@ -151,7 +155,7 @@ def recommend(arguments: Sequence[str]) -> None:
 
 
 def serve_model(arguments: Sequence[str]) -> None:
-    """Answer requests over HTTP."""
+    """Answer requests over HTTP, with a page to try it: --checkpoint=C [--port=8000]"""
     parser = _parser("serve")
     option = parser.add_argument
     option("--checkpoint", required=True, help="a sequential model that training has saved")
@@ -164,7 +168,7 @@ def serve_model(arguments: Sequence[str]) -> None:
 
 
 def analyze(arguments: Sequence[str]) -> None:
-    """Write the analyses of checkpoints."""
+    """Look into checkpoints with codebooks: usage, identifiers, collisions; JSON and PNG."""
     parser = _parser("analyze")
     option = parser.add_argument
     option("checkpoints", nargs="+", help="models that training has saved, to be shown together")
@@ -178,7 +182,7 @@ def analyze(arguments: Sequence[str]) -> None:
 
 
 def export_model(arguments: Sequence[str]) -> None:
-    """Write a checkpoint for other programs."""
+    """Write a model for transformers, with a model card: --checkpoint=C --output=DIR"""
     parser = _parser("export")
     parser.add_argument("--checkpoint", required=True, help="a model that training has saved")
     parser.add_argument("--output", required=True, help="folder to make; it may exist if empty")
@@ -189,7 +193,7 @@ def export_model(arguments: Sequence[str]) -> None:
 
 
 def reproduce_table(arguments: Sequence[str]) -> None:
-    """Make a table or figure of a paper."""
+    """Make a table or figure of a paper: TABLE --dataset=D [--seed_list=1,2,3]"""
     from recbole_genrec.reproduce import EXPERIMENTS, reproduce
 
     parser = _settings_parser("reproduce")
@@ -208,7 +212,7 @@ def reproduce_table(arguments: Sequence[str]) -> None:
 
 
 def prepare(arguments: Sequence[str]) -> None:
-    """Turn raw files into a data set."""
+    """Turn raw interactions and item texts into a data set for --dataset."""
     from recbole_genrec.commands.prepare import prepare_command
 
     prepare_command(arguments)
@@ -223,28 +227,18 @@ COMMANDS = {
     "serve": serve_model,
     "compare": compare_runs,
     "analyze": analyze,
-    "analyse": analyze,  # its name in 0.1
+    "analyse": analyze,
     "reproduce": reproduce_table,
     "prepare": prepare,
 }
 
-HELP = {
-    "run": "train and test a model, or compare several",
-    "tune": "search for hyper-parameters: --model=M --dataset=D --params_file=F [--algo=bayes]",
-    "tokenize": "build, report on and export semantic IDs: --dataset=D --tokenizer=T[,T2,...]",
-    "recommend": "answer histories of items: --checkpoint=C [--input=histories.jsonl] [--top_k=10]",
-    "export": "write a model for transformers, with a model card: --checkpoint=C --output=DIR",
-    "serve": "answer requests over HTTP, with a page to try it: --checkpoint=C [--port=8000]",
-    "compare": "compare finished runs: tables, statistics and an HTML report",
-    "analyze": "look into checkpoints with codebooks: usage, identifiers, collisions; JSON and PNG",
-    "reproduce": "make a table or figure of a paper: TABLE --dataset=D [--seed_list=1,2,3]",
-    "prepare": "turn raw interactions and item texts into a data set for --dataset",
-}
+OLD_NAMES = ("analyse",)  # of 0.1
 
 
 def _parser(command: str, **settings: Any) -> argparse.ArgumentParser:
+    description = COMMANDS[command].__doc__
     return argparse.ArgumentParser(
-        prog=f"recbole-genrec {command}", description=HELP[command], **settings
+        prog=f"recbole-genrec {command}", description=description, **settings
     )
 
 
