@@ -112,7 +112,11 @@ def _test(model: ModelRuns, reference: ModelRuns, metric: str, paired: bool) -> 
         "wilcoxon_p": None,
         "seeds_p": seeds_test(model.values(metric), reference.values(metric)),
     }
-    alike = model.lists and reference.lists and model.shares_lists == reference.shares_lists
+    alike = (
+        model.recommendations
+        and reference.recommendations
+        and model.shares_lists == reference.shares_lists
+    )
     if paired and alike and is_known_per_list(metric):
         (first, lists), (second, _) = model.by_user(metric), reference.by_user(metric)
         row["interval"] = list(mean_interval(first - second, lists))

@@ -75,7 +75,7 @@ def compare(
     base = choose_reference(models, reference, metrics[selection])
     topk = sorted({int(key.partition("@")[2]) for key in metrics if "@" in key})
     config = results[0]["config"]
-    lists = {model.name: model.lists[0] for model in models if model.lists}
+    lists = {model.name: model.recommendations[0] for model in models if model.recommendations}
     return to_json(
         {
             "format": FORMAT,
@@ -161,7 +161,7 @@ def _figures(model: ModelRuns, metrics: Mapping[str, Any]) -> dict[str, Any]:
         "interval": {
             key: mean_interval(*model.by_user(key))
             for key in metrics
-            if model.lists and is_known_per_list(key)
+            if model.recommendations and is_known_per_list(key)
         },
     }
 
@@ -187,8 +187,8 @@ def _summary(model: ModelRuns, metrics: Mapping[str, Any], topk: Sequence[int]) 
             {"epochs": result["learning_curve"], **{k: result[k] for k in ("seed", "best_epoch")}}
             for result in results
         ],
-        "analysis": average([analyze(run, topk) for run in model.lists])
-        if model.lists and topk
+        "analysis": average([analyze(run, topk) for run in model.recommendations])
+        if model.recommendations and topk
         else None,
         "tokenizer_reports": results[0]["tokenizer_reports"],
     }
@@ -218,8 +218,8 @@ def _notes(
             "compared, and nothing is tested over users. Give all runs the same eval_args and "
             "filters."
         )
-    over_users = [model.name for model in models if model.lists and model.shares_lists]
-    if over_users and any(model.lists and not model.shares_lists for model in models):
+    over_users = [model.name for model in models if model.recommendations and model.shares_lists]
+    if over_users and any(model.recommendations and not model.shares_lists for model in models):
         notes.append(
             f"Metrics of {', '.join(over_users)} are means over users, whose list answers several "
             "targets, those of the others means over targets: they cannot be compared."
@@ -237,7 +237,7 @@ def _notes(
     unnamed = sorted({key for model in models for key in model.unnamed})
     if unnamed:
         notes.append(f"Models that are named by one setting also differ in {', '.join(unnamed)}.")
-    without = [model.name for model in models if not model.lists]
+    without = [model.name for model in models if not model.recommendations]
     if without:
         notes.append(
             f"No lists were kept by {', '.join(without)}: no analyses, no tests over users."

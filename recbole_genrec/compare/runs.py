@@ -30,13 +30,13 @@ class ModelRuns:
     Attributes:
         name: that of the model, with the settings that tell it from its namesakes in parentheses.
         results: records of the runs, by rising seed.
-        lists: their recommendations in the same order; empty unless all runs kept some.
+        recommendations: of their tests, in the same order; empty unless all runs kept some.
         unnamed: further settings in which it differs from its namesakes.
     """
 
     name: str
     results: list[dict[str, Any]]
-    lists: list[Recommendations]
+    recommendations: list[Recommendations]
     unnamed: Sequence[str] = ()
 
     @property
@@ -45,16 +45,17 @@ class ModelRuns:
 
     @property
     def has_semantic_ids(self) -> bool:
-        return any(run.codes for run in self.lists)
+        return any(run.codes for run in self.recommendations)
 
     def in_protocol(self, protocol: str) -> ModelRuns | None:
         """The same runs with results and lists in this protocol; None if one of them lacks it."""
         if any(protocol not in result["test_results"] for result in self.results):
             return None
         results = [{**r, "test_result": r["test_results"][protocol]} for r in self.results]
-        lists = [found for run in self.lists if (found := run.in_protocol(protocol)) is not None]
-        complete = len(lists) == len(self.lists)
-        return replace(self, results=results, lists=lists if complete else [])
+        kept = [run.in_protocol(protocol) for run in self.recommendations]
+        known = [run for run in kept if run is not None]
+        complete = len(known) == len(kept)
+        return replace(self, results=results, recommendations=known if complete else [])
 
     def values(self, metric: str) -> list[float]:
         """A test metric of each seed."""
@@ -63,7 +64,9 @@ class ModelRuns:
     @property
     def shares_lists(self) -> bool:
         """Whether a list answers several targets, so that metrics are means over users."""
-        return any(run.lists.max(initial=-1) + 1 < len(run.users) for run in self.lists)
+        return any(
+            run.list_of_target.max(initial=-1) + 1 < len(run.users) for run in self.recommendations
+        )
 
     def by_user(self, metric: str) -> tuple[np.ndarray, np.ndarray]:
         """Sum of a test metric over the lists of each user, and their number [n_users] each.
@@ -71,12 +74,12 @@ class ModelRuns:
         Both are means over the seeds; sum of the sums / sum of the numbers is the test result.
         """
         values, users = [], []
-        for run in self.lists:
-            values.append(metric_per_list(run.ranks, run.lists, metric))
-            users.append(run.users[np.unique(run.lists, return_index=True)[1]])
+        for run in self.recommendations:
+            values.append(metric_per_list(run.ranks, run.list_of_target, metric))
+            users.append(run.users[np.unique(run.list_of_target, return_index=True)[1]])
         user = np.unique(np.concatenate(users), return_inverse=True)[1]
         sums = np.bincount(user, np.concatenate(values))
-        return sums / len(self.lists), np.bincount(user) / len(self.lists)
+        return sums / len(self.recommendations), np.bincount(user) / len(self.recommendations)
 
 
 def read_models(
@@ -127,12 +130,12 @@ def align_lists(models: Sequence[ModelRuns]) -> bool:
     Returns:
         False if they answer different test cases, so that nothing can be paired.
     """
-    aligned = align([run for model in models for run in model.lists])
+    aligned = align([run for model in models for run in model.recommendations])
     if aligned is None:
         return False
     runs = iter(aligned)
     for model in models:
-        model.lists = [next(runs) for _ in model.lists]
+        model.recommendations = [next(runs) for _ in model.recommendations]
     return True
 
 
@@ -151,11 +154,11 @@ def _run_folders(folders: Iterable[str | os.PathLike]) -> list[Path]:
 def _group(finished: Sequence[tuple[dict, Recommendations | None]]) -> list[ModelRuns]:
     """One `ModelRuns` per configuration; of several runs with the same seed the latest."""
     groups: dict[str, dict[int, tuple]] = {}
-    for result, lists in finished:
+    for result, kept in finished:
         runs = groups.setdefault(json.dumps(_settings(result), sort_keys=True), {})
         other = runs.get(result["seed"])
         if other is None or other[0]["started"] < result["started"]:
-            runs[result["seed"]] = (result, lists)
+            runs[result["seed"]] = (result, kept)
     models = []
     for by_seed in groups.values():
         results = [by_seed[seed][0] for seed in sorted(by_seed)]

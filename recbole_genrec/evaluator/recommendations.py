@@ -73,7 +73,7 @@ class Recommendations:
         return first_ranks(self.items == self.targets[:, None])
 
     @property
-    def lists(self) -> np.ndarray:
+    def list_of_target(self) -> np.ndarray:
         """Number of the list that each target was looked for in [n], from 0.
 
         Models that read histories answer each target with a list of its own, others all targets of
