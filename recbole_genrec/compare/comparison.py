@@ -28,8 +28,8 @@ from recbole_genrec.evaluator.ranks import is_known_per_list
 from recbole_genrec.evaluator.significance import mean_interval
 from recbole_genrec.plain import to_json
 
-FORMAT = 2
-PROTOCOL = ("eval_args", "repeatable", "user_inter_num_interval", "item_inter_num_interval")
+FORMAT = 3
+TESTED_ALIKE = ("eval_args", "repeatable", "user_inter_num_interval", "item_inter_num_interval")
 
 
 def compare(
@@ -47,16 +47,16 @@ def compare(
             by the settings in which they differ.
 
     Returns:
-        plain values: `dataset`, `protocol` (settings of the evaluation), `history` (whether
-        figures are `unmasked` or `masked`: that in which the runs, or else the first one, chose the
-        epoch), `paired` (whether all had the same test cases), `test_cases`, `metrics`,
-        `selection_metric`, `reference`, `models` (see `_summary`), `tests` (see `measure_against`),
-        `other`, what of these is to be said in the other protocol (see `_in_other_protocol`; None
-        where no run knows it), `overlap` of pairs of models, `examples`, `failed` runs and `notes`,
-        what a reader has to know.
+        plain values: `dataset`, `settings` (of the evaluation), `protocol` (`unmasked` or `masked`:
+        that in which the runs, or else the first one, chose the epoch; figures are in it), `paired`
+        (whether all had the same test cases), `test_cases`, `metrics`, `selection_metric`,
+        `reference`, `models` (see `_summary`), `tests` (see `measure_against`), `other`, what of
+        these is to be said in the other protocol (see `_in_other_protocol`; None where no run knows
+        it), `overlap` of pairs of models, `examples`, `failed` runs and `notes`, what a reader has
+        to know.
 
     Raises:
-        InputError: if no run is finished, or if the runs have no data set, protocol of evaluation
+        InputError: if no run is finished, or if the runs have no data set, settings of evaluation
             or metric in common.
     """
     read, failed = read_models(folders)
@@ -64,9 +64,9 @@ def compare(
         for model in read:
             model.name, model.unnamed = names[model.results[0]["folder"]], ()
     first = read[0].results[0]
-    history = chosen_protocol(first["config"].get("repeatable"))
-    models = [found for model in read if (found := model.in_protocol(history)) is not None]
-    _check_protocol([r for model in read for r in model.results], len(models) == len(read))
+    protocol = chosen_protocol(first["config"].get("repeatable"))
+    models = [found for model in read if (found := model.in_protocol(protocol)) is not None]
+    _check_tested_alike([r for model in read for r in model.results], len(models) == len(read))
     results = [result for model in models for result in model.results]
     metrics = _common_metrics(results)
     selection = results[0]["valid_metric"]
@@ -80,8 +80,8 @@ def compare(
         {
             "format": FORMAT,
             "dataset": results[0]["dataset"],
-            "protocol": {key: config[key] for key in PROTOCOL if key in config},
-            "history": history,
+            "settings": {key: config[key] for key in TESTED_ALIKE if key in config},
+            "protocol": protocol,
             "paired": paired,
             "test_cases": sorted({len(run.users) for run in lists.values()}),
             "metrics": list(metrics.values()),
@@ -89,7 +89,7 @@ def compare(
             "reference": base.name,
             "models": [_summary(model, metrics, topk) for model in models],
             "tests": measure_against(base, models, metrics, paired),
-            "other": _in_other_protocol(models, base, metrics, paired, other_protocol(history)),
+            "other": _in_other_protocol(models, base, metrics, paired, other_protocol(protocol)),
             "overlap": _overlaps(lists, topk[-1]) if paired and topk else [],
             "examples": pick_examples(lists, config) if paired and lists else [],
             "failed": failed,
@@ -98,12 +98,12 @@ def compare(
     )
 
 
-def _check_protocol(results: Sequence[Mapping[str, Any]], know_history: bool) -> None:
+def _check_tested_alike(results: Sequence[Mapping[str, Any]], know_protocols: bool) -> None:
     """Refuse runs that were tested otherwise; each knows both protocols if it is a recent one."""
     first = results[0]
     for result in results:
-        for key in PROTOCOL:
-            if key == "repeatable" and know_history:
+        for key in TESTED_ALIKE:
+            if key == "repeatable" and know_protocols:
                 continue
             expected, found = first["config"].get(key), result["config"].get(key)
             if found != expected:
@@ -136,16 +136,16 @@ def _in_other_protocol(
     base: ModelRuns,
     metrics: Mapping[str, Any],
     paired: bool,
-    history: str,
+    protocol: str,
 ) -> dict[str, Any] | None:
-    """`history`, `models` (name -> `test` and `interval`) and `tests` of those that know it."""
-    known = [found for model in models if (found := model.in_protocol(history)) is not None]
+    """`protocol`, `models` (name -> `test` and `interval`) and `tests` of those that know it."""
+    known = [found for model in models if (found := model.in_protocol(protocol)) is not None]
     known = [model for model in known if all(_has(result, metrics) for result in model.results)]
     if not known:
         return None
     bases = [model for model in known if model.name == base.name]
     return {
-        "history": history,
+        "protocol": protocol,
         "models": {model.name: _figures(model, metrics) for model in known},
         "tests": measure_against(bases[0], known, metrics, paired) if bases else [],
     }

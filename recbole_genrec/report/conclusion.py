@@ -21,7 +21,7 @@ OVER_SEEDS = {
 }
 
 
-HISTORIES = {
+PROTOCOL_TEXTS = {
     "unmasked": "that is with the items of the history in the ranking",
     "masked": "that is without the items of the history",
 }
@@ -63,7 +63,7 @@ def _beside(comparison: Mapping[str, Any], metric: Mapping[str, Any]) -> str:
     choose = min if metric["smaller_is_better"] else max
     figures = {name: model["test"][key] for name, model in other["models"].items()}
     best = choose(figures, key=lambda name: figures[name]["mean"])
-    return f" {other['history'].capitalize()}, {best} is best: {spread_text(figures[best])}."
+    return f" {other['protocol'].capitalize()}, {best} is best: {spread_text(figures[best])}."
 
 
 def circumstances(comparison: Mapping[str, Any]) -> list[str]:
@@ -78,7 +78,7 @@ def circumstances(comparison: Mapping[str, Any]) -> list[str]:
         *([f"{cases} test cases"] if cases else []),
         f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}",
         f"epochs chosen by validation {' or '.join(selections)}",
-        f"{comparison['history']}, " + HISTORIES[comparison["history"]],
+        f"{comparison['protocol']}, " + PROTOCOL_TEXTS[comparison["protocol"]],
         f"reference {comparison['reference']}",
         *sorted({model["device"] for model in models}),
     ]

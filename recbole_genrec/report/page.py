@@ -68,7 +68,7 @@ def html_report(comparison: Mapping[str, Any]) -> str:
         figure_sections=sections,
         codebooks=books,
         runs=_runs_table(models),
-        protocol=yaml.safe_dump(comparison["protocol"], sort_keys=False),
+        settings=yaml.safe_dump(comparison["settings"], sort_keys=False),
         marks=_Marks({name: Markup(charts.legend_mark(style)) for name, style in styles.items()}),
         version=__version__,
         css=Markup((HERE / "page.css").read_text(encoding="utf-8")),

@@ -59,12 +59,12 @@ class Table:
 
 
 def _by_protocol(comparison: Mapping[str, Any]) -> list[tuple[str, dict[str, Any], list]]:
-    """(history, name of a model -> its figures, tests) of each protocol, the heading one first."""
+    """(protocol, name of a model -> its figures, tests) of each protocol, the heading one first."""
     models = {model["name"]: model for model in comparison["models"]}
     found: list[tuple[str, dict[str, Any], list]]
-    found = [(comparison["history"], models, comparison.get("tests", []))]
+    found = [(comparison["protocol"], models, comparison.get("tests", []))]
     other = comparison["other"]
-    return found + [(other["history"], other["models"], other["tests"])] if other else found
+    return found + [(other["protocol"], other["models"], other["tests"])] if other else found
 
 
 def results_table(comparison: Mapping[str, Any]) -> Table:
@@ -72,8 +72,8 @@ def results_table(comparison: Mapping[str, Any]) -> Table:
     models, metrics = comparison["models"], comparison["metrics"]
     rows = [[Cell(model["name"], model["name"])] for model in models]
     groups = [("", 1)]
-    for history, figures, _ in _by_protocol(comparison):
-        groups.append((history, len(metrics)))
+    for protocol, figures, _ in _by_protocol(comparison):
+        groups.append((protocol, len(metrics)))
         tests = [figures.get(model["name"], {}).get("test") for model in models]
         for metric in metrics:
             own = [test and test[metric["key"]] for test in tests]
@@ -96,15 +96,15 @@ def results_table(comparison: Mapping[str, Any]) -> Table:
 
 
 def significance_table(
-    comparison: Mapping[str, Any], metric: str | None = None, history: str | None = None
+    comparison: Mapping[str, Any], metric: str | None = None, protocol: str | None = None
 ) -> Table:
     """Each model against the reference in one metric, by default that of the selection.
 
     Args:
-        history: the protocol, by default the heading one.
+        protocol: by default the heading one.
     """
-    key, history = metric or comparison["selection_metric"], history or comparison["history"]
-    tests = next(tests for each, _, tests in _by_protocol(comparison) if each == history)
+    key, protocol = metric or comparison["selection_metric"], protocol or comparison["protocol"]
+    tests = next(tests for each, _, tests in _by_protocol(comparison) if each == protocol)
     name = next(m["name"] for m in comparison["metrics"] if m["key"] == key)
     rows = []
     seeds = {model["name"]: len(model["seeds"]) for model in comparison["models"]}
@@ -126,13 +126,13 @@ def significance_table(
             )
     headings = ["Model", "Gain", "Difference, 95 % interval", "p over users", "Over users"]
     headings += ["p over seeds", "Over seeds"]
-    return Table(f"{name}, {history}, against {comparison['reference']}", headings, rows)
+    return Table(f"{name}, {protocol}, against {comparison['reference']}", headings, rows)
 
 
 def significance_tables(comparison: Mapping[str, Any], metric: str | None = None) -> list[Table]:
     """`significance_table` in each protocol."""
-    histories = [history for history, _, tests in _by_protocol(comparison) if tests]
-    return [significance_table(comparison, metric, history) for history in histories]
+    protocols = [protocol for protocol, _, tests in _by_protocol(comparison) if tests]
+    return [significance_table(comparison, metric, protocol) for protocol in protocols]
 
 
 def gains_table(comparison: Mapping[str, Any]) -> Table:
@@ -141,9 +141,9 @@ def gains_table(comparison: Mapping[str, Any]) -> Table:
     names = [model["name"] for model in comparison["models"] if model["name"] != reference]
     rows = [[Cell(name, name)] for name in names]
     groups = [("", 1)]
-    for history, _, tests in _by_protocol(comparison):
+    for protocol, _, tests in _by_protocol(comparison):
         gains = {(test["model"], test["metric"]): test["gain"] for test in tests}
-        groups.append((history, len(metrics)))
+        groups.append((protocol, len(metrics)))
         for row, name in zip(rows, names, strict=True):
             own = [gains.get((name, metric["key"])) for metric in metrics]
             row += [Cell(percent_text(gain), gain) for gain in own]

@@ -47,7 +47,7 @@ def named(rows: list[dict], **wanted) -> dict:
 def test_figures_are_those_of_the_runs(tmp_path):
     folders = write_models(tmp_path, SASRec=0.3, TIGER_IDs=0.6)
     comparison = compare([tmp_path])
-    assert (comparison["history"], comparison["other"]) == ("unmasked", None)  # as in old files
+    assert (comparison["protocol"], comparison["other"]) == ("unmasked", None)  # as in old files
     assert [model["name"] for model in comparison["models"]] == ["SASRec", "TIGER_IDs"]
     for model in comparison["models"]:
         results = [load_result(f) for f in folders if f.name.startswith(model["name"])]
@@ -84,7 +84,7 @@ def test_both_protocols_are_compared_each_with_its_own_lists(tmp_path):
     known = write_both_protocols(tmp_path, Pop=True, SASRec=True)
     comparison = compare([tmp_path])
     other = comparison["other"]
-    assert (comparison["history"], other["history"]) == (UNMASKED, MASKED)
+    assert (comparison["protocol"], other["protocol"]) == (UNMASKED, MASKED)
     for model in comparison["models"]:
         lists = known[model["name"]]
         for protocol, figures in ((UNMASKED, model), (MASKED, other["models"][model["name"]])):
@@ -104,7 +104,7 @@ def test_the_first_run_says_which_protocol_heads_where_they_differ(tmp_path):
     known = write_both_protocols(tmp_path, BPR=False, SASRec=True)
     for first, second, history in (("BPR", "SASRec", MASKED), ("SASRec", "BPR", UNMASKED)):
         comparison = compare([tmp_path / first, tmp_path / second])
-        assert comparison["history"] == history
+        assert comparison["protocol"] == history
         for model in comparison["models"]:
             expected = rank_metrics(known[model["name"]].in_protocol(history).ranks, [5, 10])
             assert model["test"]["ndcg@10"]["mean"] == pytest.approx(expected["ndcg@10"])

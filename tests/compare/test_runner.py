@@ -68,7 +68,7 @@ def test_what_is_missing_is_run_and_what_is_there_is_used(started, toy, capsys):
     assert len(started) == 4 and again == comparison
     assert [model["seeds"] for model in comparison["models"]] == [[1, 2], [1, 2]]
     # all are asked the same: leave-one-out, although these models split at random by default
-    assert comparison["protocol"]["eval_args"]["split"] == {"LS": "valid_and_test"}
+    assert comparison["settings"]["eval_args"]["split"] == {"LS": "valid_and_test"}
     assert comparison["test_cases"] == [30] and comparison["failed"] == []
 
 

@@ -27,7 +27,7 @@ def figures(seeds: dict[str, list[float]], smaller_is_better: bool = False) -> d
     cost = {"mean": 1.0, "std": None, "values": [1.0]}
     return {
         "dataset": "toy",
-        "history": "unmasked",
+        "protocol": "unmasked",
         "other": None,
         "metrics": [{"key": "m", "name": "M", "smaller_is_better": smaller_is_better}],
         "models": [
