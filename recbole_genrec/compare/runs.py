@@ -154,11 +154,11 @@ def _run_folders(folders: Iterable[str | os.PathLike]) -> list[Path]:
 def _group(finished: Sequence[tuple[dict, Recommendations | None]]) -> list[ModelRuns]:
     """One `ModelRuns` per configuration; of several runs with the same seed the latest."""
     groups: dict[str, dict[int, tuple]] = {}
-    for result, kept in finished:
+    for result, recommendations in finished:
         runs = groups.setdefault(json.dumps(_settings(result), sort_keys=True), {})
         other = runs.get(result["seed"])
         if other is None or other[0]["started"] < result["started"]:
-            runs[result["seed"]] = (result, kept)
+            runs[result["seed"]] = (result, recommendations)
     models = []
     for by_seed in groups.values():
         results = [by_seed[seed][0] for seed in sorted(by_seed)]
