@@ -107,8 +107,8 @@ def _spread(
     they come last. Each prefix before `level` must hold at most size * capacity items.
     """
     child = group_rows(codes[:, : level + 1])
-    order = turn.argsort(stable=True)
-    surplus = order[rank_in_group(child[order]) >= capacity]
+    by_turn = turn.argsort(stable=True)
+    surplus = by_turn[rank_in_group(child[by_turn]) >= capacity]
     if not len(surplus):
         return
     turn[surplus] = len(codes)
@@ -119,17 +119,30 @@ def _spread(
     row_of_parent[crowded] = torch.arange(len(crowded))
     for start in range(0, len(crowded), GROUPS):
         rows = min(GROUPS, len(crowded) - start)
-        row = row_of_parent[parent] - start
-        inside = (row >= 0) & (row < rows)
-        held = torch.zeros(rows * size, dtype=torch.long)
-        held.index_add_(0, row[inside] * size + codes[inside, level], torch.ones_like(row[inside]))
-        room = (capacity - held.view(rows, size)).clamp_min(0)
-        order = torch.rand(rows, size, generator=generator).argsort(1)  # siblings, shuffled
-        filled = room.gather(1, order).cumsum(1)  # items that fit into the first siblings
+        row_of_item = row_of_parent[parent] - start
+        inside = (row_of_item >= 0) & (row_of_item < rows)
+        places = row_of_item[inside] * size + codes[inside, level]
+        held = torch.bincount(places, minlength=rows * size).view(rows, size)
+        room = (capacity - held).clamp_min(0)
         mine = (surplus_parent >= start) & (surplus_parent < start + rows)
-        row = surplus_parent[mine] - start
-        sibling = torch.searchsorted(filled[row], position[mine].unsqueeze(1), right=True)
-        codes[surplus[mine], level] = order[row].gather(1, sibling).flatten()
+        row_of_surplus = surplus_parent[mine] - start
+        found = _siblings(room, row_of_surplus, position[mine], generator)
+        codes[surplus[mine], level] = found
+
+
+def _siblings(room: Tensor, row: Tensor, position: Tensor, generator: torch.Generator) -> Tensor:
+    """Codes [n] for items that fill the siblings of their rows, which stand in random order.
+
+    Args:
+        room: items that still fit into each sibling of a row [rows, size].
+        row: of each item [n].
+        position: of each item among those of its row [n].
+        generator: of the order.
+    """
+    shuffled = torch.rand(room.shape, generator=generator).argsort(1)
+    filled = room.gather(1, shuffled).cumsum(1)  # items that fit into the first siblings
+    place = torch.searchsorted(filled[row], position.unsqueeze(1), right=True)
+    return shuffled[row].gather(1, place).flatten()
 
 
 def _transport(codes: Tensor, distances: Distances) -> None:
