@@ -84,47 +84,71 @@ def where_good(comparison: Mapping[str, Any], styles: Mapping[str, Style]) -> Se
     metric = _rank_metric(comparison)
     if not analyses or metric is None:
         return Section("where", "Where they are good")
-    key, name = metric
-    used = {model: styles[model] for model in analyses}
-    figures = []
-    halves = {model: a["head_tail"] for model, a in analyses.items() if a["head_tail"]}
-    if halves:
-        bars = [
-            (model, [half["head"][key], half["tail"][key]], styles[model])
-            for model, half in halves.items()
-        ]
-        text = "Targets ranked by their interactions in training; the upper half is the head."
-        svg = charts.bar_chart(["head", "tail"], bars, "half of the targets", name)
-        figures.append(Figure("Head and tail", text, Markup(svg), _legend(used)))
-    lengths = {model: a["history_length"] for model, a in analyses.items() if a["history_length"]}
-    if len({len(groups) for groups in lengths.values()}) == 1:
-        names = [f"{g['from']:.0f}–{g['to']:.0f}" for g in next(iter(lengths.values()))]
-        series = [
-            Series(model, [(n, g[key]) for n, g in enumerate(groups)], styles[model])
-            for model, groups in lengths.items()
-        ]
-        text = "Users in quarters by the number of their interactions in training."
-        svg = charts.line_chart(series, "interactions of the user", name, names)
-        legend = _legend({model: styles[model] for model in lengths})
-        figures.append(Figure("Short and long histories", text, Markup(svg), legend))
-    figures += _by_target(analyses, key, name, styles)
-    prefixes = {
-        set_title(model, name): (prefix, charts.variant(styles[model], number))
-        for model, a in analyses.items()
-        for number, (name, prefix) in enumerate(a["prefix"].items())
-    }
-    if prefixes:
-        longest = max(len(prefix) for prefix, _ in prefixes.values())
-        series = [
-            Series(title, [(n, v[key]) for n, v in enumerate(prefix.values())], style)
-            for title, (prefix, style) in prefixes.items()
-        ]
-        text = "An item counts as a hit when its first codes are those of the target."
-        names = [str(n) for n in range(1, longest + 1)]
-        svg = charts.line_chart(series, "codes that must agree", name, names)
-        legend = _legend({title: style for title, (_, style) in prefixes.items()})
-        figures.append(Figure("Relaxed hits by prefix", text, Markup(svg), legend))
+    figures = [
+        *_head_and_tail(analyses, *metric, styles),
+        *_by_history_length(analyses, *metric, styles),
+        *_by_target(analyses, *metric, styles),
+        *_by_prefix(analyses, *metric, styles),
+    ]
     return Section("where", "Where they are good", figures)
+
+
+def _head_and_tail(
+    analyses: Mapping[str, Mapping[str, Any]], key: str, name: str, styles: Mapping[str, Style]
+) -> list[Figure]:
+    """The metric by the half of the target; `key` and `name` are those of the metric."""
+    halves = {model: a["head_tail"] for model, a in analyses.items() if a["head_tail"]}
+    if not halves:
+        return []
+    bars = [
+        (model, [half["head"][key], half["tail"][key]], styles[model])
+        for model, half in halves.items()
+    ]
+    text = "Targets ranked by their interactions in training; the upper half is the head."
+    svg = charts.bar_chart(["head", "tail"], bars, "half of the targets", name)
+    legend = _legend({model: styles[model] for model in halves})
+    return [Figure("Head and tail", text, Markup(svg), legend)]
+
+
+def _by_history_length(
+    analyses: Mapping[str, Mapping[str, Any]], key: str, name: str, styles: Mapping[str, Style]
+) -> list[Figure]:
+    """The metric by the interactions of the user, if all models have the same groups of users."""
+    lengths = {model: a["history_length"] for model, a in analyses.items() if a["history_length"]}
+    if len({len(groups) for groups in lengths.values()}) != 1:
+        return []
+    names = [f"{g['from']:.0f}–{g['to']:.0f}" for g in next(iter(lengths.values()))]
+    series = [
+        Series(model, [(n, g[key]) for n, g in enumerate(groups)], styles[model])
+        for model, groups in lengths.items()
+    ]
+    text = "Users in quarters by the number of their interactions in training."
+    svg = charts.line_chart(series, "interactions of the user", name, names)
+    legend = _legend({model: styles[model] for model in lengths})
+    return [Figure("Short and long histories", text, Markup(svg), legend)]
+
+
+def _by_prefix(
+    analyses: Mapping[str, Mapping[str, Any]], key: str, name: str, styles: Mapping[str, Style]
+) -> list[Figure]:
+    """The metric where only the first codes must agree, a line for each set of semantic IDs."""
+    prefixes = {
+        set_title(model, set_name): (prefix, charts.variant(styles[model], number))
+        for model, a in analyses.items()
+        for number, (set_name, prefix) in enumerate(a["prefix"].items())
+    }
+    if not prefixes:
+        return []
+    longest = max(len(prefix) for prefix, _ in prefixes.values())
+    series = [
+        Series(title, [(n, v[key]) for n, v in enumerate(prefix.values())], style)
+        for title, (prefix, style) in prefixes.items()
+    ]
+    text = "An item counts as a hit when its first codes are those of the target."
+    names = [str(n) for n in range(1, longest + 1)]
+    svg = charts.line_chart(series, "codes that must agree", name, names)
+    legend = _legend({title: style for title, (_, style) in prefixes.items()})
+    return [Figure("Relaxed hits by prefix", text, Markup(svg), legend)]
 
 
 def _by_target(
