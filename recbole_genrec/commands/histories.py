@@ -48,13 +48,14 @@ def read_new_items(path: str) -> tuple[list[str], list[str]]:
     tokens, texts = [], []
     for number, line in _lines(path):
         record = _record(path, number, line)
-        if not isinstance(record.get("text"), str) or "item" not in record:
+        text = record.get("text")
+        if not isinstance(text, str) or not text.strip() or "item" not in record:
             raise InputError(
                 f'{_name(path)}, line {number}: expected {{"item": "token", "text": "..."}}, '
                 f"found {line.strip()[:80]}"
             )
         tokens.append(str(record["item"]))
-        texts.append(record["text"])
+        texts.append(text)
     if not tokens:
         raise InputError(f"{_name(path)} holds no new item")
     return tokens, texts

@@ -91,8 +91,9 @@ def test_a_file_that_is_not_there(tmp_path):
 
 def test_new_items(write):
     assert read_new_items(write('{"item": 1, "text": "A film"}\n')) == (["1"], ["A film"])
-    with pytest.raises(InputError, match="line 1: expected .*, found"):
-        read_new_items(write('{"item": 1}\n'))
+    for wrong in ('{"item": 1}', '{"item": 1, "text": " "}'):
+        with pytest.raises(InputError, match="line 1: expected .*, found"):
+            read_new_items(write(f"{wrong}\n"))
     with pytest.raises(InputError, match="input holds no new item"):
         read_new_items(write("\n"))
 
