@@ -45,13 +45,13 @@ def prepare_command(arguments: Sequence[str] | None = None) -> None:
         max_unreadable=given.max_unreadable,
     )
     print(preparation)
-    model = "TIGER" if preparation.items else "SASRec"  # semantic IDs are made from texts
-    arguments = [f"--model={model}", f"--dataset={given.dataset}"]
+    name = "TIGER" if preparation.items else "SASRec"  # semantic IDs are made from texts
+    arguments = [f"--model={name}", f"--dataset={given.dataset}"]
     if given.data_path != "dataset/":
         arguments.append(f"--data_path={given.data_path}")
     config_files = shlex.quote(str(preparation.config_file))  # several may stand in one argument
     arguments.append(f"--config_files={config_files}")
-    if model == "TIGER" and len(preparation.item_ids) < MOST_CODES:
+    if name == "TIGER" and len(preparation.item_ids) < MOST_CODES:
         arguments.append("--codebook_sizes=[16,16,16]")
     print(f"train with: recbole-genrec run {shlex.join(arguments)}")
 
