@@ -121,9 +121,8 @@ def ablation(runs: list[dict[str, Any]]) -> str:
         title: [_cell([value], round(value, 4) == round(max(values), 4)) for value in values]
         for title, values in found.items()
     }
-    seconds = [f"{60 * run['minutes'] / run['epochs_trained']:.0f}" for run in runs]
-    rows = {"": [run["name"] for run in runs], **cells}
-    rows |= {"difference, masked N@10": [_difference(run) for run in runs], "s / epoch": seconds}
+    differences = [_difference(run) for run in runs]
+    rows = {"": [run["name"] for run in runs], **cells, "difference, masked N@10": differences}
     lines = [list(rows), ["---"] * len(rows), *map(list, zip(*rows.values(), strict=True))]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
