@@ -135,7 +135,8 @@ def test_imported_ids_are_checked_and_exported(settings, exports, tmp_path):
 def test_each_set_of_a_model_is_exported(settings, exports, monkeypatch):
     sets = [Tokens(), Tokens("behavior")]
     monkeypatch.setattr(command, "_sets", lambda config: sets)
-    built = tokenize("toy", "LSH", config_dict=settings)
+    own = {"behavior_codebook_sizes": [4, 4], "strict_config": False}  # TIGER has no such set
+    built = tokenize("toy", "LSH", config_dict={**settings, **own})
     assert built["LSH"].ids.keys() == {"", "behavior"}
     assert {name.split(".")[0] for name in exports()} == {
         "toy-LSH-tfidf",

@@ -143,7 +143,8 @@ class TestChecks:
 
 class TestReading:
     def test_the_item_file_is_parsed_once(self, toy, parses):
-        toy.run(Tokens(), Tokens("behavior"), Embeddings("text"))
+        sizes = {"behavior_codebook_sizes": [8, 16]}
+        toy.run(Tokens(), Tokens("behavior"), Embeddings("text"), **sizes)
         assert parses == ["toy.item"]
 
     def test_titles_are_read_where_texts_are_not_needed(self, toy, parses):
