@@ -74,7 +74,7 @@ class RPG(WalksItemGraph, ItemLevelRecommender):
     def _loss_of_additions(self, states: Tensor, interaction: Interaction) -> Tensor:
         """Cross-entropy over items, by the probability of all codes, of the last targets.
 
-        Only repeat bias and memory learn by it: codes say nothing about single items.
+        Only repeat bias, memory and text neighbors learn by it: codes say nothing of single items.
         """
         states, seen = self.last_states(interaction, states)
         targets = interaction[self.POS_ITEM_ID].to(states.device)

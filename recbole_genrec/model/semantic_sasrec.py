@@ -49,12 +49,12 @@ class SemanticSASRec(ItemLevelRecommender):
     `ItemVectors`. A causal transformer makes a state s after each item of the history, and
 
     .. math::
-        \mathcal{L} = - \log \mathrm{softmax}_i (s^\top v_i + b_i + m_i)
+        \mathcal{L} = - \log \mathrm{softmax}_i (s^\top v_i + b_i + m_i + t_i)
 
     over all items trains every position in one pass. b is the learned bias of items that stand in
-    the history (`RepeatBias`), m what followed its last items in training (`TransitionMemory`).
-    Where items are too many, the softmax is over a sample of them (`sampled_items`). A new item has
-    a zero own vector and lives from its codes.
+    the history (`RepeatBias`), m what followed its last items in training (`TransitionMemory`), t
+    what has texts like theirs (`TextNeighbors`). Where items are too many, the softmax is over a
+    sample of them (`sampled_items`). A new item has a zero own vector and lives from its codes.
     """
 
     training_only = ("auxiliary",)
@@ -181,8 +181,8 @@ class SemanticSASRec(ItemLevelRecommender):
     ) -> tuple[Tensor, Tensor]:
         """As of any model; of very many items (`index_from`) those that an index finds.
 
-        All items that repeat bias and memory speak of are candidates too, and all candidates are
-        scored exactly.
+        All items that repeat bias, memory and text neighbors speak of are candidates too, and all
+        candidates are scored exactly.
         """
         if allowed is not None or self.n_items <= self.index_from:
             return super().recommend(interaction, k, allowed)
