@@ -18,7 +18,7 @@ from recbole_genrec.config import Config
 from recbole_genrec.config.settings import with_files
 from recbole_genrec.data.dataset import create_dataset
 from recbole_genrec.items.items import Items
-from recbole_genrec.items.needs import Tokens
+from recbole_genrec.items.needs import Tokens, main_set
 from recbole_genrec.model.hooks import class_hooks
 from recbole_genrec.report.figures import plot_report
 from recbole_genrec.runs.log import start_log
@@ -85,7 +85,7 @@ def tokenize(
 def _sets(config: Config) -> list[Tokens]:
     """The sets of semantic IDs of a model, one for a model without any."""
     needs = class_hooks(config.model_class).needs(config)
-    return [need for need in needs if isinstance(need, Tokens)] or [Tokens()]
+    return [need for need in needs if isinstance(need, Tokens)] or [main_set(config)]
 
 
 def _build_and_export(plan: Plan) -> Items:

@@ -25,7 +25,7 @@ from recbole_genrec.config.schema import Schema
 from recbole_genrec.config.settings import given_value, merge, plain_value, with_files
 from recbole_genrec.config.yaml_files import YamlLoader
 from recbole_genrec.errors import InputError, nearest, refuse
-from recbole_genrec.items.needs import COLLABORATIVE, Embeddings, Tokens, with_embeddings
+from recbole_genrec.items.needs import COLLABORATIVE, Embeddings, Tokens, main_set, with_embeddings
 from recbole_genrec.model.hooks import class_hooks
 from recbole_genrec.parallel.distributed import launched
 from recbole_genrec.registry import Registration, get_model
@@ -133,7 +133,7 @@ class Config(RecBoleConfig):
         self._schema.add_sets(need.name for need in needs if isinstance(need, Tokens))
         self._schema.check(given)
         tokens = self._generates or "tokenizer" in given
-        made = with_embeddings(needs or [Tokens()] * tokens, draft)
+        made = with_embeddings(needs or [main_set(draft)] * tokens, draft)
         files = run_files(
             model_class, dataset, given, bool(made), Embeddings(COLLABORATIVE) in made, tokens
         )

@@ -9,14 +9,17 @@ from recbole_genrec.tokenizer.registry import tokenizer_class
 
 TEXT = "text"
 COLLABORATIVE = "collaborative"
+BOTH = "both"
+SIDES = {BOTH: (TEXT, COLLABORATIVE)}  # of embeddings that are others side by side
 
 
 class Embeddings(NamedTuple):
     """Embeddings of all items, found afterwards as `items.embeddings[name]`.
 
     Attributes:
-        name: "text" (of the item texts, or of `item_embedding_file` in their place) or
-            "collaborative" (of a sequential model of the same data and split).
+        name: "text" (of the item texts, or of `item_embedding_file` in their place),
+            "collaborative" (of a sequential model of the same data and split) or "both" side by
+            side.
     """
 
     name: str = TEXT
@@ -42,6 +45,11 @@ class Tokens(NamedTuple):
 Need = Embeddings | Tokens
 
 
+def main_set(config, unique: bool = True) -> Tokens:
+    """The main set of semantic IDs, made of the embeddings that `id_embeddings` says."""
+    return Tokens("", config["id_embeddings"], unique)
+
+
 def with_embeddings(needs: Iterable[Need], config) -> list[Need]:
     """The needs, each once and after the embeddings that it is made from.
 
@@ -51,7 +59,9 @@ def with_embeddings(needs: Iterable[Need], config) -> list[Need]:
     wanted: list[Need] = []
     for need in needs:
         before = _embeddings_of(need, config) if isinstance(need, Tokens) else []
-        wanted += [one for one in (*before, need) if one not in wanted]
+        for one in (*before, need):
+            sides = SIDES.get(one.name, ()) if isinstance(one, Embeddings) else ()
+            wanted += [new for new in (*map(Embeddings, sides), one) if new not in wanted]
     return wanted
 
 

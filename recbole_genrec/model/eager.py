@@ -69,7 +69,7 @@ class EAGER(BeamRecommender):
     def needs(cls, config) -> Sequence[Need]:
         contrasts = {TEXT: "text_contrast_weight", COLLABORATIVE: "behavior_contrast_weight"}
         return (
-            Tokens(),
+            *super().needs(config),
             Tokens(BEHAVIOR, COLLABORATIVE),
             *(Embeddings(name) for name, weight in contrasts.items() if config[weight]),
         )

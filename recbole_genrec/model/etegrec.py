@@ -12,7 +12,6 @@ Reference code:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
 from typing import cast
 
@@ -21,7 +20,6 @@ from recbole.data.interaction import Interaction
 from torch import Tensor, nn
 
 from recbole_genrec.errors import refuse
-from recbole_genrec.items.needs import COLLABORATIVE, Need, Tokens
 from recbole_genrec.loss.distillation import first_occurrences
 from recbole_genrec.model.etegrec_alignment import Alignment, TokenizedItems
 from recbole_genrec.model.generative_recommender import TargetView, shift_right
@@ -57,13 +55,9 @@ class ETEGRec(JointRecommender):
         if config["append_size"] is None:
             refuse("append_size", "a number of codes that lasts while groups of items grow", None)
 
-    @classmethod
-    def needs(cls, config) -> Sequence[Need]:
-        return (Tokens("", COLLABORATIVE),)
-
     def __init__(self, config, dataset):
         super().__init__(config, dataset)
-        if self.items.embeddings[COLLABORATIVE].vectors is not None:
+        if self.items.embeddings[self.source].vectors is not None:
             self.item_codes()  # refuses what does not fit
         self.alignment = Alignment(self.t5.d_model, self.tokenizer, config)
         self.alignment_epochs = range(config["alignment_warmup_epochs"], config["epochs"])

@@ -13,7 +13,7 @@ from recbole.utils import InputType
 from torch import Tensor
 
 from recbole_genrec.errors import InputError
-from recbole_genrec.items.needs import Need, Tokens
+from recbole_genrec.items.needs import SIDES, Need, Tokens, main_set
 from recbole_genrec.model.histories import next_items
 from recbole_genrec.model.hooks import ModelHooks
 from recbole_genrec.tokenizer.placement import place_new_items
@@ -65,7 +65,7 @@ class SemanticIDRecommender(ModelHooks, SequentialRecommender):
 
     @classmethod
     def needs(cls, config) -> Sequence[Need]:
-        return (Tokens(),)
+        return (main_set(config),)
 
     def __init__(self, config, dataset) -> None:
         super().__init__(config, dataset)
@@ -223,8 +223,9 @@ class SemanticIDRecommender(ModelHooks, SequentialRecommender):
         """
         source = self._sources[name]
         if source not in embeddings:
+            needed = " and ".join(SIDES.get(source, [source]))
             raise InputError(
-                f"new items need {source} embeddings for the semantic IDs of "
+                f"new items need {needed} embeddings for the semantic IDs of "
                 f"{type(self).__name__}, found those of {', '.join(embeddings)}"
             )
         return self.items.encode_items(name, embeddings[source])

@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from recbole_genrec.errors import refuse
-from recbole_genrec.items.needs import COLLABORATIVE, TEXT, Embeddings, Need, Tokens
+from recbole_genrec.items.needs import COLLABORATIVE, TEXT, Embeddings, Need, Tokens, main_set
 from recbole_genrec.loss import LossContext
 from recbole_genrec.model.auxiliary_losses import WEIGHTS, AuxiliaryLosses, check_auxiliary
 from recbole_genrec.model.export import export_vectors
@@ -73,7 +73,7 @@ class SemanticSASRec(ItemLevelRecommender):
     @classmethod
     def needs(cls, config) -> Sequence[Need]:
         unique = OWN not in config["item_vectors"]
-        needs: list[Need] = [Tokens(unique=unique)]
+        needs: list[Need] = [main_set(config, unique)]
         for name in config["further_ids"] or []:
             source = COLLABORATIVE if name == COLLABORATIVE else TEXT
             needs.append(Tokens(name, source, unique))

@@ -7,8 +7,9 @@ from itertools import combinations
 
 from recbole_genrec.errors import InputError, check_name
 from recbole_genrec.items.items import Items
-from recbole_genrec.items.needs import COLLABORATIVE, TEXT, Need, Tokens, with_embeddings
+from recbole_genrec.items.needs import BOTH, COLLABORATIVE, TEXT, Need, Tokens, with_embeddings
 from recbole_genrec.stages.base import Stage
+from recbole_genrec.stages.both import BothEmbeddings
 from recbole_genrec.stages.collaborative import CollaborativeEmbeddings
 from recbole_genrec.stages.text import GivenEmbeddings, ReadItems, TextEmbeddings
 from recbole_genrec.stages.tokenizer import TokenizerStage
@@ -70,7 +71,11 @@ def stages_for(config, needs: Iterable[Need]) -> list[Stage]:
         InputError: if there are no such embeddings or tokenizers.
     """
     text = GivenEmbeddings if config["item_embedding_file"] else TextEmbeddings
-    embeddings: dict[str, type[Stage]] = {TEXT: text, COLLABORATIVE: CollaborativeEmbeddings}
+    embeddings: dict[str, type[Stage]] = {
+        TEXT: text,
+        COLLABORATIVE: CollaborativeEmbeddings,
+        BOTH: BothEmbeddings,
+    }
     stages = [_stage(need, embeddings) for need in with_embeddings(needs, config)]
     needs_texts = any(isinstance(stage, TextEmbeddings) for stage in stages)
     return [ReadItems(needs_texts), *stages]

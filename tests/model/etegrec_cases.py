@@ -22,6 +22,7 @@ TOKENIZER = {
 }
 CONFIG = {
     **unigrec_cases.CONFIG,
+    "id_embeddings": "collaborative",
     **TOKENIZER,
     "cycle_epochs": 2,
     "sequence_item_alignment_weight": 0.3,

@@ -201,8 +201,8 @@ def test_new_items_with_the_same_codes_tie_in_the_order_of_their_numbers(caplog)
         places = [row.index(N_ITEMS + number) for number in (0, 1, 3)]
         assert places == list(range(places[0], places[0] + 3))
         assert own[places].unique().numel() == 1
-    assert SemanticSASRec.needs({**SETTINGS, "item_vectors": ["codes"]})[0].unique
-    assert not SemanticSASRec.needs(SETTINGS)[0].unique
+    assert SemanticSASRec.needs({**CONFIG, **SETTINGS, "item_vectors": ["codes"]})[0].unique
+    assert not SemanticSASRec.needs({**CONFIG, **SETTINGS})[0].unique
 
 
 @torch.no_grad()

@@ -117,8 +117,8 @@ def rpg_with_texts() -> RPG:
 
 def test_texts_are_needed_where_it_is_on():
     for model, settings in ((SemanticSASRec, SETTINGS), (RPG, RPG_SETTINGS)):
-        assert Embeddings(TEXT) not in model.needs({**settings, "neighbor_steps": 0})
-        assert Embeddings(TEXT) in model.needs({**settings, **USED})
+        assert Embeddings(TEXT) not in model.needs({**CONFIG, **settings, "neighbor_steps": 0})
+        assert Embeddings(TEXT) in model.needs({**CONFIG, **settings, **USED})
 
 
 @torch.no_grad()

@@ -19,6 +19,7 @@ from tests.small import toy_config, write_toy
 
 N_ITEMS = 61  # the padding item and 60 real ones
 CONFIG = {
+    "id_embeddings": "text",
     **DEFAULTS,  # of all losses
     "USER_ID_FIELD": "user_id",
     "ITEM_ID_FIELD": "item_id",

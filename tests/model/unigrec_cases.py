@@ -41,6 +41,7 @@ TOKENIZER = {
     "tokenizer_uniformity_weight": 0.0001,
 }
 CONFIG = {
+    "id_embeddings": "text",
     **DEFAULTS,  # of all losses
     **TOKENIZER,
     "USER_ID_FIELD": "user_id",
