@@ -93,9 +93,11 @@ def test_own_embeddings_and_ids_are_taken(shop, monkeypatch):
     exec(compile(blocks(text, "python")[0].text, "your-own-embeddings-or-ids.md", "exec"), {})
     for command in commands(text):
         run(command)
-    own_embeddings, own_ids = built
+    own_embeddings, both, own_ids = built
     embeddings = own_embeddings.embeddings["text"]
     assert embeddings.encoder.text_encoder is None and embeddings.vectors.shape[1] == 32
+    sides = [both.embeddings[name].vectors.shape[1] for name in ("text", "collaborative")]
+    assert both.tokenizers[""].dim == sum(sides)
     exported = Path("saved/semantic_ids/shop-RQKMeans-embeddings.sid.json")
     expected = SemanticIDs.from_json(exported, own_ids.tokens)
     assert own_ids.ids[""].codes.equal(expected.codes)
