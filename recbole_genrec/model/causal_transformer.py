@@ -125,7 +125,7 @@ class Block(nn.Module):
         mixed = self.o(attended)
         if self.filter is not None:
             filtered = self.filter(normed, bias[:: self.n_heads])
-            mixed = torch.lerp(mixed, filtered, self.filter_weight)
+            mixed = torch.lerp(mixed, filtered.type_as(mixed), self.filter_weight)
         x = x + self._dropout(self._gated(0, normed, mixed))
         normed = self.ff_norm(x)
         inner = F.gelu(self.wi(normed), approximate="tanh")
