@@ -7,7 +7,8 @@
 A table stands between `<!-- results: NAME -->` and `<!-- end of results -->` and shows the rows of
 `docs/results/NAME.json`, by default that of the data set: means over the seeds of a row, with items
 of the history in the ranking (unmasked) and without them (masked). `<!-- ablation: NAME -->` stands
-before a table of one seed, whose rows say how far they are from the run `--beside` them.
+before a table of one seed, whose rows say how far they are from the run `--beside` them, and
+`<!-- cases: NAME -->` before one that says on which test cases the rows are good.
 """
 
 import argparse
@@ -20,7 +21,9 @@ import numpy as np
 
 from recbole_genrec.compare.runs import align_lists, read_models
 from recbole_genrec.config import Config
-from recbole_genrec.evaluator.protocols import PROTOCOLS, chosen_protocol
+from recbole_genrec.evaluator.lists import analyze
+from recbole_genrec.evaluator.protocols import MASKED, PROTOCOLS, chosen_protocol
+from recbole_genrec.evaluator.recommendations import Recommendations
 from recbole_genrec.evaluator.significance import mean_interval
 from recbole_genrec.report.tables import count_text, minutes_text
 from recbole_genrec.runs.fingerprint import ENVIRONMENT_KEYS, FILE_KEYS
@@ -30,7 +33,7 @@ ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "docs" / "results"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 TABLE = re.compile(
-    r"(<!-- (results|ablation): ([\w-]+) -->\n\n)(?:(?!<!--).)*(\n\n<!-- end of results -->)",
+    r"(<!-- (results|ablation|cases): ([\w-]+) -->\n\n)(?:(?!<!--).)*(\n\n<!-- end of results -->)",
     re.DOTALL,
 )
 METRICS = {"recall@5": "R@5", "ndcg@5": "N@5", "recall@10": "R@10", "ndcg@10": "N@10"}
@@ -39,7 +42,7 @@ LAST = ("recall@10", "ndcg@10")
 
 def compact(folder: Path, name: str) -> dict[str, Any]:
     """What is kept of a finished run, as a seed of the row `name`."""
-    result, _ = load_finished(folder)
+    result, lists = load_finished(folder)
     config = result["config"]
     defaults = Config(result["model"], result["dataset"]).as_dict()
     unlike = {
@@ -58,7 +61,36 @@ def compact(folder: Path, name: str) -> dict[str, Any]:
         "settings": unlike,
         "valid_result": result["valid_result"],
         "test_results": result["test_results"],
+        "cases": None if lists is None else cases(lists),
     }
+
+
+def cases(lists: Recommendations) -> dict[str, float | None] | None:
+    """What seen items take of the unmasked top ten, and masked NDCG@10 on kinds of test cases.
+
+    None where the lists lack a protocol, or the histories.
+    """
+    masked = lists.in_protocol(MASKED)
+    found = masked and analyze(masked, [10])
+    if not found or not found["seen_items"] or not found["by_transition"]:
+        return None
+    deciles, lengths = found["by_popularity"], found["history_length"]
+    groups = {
+        "transition seen in training": [found["by_transition"]["seen"]],
+        "new transition": [found["by_transition"]["new"]],
+        "rarer half of the items": deciles[:5],
+        "most popular tenth": deciles[9:],
+        "shortest histories": lengths[:1],
+        "longest histories": lengths[-1:],
+    }
+    places = {"seen items in the top ten": found["seen_items"]["places"]}
+    return places | {name: _mean_of_groups(own) for name, own in groups.items()}
+
+
+def _mean_of_groups(groups: list[dict[str, Any]]) -> float | None:
+    """NDCG@10 of all users of some groups; None where there are no users."""
+    sums = [group["ndcg@10"] * group["users"] for group in groups if group["users"]]
+    return sum(sums) / sum(group["users"] for group in groups) if sums else None
 
 
 def keep(folder: Path, name: str, file: str | None = None, beside: Path | None = None) -> None:
@@ -127,6 +159,20 @@ def ablation(runs: list[dict[str, Any]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
+def table_of_cases(runs: list[dict[str, Any]]) -> str:
+    """The kept `cases` of the runs as a Markdown table, means over the seeds of a row."""
+    rows: dict[str, list[dict[str, float | None]]] = {}
+    for run in runs:
+        rows.setdefault(run["name"], []).append(run["cases"])
+    places, *groups = runs[0]["cases"]
+    lines = [["model", places, *groups], ["---"] * (len(groups) + 2)]
+    for name, own in rows.items():
+        share = f"{100 * np.mean([kept[places] for kept in own]):.1f} %"
+        values = [[kept[group] for kept in own] for group in groups]
+        lines.append([name, share, *("–" if None in v else _mean(v) for v in values)])
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
 def _difference(run: dict[str, Any]) -> str:
     if "difference" not in run:
         return ""
@@ -155,11 +201,14 @@ def _shown(values: list[float]) -> float:
     return round(float(np.mean(values)), 4)
 
 
+def _mean(values: list[float]) -> str:
+    return f"{_shown(values):.4f}".removeprefix("0")
+
+
 def _cell(values: list[float], is_best: bool) -> str:
     if not values:
         return "–"
-    mean = f"{_shown(values):.4f}".removeprefix("0")
-    text = f"**{mean}**" if is_best else mean
+    text = f"**{_mean(values)}**" if is_best else _mean(values)
     if len(values) == 1:
         return text
     return f"{text} ± {np.std(values, ddof=1):.4f}".replace("± 0.", "± .")
@@ -167,7 +216,7 @@ def _cell(values: list[float], is_best: bool) -> str:
 
 def with_tables(text: str) -> str:
     """A page with its tables as the files of results have them."""
-    kinds = {"results": table, "ablation": ablation}
+    kinds = {"results": table, "ablation": ablation, "cases": table_of_cases}
 
     def anew(found: re.Match[str]) -> str:
         start, kind, name, end = found.groups()

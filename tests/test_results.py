@@ -3,6 +3,7 @@
 import importlib.util
 import json
 
+import numpy as np
 import pytest
 
 from tests.conftest import REPOSITORY
@@ -31,7 +32,7 @@ def run(name, seed, unmasked, masked=None):
 def test_pages_show_what_the_files_say(path):
     text = path.read_text(encoding="utf-8")
     assert text == generator.with_tables(text), "run `python docs/generate_results.py`"
-    marks = text.count("<!-- results:") + text.count("<!-- ablation:")
+    marks = sum(text.count(f"<!-- {kind}:") for kind in ("results", "ablation", "cases"))
     assert marks == len(generator.TABLE.findall(text))
 
 
@@ -94,3 +95,28 @@ def test_a_row_of_an_ablation_says_how_far_it_is_from_the_run_beside_it(tmp_path
     _, _, _, _, first, second, *_ = generator.with_tables(text).splitlines()
     assert first.startswith("| all of it | ") and first.endswith("|  |")
     assert f"{figures[1] - figures[0]:+.4f}".replace("0.", ".") in second and " to -" in second
+
+
+def test_cases_are_those_of_the_masked_lists(tmp_path, monkeypatch):
+    monkeypatch.setattr(generator, "RESULTS", tmp_path)
+    lists = with_masked(made_up_recommendations(users=300, skill=0.5))
+    for seed, name in ((1, "A"), (2, "A"), (1, "B")):
+        write_run(tmp_path / f"{name}{seed}", "SASRec", seed, lists, dataset="ml-100k")
+        generator.keep(tmp_path / f"{name}{seed}", name, "toy")
+    kept = json.loads((tmp_path / "toy.json").read_text())[0]["cases"]
+    ranks = lists.in_protocol("masked").ranks
+    gains = np.where(ranks > 0, 1 / np.log2(np.maximum(ranks, 1) + 1), 0)
+    popularity = lists.popularity[lists.targets]
+    order = np.argsort(lists.popularity[1:], kind="stable")
+    rarer = np.isin(lists.targets, order[:20] + 1)
+    assert kept["new transition"] == pytest.approx(gains[~lists.seen_transition].mean())
+    assert kept["transition seen in training"] == pytest.approx(gains[lists.seen_transition].mean())
+    assert kept["rarer half of the items"] == pytest.approx(gains[rarer].mean())
+    assert popularity[rarer].max() <= popularity[~rarer].min()
+    shortest = lists.history_lengths <= np.quantile(lists.history_lengths, 0.25, method="lower")
+    assert kept["shortest histories"] == pytest.approx(gains[shortest].mean())
+    assert kept["seen items in the top ten"] == pytest.approx(lists.seen[:, :10].mean())
+    page = generator.with_tables("<!-- cases: toy -->\n\n\n\n<!-- end of results -->").splitlines()
+    share, new = kept["seen items in the top ten"], kept["new transition"]
+    assert page[4].startswith(f"| A | {100 * share:.1f} % | ") and page[5].startswith("| B | ")
+    assert f" | {new:.4f} | ".replace("0.", ".") in page[4]
