@@ -40,10 +40,8 @@ def test_it_runs(path, tmp_path):
     client.execute()
     *_, last = (cell for cell in notebook.cells if cell.cell_type == "code")
     assert "log_probability" in outputs(last)
-    assert {folder.name.split("-")[0] for folder in (tmp_path / "results").iterdir()} >= {
-        "SASRec",
-        "TIGER",
-    }
+    models = {folder.name.split("-")[0] for folder in (tmp_path / "results").iterdir()}
+    assert models in ({"SASRec", "TIGER"}, {"SASRecOnePass", "TIGER"})
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
