@@ -41,7 +41,7 @@ def test_it_runs(path, tmp_path):
     *_, last = (cell for cell in notebook.cells if cell.cell_type == "code")
     assert "log_probability" in outputs(last)
     models = {folder.name.split("-")[0] for folder in (tmp_path / "results").iterdir()}
-    assert models in ({"SASRec", "TIGER"}, {"SASRecOnePass", "TIGER"})
+    assert "TIGER" in models and models & {"SASRec", "SASRecOnePass"}
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
