@@ -33,6 +33,14 @@ def test_a_recipe_is_valid_and_all_end_select_and_see_alike(name):
     assert config["lr_scheduler"] == "cosine"
 
 
+def test_codes_of_texts_and_item_vectors_change_these_alone():
+    both = dict(RECIPES["tiger_both"])
+    assert both.pop("id_embeddings") == "both"
+    teacher = {key: both.pop(key) for key in list(both) if key.startswith("teacher_")}
+    assert both == RECIPES["tiger"]
+    assert teacher == {k: v for k, v in RECIPES["unigrec"].items() if k.startswith("teacher_")}
+
+
 def test_token_weighting_changes_the_loss_alone():
     weighted = dict(RECIPES["tiger_token_weighted"])
     own = {key: weighted.pop(key) for key in ("model", "loss", "curriculum_rate")}
