@@ -14,27 +14,30 @@ from torch.nn import functional as F
 
 from recbole_genrec.items.needs import TEXT
 from recbole_genrec.model.causal_transformer import STD
+from recbole_genrec.model.neighbor_vectors import NeighborVectors
 from recbole_genrec.tokenizer.table import SemanticIDTable
 
-OWN, CODES = "own", "codes"
+OWN, CODES, NEIGHBORS = "own", "codes", "neighbors"
 
 
 class ItemVectors(nn.Module):
-    r"""A vector of each item, the sum of up to three parts.
+    r"""A vector of each item, the sum of up to four parts.
 
     .. math::
-        v_i = o_i + \sum_{l=1}^{L} e_{l, c_l(i)} + W t_i
+        v_i = o_i + \sum_{l=1}^{L} e_{l, c_l(i)} + W t_i + n_i
 
-    where :math:`o_i` is the item's own, e are vectors of its codes in all sets of semantic IDs, and
-    W projects the embedding :math:`t_i` of its text, of length 1.
+    where :math:`o_i` is the item's own, e are vectors of its codes in all sets of semantic IDs, W
+    projects the embedding :math:`t_i` of its text, of length 1, and :math:`n_i` is what the items
+    with the nearest texts have of their own (`NeighborVectors`).
 
     Args:
-        parts: which of them, "own", "codes" and "text".
+        parts: which of them, "own", "codes", "text" and "neighbors".
         size: d.
         tables: the sets of semantic IDs by name, which belong to the model.
         text: embeddings `[n_items, d_text]`, kept with the weights; None where a checkpoint will
             bring them.
         own_dropout: share of items that are without their own vector in training.
+        number: of neighbors of an item.
     """
 
     text: Tensor | None
@@ -46,6 +49,7 @@ class ItemVectors(nn.Module):
         tables: Mapping[str, SemanticIDTable],
         text: Tensor | None = None,
         own_dropout: float = 0.0,
+        number: int = 64,
     ) -> None:
         super().__init__()
         self.size, self.tables, self.own_dropout = size, tables, own_dropout
@@ -55,12 +59,13 @@ class ItemVectors(nn.Module):
         self.codes = nn.Embedding(vocab_size, size) if CODES in parts else None
         for embedding in filter(None, (self.own, self.codes)):
             nn.init.normal_(embedding.weight, std=STD)
+        text = torch.zeros(n_items, 1) if text is None else F.normalize(text.float())
         self.projection = None
         if TEXT in parts:
-            text = torch.zeros(n_items, 1) if text is None else F.normalize(text.float())
             self.projection = nn.Linear(text.shape[1], size, bias=False)
             nn.init.normal_(self.projection.weight, std=STD)
-        self.register_buffer("text", text if TEXT in parts else None)
+        self.neighbors = NeighborVectors(size, number, text) if NEIGHBORS in parts else None
+        self.register_buffer("text", text if {TEXT, NEIGHBORS} & set(parts) else None)
 
     def forward(self, items: Tensor | None = None) -> Tensor:
         """Vectors `[m, d]` of the items `[m]`, of all by default."""
@@ -74,6 +79,8 @@ class ItemVectors(nn.Module):
             parts.append(F.embedding_bag(self.tokens(items), self.codes.weight, mode="sum"))
         if self.text is not None and self.projection is not None:
             parts.append(self.projection(_rows(self.text, items)))
+        if self.own is not None and self.neighbors is not None:
+            parts.append(self.neighbors(self.own.weight, items))
         return reduce(add, parts)
 
     def tokens(self, items: Tensor | None = None) -> Tensor:
@@ -102,6 +109,9 @@ class ItemVectors(nn.Module):
         if self.text is not None and self.projection is not None:
             by_text = states @ self.projection.weight  # [n, d_text]
             parts["text"] = torch.einsum("nd,nkd->nk", by_text, F.embedding(items, self.text))
+        if self.own is not None and self.neighbors is not None:
+            near = self.neighbors(self.own.weight, items.flatten()).unflatten(0, items.shape)
+            parts["own vectors of neighbors"] = torch.einsum("nd,nkd->nk", states, near)
         return parts
 
     def add_items(self, number: int, text: Tensor | None) -> None:
@@ -113,6 +123,8 @@ class ItemVectors(nn.Module):
             self._set_own(F.pad(self.own.weight.detach(), (0, 0, 0, number)))
         if self.text is not None and text is not None:
             self.text = torch.cat([self.text, F.normalize(text.to(self.text))])
+            if self.own is not None and self.neighbors is not None:
+                self.neighbors.add_items(self.text, self.own.weight)
 
     def ties(self) -> int:
         """How many items have the vector of another one: the same parts, and none of their own."""
@@ -135,7 +147,7 @@ class ItemVectors(nn.Module):
             if len(own) != rows and own.shape[1:] == (width,):
                 self._set_own(self.own.weight.new_zeros(own.shape))
         if self.text is not None and text is not None:
-            if text.shape[1] != self.text.shape[1]:
+            if self.projection is not None and text.shape[1] != self.text.shape[1]:
                 self.projection = nn.Linear(text.shape[1], self.size, bias=False)
             self.text = self.text.new_zeros(text.shape)
         super()._load_from_state_dict(state_dict, prefix, *arguments)

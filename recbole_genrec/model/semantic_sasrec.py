@@ -34,7 +34,7 @@ from recbole_genrec.model.item_softmax import (
     number_of_draws,
     sampled_softmax_loss,
 )
-from recbole_genrec.model.item_vectors import CODES, OWN, ItemVectors
+from recbole_genrec.model.item_vectors import CODES, NEIGHBORS, OWN, ItemVectors
 from recbole_genrec.model.parallel_recommender import best
 
 
@@ -68,6 +68,9 @@ class SemanticSASRec(ItemLevelRecommender):
         if config["code_loss_weight"] and CODES not in config["item_vectors"]:
             found = config["code_loss_weight"]
             refuse("code_loss_weight", "0, as item_vectors hold no codes", found)
+        if NEIGHBORS in config["item_vectors"] and OWN not in config["item_vectors"]:
+            expected = "a list with own beside neighbors, whose own vectors they are"
+            refuse("item_vectors", expected, config["item_vectors"])
         check_auxiliary(config)
 
     @classmethod
@@ -77,7 +80,7 @@ class SemanticSASRec(ItemLevelRecommender):
         for name in config["further_ids"] or []:
             source = COLLABORATIVE if name == COLLABORATIVE else TEXT
             needs.append(Tokens(name, source, unique))
-        if TEXT in config["item_vectors"] or config["neighbor_steps"]:
+        if {TEXT, NEIGHBORS} & set(config["item_vectors"]) or config["neighbor_steps"]:
             needs.append(Embeddings(TEXT))
         if config["recommender_distillation_weight"]:
             needs.append(Embeddings(COLLABORATIVE))
@@ -86,9 +89,10 @@ class SemanticSASRec(ItemLevelRecommender):
     def __init__(self, config, dataset):
         super().__init__(config, dataset)
         made_of = (config["item_vectors"], config["hidden_size"], self.tables(), self.given(TEXT))
-        dropout, shared = config["own_vector_dropout"], config["shared_vectors"]
-        self.item_vectors = ItemVectors(*made_of, dropout)
-        self.input_vectors = None if shared else ItemVectors(*made_of, dropout)
+        extra = (config["own_vector_dropout"], config["neighbors"])
+        self.item_vectors = ItemVectors(*made_of, *extra)
+        shared = config["shared_vectors"]
+        self.input_vectors = None if shared else ItemVectors(*made_of, *extra)
         self.transformer = self.new_transformer(config, config["gated"], config["filter_weight"])
         self.index_from = config["index_from"]
         self._index: tuple[int, ItemIndex] | None = None  # with the number of items

@@ -74,14 +74,10 @@ class TextNeighbors(nn.Module):
         """Take in further items, with embeddings of their texts `[number, d_text]`."""
         self._find(torch.cat([self.text, text.to(self.text)]))
 
-    @torch.no_grad()
     def _find(self, text: Tensor) -> None:
         """Make the lists of all items from embeddings of their texts."""
         self.text = F.normalize(text.float())
-        items, cosines = nearest(self.text, self.number + 1)
-        last = cosines[:, -1:]
-        likeness = (cosines - last) / (1 - last).clamp(min=1e-6)
-        self.items, self.likeness = items[:, :-1].int(), likeness[:, :-1]
+        self.items, self.likeness = nearest_texts(self.text, self.number)
 
     def _load_from_state_dict(
         self, state_dict: dict[str, Any], prefix: str, *arguments: Any
@@ -94,27 +90,47 @@ class TextNeighbors(nn.Module):
         super()._load_from_state_dict(state_dict, prefix, *arguments)
 
 
-def nearest(vectors: Tensor, number: int) -> tuple[Tensor, Tensor]:
-    """The other items of the highest cosine to each item, and the cosines `[n_items, number]`.
+def nearest_texts(
+    text: Tensor, number: int, of: Tensor | None = None, among: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """The items with the nearest texts and their likeness, the fraction in `TextNeighbors`.
+
+    Arguments and shapes are those of `nearest`; items are 32-bit integers.
+    """
+    items, cosines = nearest(text, number + 1, of, among)
+    last = cosines[:, -1:]
+    likeness = (cosines - last) / (1 - last).clamp(min=1e-6)
+    return items[:, :-1].int(), likeness[:, :-1].clamp(min=0)  # below 0 where some are lacking
+
+
+@torch.no_grad()
+def nearest(
+    vectors: Tensor, number: int, of: Tensor | None = None, among: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """The other items of the highest cosine to each item, and the cosines `[n, number]`.
 
     Args:
         vectors: of length 1 `[n_items, d]`, row 0 = padding, which is no item's neighbor.
-        number: of neighbors; item 0 and cosine 0 stand for those that a small catalogue lacks.
+        number: of neighbors; item 0 and cosine 0 stand for those that are lacking.
+        of: items whose neighbors are looked for `[n]`, all by default.
+        among: items that may be neighbors, all by default.
     """
-    found = torch.zeros(len(vectors), number, dtype=torch.long, device=vectors.device)
-    cosines = vectors.new_zeros(found.shape)
-    index = ItemIndex(vectors) if len(vectors) > EXACT else None
-    for rows in torch.arange(1, len(vectors), device=vectors.device).split(ROWS):
+    every = torch.arange(len(vectors), device=vectors.device)
+    of, among = (every if of is None else of), (every[1:] if among is None else among)
+    table = F.pad(vectors[among], (0, 0, 1, 0))
+    among = F.pad(among, (1, 0))
+    index = ItemIndex(table) if len(table) > EXACT else None
+    found, cosines = [], []
+    for rows in of.split(ROWS):
         if index is None:
-            candidates = torch.arange(len(vectors), device=rows.device).expand(len(rows), -1)
-            near = vectors[rows] @ vectors.T
+            candidates = among.expand(len(rows), -1)
+            near = vectors[rows] @ table.T
         else:
-            candidates = index.search(vectors[rows], number + 1)
+            candidates = among[index.search(vectors[rows], number + 1)]
             near = torch.einsum("nd,ncd->nc", vectors[rows], vectors[candidates])
-        near = near.masked_fill((candidates == 0) | (candidates == rows.unsqueeze(1)), -torch.inf)
-        near, place = near.topk(min(number, near.shape[1]))
-        lacking = near == -torch.inf
-        width = near.shape[1]
-        found[rows, :width] = candidates.gather(1, place).masked_fill(lacking, 0)
-        cosines[rows, :width] = near.masked_fill(lacking, 0.0)
-    return found, cosines
+        none = (candidates == 0) | (candidates == rows.unsqueeze(1)) | (rows == 0).unsqueeze(1)
+        near, place = near.masked_fill(none, -torch.inf).topk(min(number, near.shape[1]))
+        lacking, missing = near == -torch.inf, (0, number - near.shape[1])
+        found.append(F.pad(candidates.gather(1, place).masked_fill(lacking, 0), missing))
+        cosines.append(F.pad(near.masked_fill(lacking, 0.0), missing))
+    return torch.cat(found), torch.cat(cosines)

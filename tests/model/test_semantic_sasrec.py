@@ -16,12 +16,14 @@ from recbole_genrec.model.semantic_sasrec import SemanticSASRec
 from recbole_genrec.tokenizer.collision import resolve_collisions
 from recbole_genrec.tokenizer.rqkmeans import RQKMeans
 from recbole_genrec.tokenizer.semantic_ids import SemanticIDs
+from tests.model.slow_neighbors import slow_mean
 from tests.model.test_tiger import CONFIG, catalogue, histories
 from tests.resume_cases import SETTINGS as RUNS
 from tests.small import new_trainer, prepare, toy_config, write_toy
 
 N_ITEMS, SIZES = 61, [5, 4, 6]
 PARTS = [["own", "codes"], ["own"], ["codes"], ["text"], ["own", "text"], ["own", "codes", "text"]]
+PARTS += [["own", "neighbors"], ["own", "codes", "text", "neighbors"]]
 SETTINGS = {
     "hidden_size": 8,
     "n_layers": 2,
@@ -90,6 +92,9 @@ def slow_vector(model: SemanticSASRec, item: int, source=None) -> torch.Tensor:
     if parts.projection is not None and item:
         text = model.items.embeddings["text"].vectors[item]
         vector = vector + parts.projection.weight @ (text / text.square().sum().sqrt())
+    if parts.neighbors is not None and item:
+        texts, own = model.items.embeddings["text"].vectors, parts.own.weight
+        vector = vector + parts.neighbors.weight * slow_mean(texts, item, 3, own)
     return vector
 
 
@@ -238,8 +243,9 @@ def test_scores_are_explained(uses):
     parts = model.explain(interaction, items)
     torch.testing.assert_close(sum(parts.values()), scores, atol=1e-4, rtol=1e-5)
     own, text = ["own vector"] * ("own" in uses), ["text"] * ("text" in uses)
+    near = ["own vectors of neighbors"] * ("neighbors" in uses)
     levels = ["level 1", "level 2", "level 3", "collaborative level 1", "collaborative level 2"]
-    expected = [*own, *levels * ("codes" in uses), *text, "repeat bias", "memory"]
+    expected = [*own, *levels * ("codes" in uses), *text, *near, "repeat bias", "memory"]
     assert list(parts) == expected
     seen = (items.unsqueeze(2) == interaction["item_id_list"].unsqueeze(1)).any(2)
     assert torch.equal(parts["repeat bias"] != 0, seen)

@@ -11,6 +11,7 @@ from recbole_genrec.model.rpg import RPG
 from recbole_genrec.model.semantic_sasrec import SemanticSASRec
 from recbole_genrec.model.text_neighbors import TextNeighbors, nearest
 from recbole_genrec.tokenizer.rqkmeans import RQKMeans
+from tests.model.slow_neighbors import slow_likeness
 from tests.model.test_rpg import SETTINGS as RPG_SETTINGS
 from tests.model.test_rpg import histories
 from tests.model.test_semantic_sasrec import (
@@ -35,12 +36,8 @@ def slow_scores(neighbors: TextNeighbors, state, seen: list[int]) -> torch.Tenso
     scores = torch.zeros(len(text))
     weights = 5 * (neighbors.weight @ state + neighbors.bias)
     for weight, anchor in zip(weights, seen, strict=False):
-        others = [item for item in range(1, len(text)) if item != anchor]
-        cosine = {item: F.cosine_similarity(text[anchor], text[item], dim=0) for item in others}
-        order = sorted(others, key=lambda item: -cosine[item])
-        last = cosine[order[neighbors.number]]
-        for item in order[: neighbors.number]:
-            scores[item] += weight * (cosine[item] - last) / (1 - last)
+        for item, likeness in slow_likeness(text, anchor, neighbors.number).items():
+            scores[item] += weight * likeness
     return scores
 
 

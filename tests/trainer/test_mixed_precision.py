@@ -13,6 +13,7 @@ OPTIONS = {
     "SemanticSASRec": [
         {"filter_weight": 0.5, "gated": True, "contrast_weight": 0.1, "neighbor_steps": 2},
         {"item_vectors": ["own", "codes", "text"], "code_loss_weight": 0.1, "sampled_items": 20},
+        {"item_vectors": ["own", "codes", "neighbors"]},
         {"repeat_bias": "fitted", "shared_vectors": False, "own_vector_dropout": 0.5},
     ],
     "RPG": [{"repeat_bias": "learned", "memory_steps": 2, "neighbor_steps": 1}],

@@ -116,7 +116,7 @@ def test_stopped_training_ends_as_if_it_had_not_been(model, places, data_path):
 
 def test_all_parts_of_semantic_sasrec_go_on(data_path):
     settings = {
-        "item_vectors": ["own", "codes", "text"],
+        "item_vectors": ["own", "codes", "text", "neighbors"],
         "shared_vectors": False,
         "collision": "keep",
         "own_vector_dropout": 0.2,
