@@ -31,6 +31,10 @@ TOP_K = 10
 ROWS: dict[str, tuple[str, dict[str, Any]]] = {
     "SemanticSASRec": ("SemanticSASRec", {}),
     "and text neighbors": ("SemanticSASRec", {"neighbor_steps": 2}),
+    "and vectors of neighbors": (
+        "SemanticSASRec",
+        {"neighbor_steps": 2, "item_vectors": ["own", "codes", "neighbors"]},
+    ),
     "projected text": ("SemanticSASRec", {"item_vectors": ["own", "text"]}),
     "SASRecOnePass": ("SASRecOnePass", {}),
     "TIGER": ("TIGER", {}),

@@ -36,8 +36,8 @@ RECBOLE_KINDS = {
     "loss_decimal_place": "int >= 0",
     "learning_rate": "float >= 0",
     "weight_decay": "float >= 0",
-    "hidden_dropout_prob": "float in [0, 1]",
-    "attn_dropout_prob": "float in [0, 1]",
+    "hidden_dropout_prob": "float in [0, 1)",
+    "attn_dropout_prob": "float in [0, 1)",
     "dropout_prob": "float in [0, 1]",
     "seed": "int in [0, 4294967295]",
 }

@@ -73,10 +73,10 @@ class GenRecDataset(SplitSequences):
             before = histories.gather(1, (length - 1 - back).clamp(min=0))
         return before.masked_fill(back >= length, 0), samples[self.iid_field]
 
-    def _need_times(self, columns: Iterable[str]) -> None:
+    def _need_times(self, columns: Iterable[str], why: str = "transitions need") -> None:
         if self.time_field not in columns:
             raise InputError(
-                f"transitions need times: the interactions of [{self.dataset_name}] have no column "
+                f"{why} times: the interactions of [{self.dataset_name}] have no column "
                 f"[{self.time_field}] (TIME_FIELD), found {list(columns)}"
             )
 
@@ -204,7 +204,8 @@ class GenRecDataset(SplitSequences):
     def _benchmark_presets(self) -> None:
         super()._benchmark_presets()
         if self.config["memory_steps"]:
-            self._need_times(self.inter_feat)
+            why = f"memory_steps [{self.config['memory_steps']}] needs"
+            self._need_times(self.inter_feat, why)
 
 
 class FEARecDataset(GenRecDataset):

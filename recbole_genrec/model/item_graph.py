@@ -89,11 +89,14 @@ class WalksItemGraph(ParallelRecommender):
     def recommend(
         self, interaction: Interaction, k: int, allowed: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """As of any model; where k exceeds `graph_beams`, the walk has k beams."""
+        """As of any model; where k exceeds `graph_beams`, the walk has k beams. Of the items that
+        are `allowed` none is missed, as there is no walk."""
         if not self.edges:
             return super().recommend(interaction, k, allowed)
         scores = super().full_sort_predict(interaction)
-        return best_items(self._found(scores, max(k, self.beams)), k, allowed)
+        if allowed is None:
+            scores = self._found(scores, max(k, self.beams))
+        return best_items(scores, k, allowed)
 
     def _found(self, scores: Tensor, beams: int) -> Tensor:
         """The scores `[batch, n_items]` of what a walk finds; -inf of all else."""

@@ -40,6 +40,10 @@ class ItemLevelRecommender(HasRepeatBias, ParallelRecommender):
         width, heads = config["hidden_size"], config["n_heads"]
         if width % heads:
             refuse("hidden_size", f"a multiple of n_heads [{heads}]", width)
+        longest = config["MAX_ITEM_LIST_LENGTH"]
+        for key in ("memory_steps", "neighbor_steps"):
+            if config[key] > longest:
+                refuse(key, f"at most MAX_ITEM_LIST_LENGTH [{longest}]", config[key])
 
     @classmethod
     def needs(cls, config) -> Sequence[Need]:

@@ -126,12 +126,11 @@ class ItemVectors(nn.Module):
             if self.own is not None and self.neighbors is not None:
                 self.neighbors.add_items(self.text, self.own.weight)
 
-    def ties(self) -> int:
-        """How many items have the vector of another one: the same parts, and none of their own."""
-        without = None
-        if self.own is not None:
-            without = (~self.own.weight.any(1)).nonzero().flatten()
-        _, counts = self(without).unique(dim=0, return_counts=True)
+    def ties(self, number: int) -> int:
+        """How many of the last `number` items have the vector of another one of them."""
+        n_items = next(iter(self.tables.values())).num_items
+        last = torch.arange(n_items - number, n_items, device=self.tokens().device)
+        _, counts = self(last).unique(dim=0, return_counts=True)
         return int(counts[counts > 1].sum())
 
     def _set_own(self, weight: Tensor) -> None:

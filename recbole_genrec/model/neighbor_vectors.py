@@ -42,9 +42,8 @@ class NeighborVectors(nn.Module):
 
     def __init__(self, size: int, number: int, text: Tensor) -> None:
         super().__init__()
-        self.number = number
         self.weight = nn.Parameter(torch.full((size,), SHARE))
-        items, shares = self._lists(text)
+        items, shares = self._lists(text, number)
         self.register_buffer("items", items)
         self.register_buffer("shares", shares)
         self._reversed: tuple[Tensor, ...] = ()
@@ -70,7 +69,7 @@ class NeighborVectors(nn.Module):
             order = near.argsort(stable=True)
             counts = near.bincount(minlength=len(self.items))
             starts = F.pad(counts.cumsum(0)[:-1], (1, 0)).to(near)
-            source = order.div(self.number, rounding_mode="floor").to(near)
+            source = order.div(self.items.shape[1], rounding_mode="floor").to(near)
             self._reversed = self.items, source, starts, self.shares.flatten()[order]
         return self._reversed[1:]
 
@@ -84,12 +83,12 @@ class NeighborVectors(nn.Module):
         """
         new = torch.arange(len(self.items), len(text), device=text.device)
         known = own.any(1).nonzero().flatten()
-        items, shares = self._lists(text, new, known[known > 0])
+        items, shares = self._lists(text, self.items.shape[1], new, known[known > 0])
         self.items = torch.cat([self.items, items])
         self.shares = torch.cat([self.shares, shares])
 
-    def _lists(self, text: Tensor, *which: Tensor) -> tuple[Tensor, Tensor]:
-        items, likeness = nearest_texts(text, self.number, *which)
+    def _lists(self, text: Tensor, number: int, *which: Tensor) -> tuple[Tensor, Tensor]:
+        items, likeness = nearest_texts(text, number, *which)
         return items, likeness / likeness.sum(1, keepdim=True).clamp(min=1e-6)
 
     def _load_from_state_dict(

@@ -68,6 +68,11 @@ class SemanticSASRec(ItemLevelRecommender):
         if config["code_loss_weight"] and CODES not in config["item_vectors"]:
             found = config["code_loss_weight"]
             refuse("code_loss_weight", "0, as item_vectors hold no codes", found)
+        if names and CODES not in config["item_vectors"]:
+            refuse("further_ids", "empty, as item_vectors hold no codes", names)
+        if config["own_vector_dropout"] and OWN not in config["item_vectors"]:
+            found = config["own_vector_dropout"]
+            refuse("own_vector_dropout", "0, as item_vectors hold no own", found)
         if NEIGHBORS in config["item_vectors"] and OWN not in config["item_vectors"]:
             expected = "a list with own beside neighbors, whose own vectors they are"
             refuse("item_vectors", expected, config["item_vectors"])
@@ -88,7 +93,8 @@ class SemanticSASRec(ItemLevelRecommender):
 
     def __init__(self, config, dataset):
         super().__init__(config, dataset)
-        made_of = (config["item_vectors"], config["hidden_size"], self.tables(), self.given(TEXT))
+        self.made_of = config["item_vectors"]
+        made_of = (self.made_of, config["hidden_size"], self.tables(), self.given(TEXT))
         extra = (config["own_vector_dropout"], config["neighbors"])
         self.item_vectors = ItemVectors(*made_of, *extra)
         shared = config["shared_vectors"]
@@ -234,11 +240,11 @@ class SemanticSASRec(ItemLevelRecommender):
         super().add_items(tokens, titles, embeddings)
         for vectors in filter(None, (self.item_vectors, self.input_vectors)):
             vectors.add_items(len(tokens), embeddings.get(TEXT))
-        tied = self.item_vectors.ties()
+        tied = self.item_vectors.ties(len(tokens))
         if tied:
-            self.logger.info(
-                f"{tied} new items tie, as they share all of their codes: lists have them in the "
-                "order of their numbers"
+            self.logger.warning(
+                f"{tied} new items tie, as nothing in item_vectors {self.made_of} tells them "
+                "apart: lists have them in the order of their numbers"
             )
 
     def export(self, folder: Path) -> None:

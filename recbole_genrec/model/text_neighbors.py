@@ -53,8 +53,8 @@ class TextNeighbors(nn.Module):
         self.weight = nn.Parameter(torch.zeros(steps, hidden_size))
         self.bias = nn.Parameter(torch.zeros(steps))
         self.register_buffer("text", torch.zeros(n_items, 1))
-        self.register_buffer("items", torch.zeros(n_items, number, dtype=torch.int))
-        self.register_buffer("likeness", torch.zeros(n_items, number))
+        self.register_buffer("items", torch.zeros(n_items, 0, dtype=torch.int))
+        self.register_buffer("likeness", torch.zeros(n_items, 0))
         if text is not None:
             self._find(text)
 
@@ -95,9 +95,10 @@ def nearest_texts(
 ) -> tuple[Tensor, Tensor]:
     """The items with the nearest texts and their likeness, the fraction in `TextNeighbors`.
 
-    Arguments and shapes are those of `nearest`; items are 32-bit integers.
+    Arguments and shapes are those of `nearest`; items are 32-bit integers, and there are no more
+    columns than the catalogue has items.
     """
-    items, cosines = nearest(text, number + 1, of, among)
+    items, cosines = nearest(text, min(number, len(text) - 1) + 1, of, among)
     last = cosines[:, -1:]
     likeness = (cosines - last) / (1 - last).clamp(min=1e-6)
     return items[:, :-1].int(), likeness[:, :-1].clamp(min=0)  # below 0 where some are lacking

@@ -48,6 +48,7 @@ class TransitionMemory(nn.Module):
         self.register_buffer("starts", torch.zeros(n_items * steps + 1, dtype=torch.long))
         self.register_buffer("items", torch.zeros(0, dtype=torch.int))
         self.register_buffer("counts", torch.zeros(0, dtype=torch.int))
+        self._measured: tuple[Tensor | None, int] = (None, 0)
 
     @property
     def n_items(self) -> int:
@@ -70,15 +71,13 @@ class TransitionMemory(nn.Module):
         return SparseScores(items.flatten(1), values.flatten(1))
 
     def following(self, seen: Tensor) -> tuple[Tensor, Tensor]:
-        """The followers of the last items and their counts `[n, steps, followers]`; 0 for none."""
+        """The followers of the last items and their counts `[n, steps, width]`, 0 for none."""
         anchors = F.pad(seen, (0, self.steps))[:, : self.steps]
         row = anchors * self.steps + torch.arange(self.steps, device=seen.device)
         start, end = self.starts[row].unsqueeze(2), self.starts[row + 1].unsqueeze(2)
-        place = start + torch.arange(self.followers, device=seen.device)
+        width = min(self.followers, self._longest())
+        place = start + torch.arange(width, device=seen.device)
         missing = place >= end
-        if not len(self.items):
-            nothing = torch.zeros_like(place)
-            return nothing, nothing
         place = place.masked_fill(missing, 0)
         items = self.items[place].long().masked_fill(missing, 0)
         return items, self.counts[place].masked_fill(missing, 0)
@@ -105,6 +104,12 @@ class TransitionMemory(nn.Module):
     def add_items(self, number: int) -> None:
         """Make room for further items, which nothing has followed yet."""
         self.starts = F.pad(self.starts, (0, number * self.steps), value=int(self.starts[-1]))
+
+    def _longest(self) -> int:
+        """The length of the longest list."""
+        if self._measured[0] is not self.starts:  # which change as a whole
+            self._measured = self.starts, int(self.starts.diff().max())
+        return self._measured[1]
 
     def _keys(self) -> Tensor:
         lengths = self.starts.diff()

@@ -55,7 +55,8 @@ class TokenizerStage:
             refuse(key, f"one of {', '.join(STRATEGIES)}, as {reason}", KEEP)
         file = set_setting(config, name, "sid_file")
         if file:
-            self.imported = import_codes(Path(file).expanduser(), dataset.item_tokens)
+            key = f"{name}_sid_file" if name else "sid_file"
+            self.imported = import_codes(key, Path(file).expanduser(), dataset.item_tokens)
         else:
             settings = tokenizer_settings(config, name)
             tokenizer = tokenizer_class(settings["tokenizer"])
@@ -98,10 +99,10 @@ class Codes:
     fingerprint: str
 
 
-def import_codes(file: Path, item_tokens: list[str]) -> Codes:
-    """The codes of a JSON file, see `sid_file`."""
+def import_codes(key: str, file: Path, item_tokens: list[str]) -> Codes:
+    """The codes of the JSON file that a key, such as `sid_file`, names."""
     if not file.is_file():
-        raise InputError(f"sid_file: there is no file {file}.")
+        raise InputError(f"{key}: there is no file {file}.")
     codes, sizes = read_codes(file, item_tokens[1:])
     return Codes(codes, sizes, None, hash_file(file))
 

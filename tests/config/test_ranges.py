@@ -23,7 +23,7 @@ def made(settings):
     [
         (SASREC, "MAX_ITEM_LIST_LENGTH", 0, "an integer >= 1"),
         (SASREC, "eval_step", -1, "an integer >= 0"),
-        (SASREC, "hidden_dropout_prob", 1.1, "a number in [0, 1]"),
+        (SASREC, "hidden_dropout_prob", 1.1, "a number in [0, 1)"),
         (SASREC, "seed", 2**32, "an integer in [0, 4294967295]"),
         (SASREC, "nproc", 0, "an integer >= 1"),
         (SASREC, "nproc", True, "an integer >= 1"),

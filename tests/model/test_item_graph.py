@@ -56,6 +56,17 @@ def test_lists_are_what_the_walk_finds():
 
 
 @torch.no_grad()
+def test_items_that_are_allowed_need_no_walk():
+    model, interaction = walking(), histories()
+    exact = rpg().eval()
+    exact.load_state_dict(model.state_dict())
+    allowed = torch.tensor([50, 3, 27, 44, 8])
+    items, scores = model.recommend(interaction, 5, allowed)
+    assert items.sort(1).values.tolist() == [[3, 8, 27, 44, 50]] * len(interaction)
+    assert torch.equal(scores, exact.recommend(interaction, 5, allowed)[1])
+
+
+@torch.no_grad()
 def test_a_walk_along_all_edges_finds_the_best_items():
     model, interaction = rpg(graph_edges=N_ITEMS).eval(), histories()
     exact = rpg().eval()

@@ -1,10 +1,8 @@
 """Own vectors of the nearest texts, as a part of the vector of an item."""
 
-import pytest
 import torch
 from torch.nn import functional as F
 
-from recbole_genrec.errors import InputError
 from recbole_genrec.items.needs import TEXT, Embeddings
 from recbole_genrec.model.item_vectors import ItemVectors
 from recbole_genrec.model.neighbor_vectors import NeighborVectors
@@ -20,7 +18,6 @@ from tests.model.test_semantic_sasrec import (
     with_texts,
 )
 from tests.model.test_tiger import CONFIG, histories
-from tests.small import toy_config, write_toy
 
 USED = {"item_vectors": ["own", "codes", "neighbors"], "neighbors": 4}
 
@@ -78,11 +75,7 @@ def test_a_small_catalogue_lacks_neighbors():
     torch.testing.assert_close(vectors()[1:], own[1:] + weight * own[1:].flip(0))
 
 
-def test_they_need_texts_and_own_vectors(tmp_path):
+def test_they_need_texts():
     settings = {**CONFIG, **SETTINGS}
     assert Embeddings(TEXT) not in SemanticSASRec.needs(settings)
     assert Embeddings(TEXT) in SemanticSASRec.needs({**settings, **USED})
-    uses = ["codes", "neighbors"]
-    config = toy_config("SemanticSASRec", write_toy(tmp_path), item_vectors=uses)
-    with pytest.raises(InputError, match=r"item_vectors should be .* found \[\['codes', 'neig"):
-        SemanticSASRec.check_config(config)

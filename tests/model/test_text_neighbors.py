@@ -78,6 +78,14 @@ def test_a_small_catalogue_lacks_neighbors():
 
 
 @torch.no_grad()
+def test_no_more_neighbors_than_items():
+    neighbors = neighbors_of(number=10**12)
+    assert neighbors.items.shape == (30, 29)
+    neighbors.add_items(torch.randn(2, 6))
+    assert neighbors.items.shape == (32, 31)
+
+
+@torch.no_grad()
 def test_an_index_finds_what_all_cosines_say(monkeypatch):
     vectors = F.normalize(F.pad(torch.randn(400, 8), (0, 0, 1, 0)))
     exact = nearest(vectors, 6)

@@ -54,7 +54,7 @@ def memory() -> TransitionMemory:
     return memory
 
 
-@pytest.mark.parametrize("followers", [1, 3, 20])
+@pytest.mark.parametrize("followers", [1, 3, 20, 10**12])
 @torch.no_grad()
 def test_scores_are_those_of_the_equation(memory, followers):
     memory.followers = followers
@@ -264,5 +264,7 @@ def test_data_without_times_are_refused(tmp_path, monkeypatch):
     dataset = create_dataset(toy_config("SASRec", tmp_path, **settings)).build()[0]
     with pytest.raises(InputError, match=r"transitions need times: .*\[toy\] have no .*TIME_FIELD"):
         dataset.before_targets(2)
-    with pytest.raises(InputError, match=r"transitions need times"):  # before items are tokenized
+    with pytest.raises(
+        InputError, match=r"memory_steps \[2\] needs times"
+    ):  # before items are tokenized
         create_dataset(toy_config("RPG", tmp_path, memory_steps=2, **settings))

@@ -37,4 +37,4 @@ def keep_scale(p: float) -> float:
 
 def _dropped(p: float) -> int:
     """How many of the 2**BITS values of a draw drop an element."""
-    return round(p * 2**BITS)
+    return min(round(p * 2**BITS), 2**BITS - 1)
