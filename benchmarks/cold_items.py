@@ -20,6 +20,7 @@ import yaml
 from benchmarks import workload
 from recbole_genrec import Recommender
 from recbole_genrec.config import Config
+from recbole_genrec.config.layers import model_files
 from recbole_genrec.data.dataset import create_dataset
 from recbole_genrec.inference.scoring import ScoringModel
 from recbole_genrec.items.embedding_file import EmbeddingFile
@@ -68,6 +69,11 @@ def split(config: Config, share: float) -> ColdSplit:
     return ColdSplit(histories, targets, cold)
 
 
+def known_name(dataset: str) -> str:
+    """What the rest of a data set is called: RecBole reads its bundled files for "ml-100k"."""
+    return f"{dataset}-known"
+
+
 class Catalogue:
     """Texts of items, or their given embeddings, by raw token."""
 
@@ -90,7 +96,7 @@ def write_known(found: ColdSplit, config: Config, folder: Path) -> dict[str, Any
     Returns:
         the settings of a run on it, which validates by the last item that is left of a user.
     """
-    name, cold = config["dataset"], set(found.cold)
+    name, cold = known_name(config["dataset"]), set(found.cold)
     rows = [
         (user, item, time)
         for user, history in enumerate(found.histories)
@@ -123,7 +129,7 @@ def _write(file: Path, header: Sequence[str], rows: Iterable[tuple]) -> None:
 
 def train(model: str, config: Config, files: list[str], settings: dict[str, Any]) -> Recommender:
     """Train on what `write_known` has written; `settings` name a `checkpoint_dir` of their own."""
-    run_recbole_genrec(model, config["dataset"], files, settings)
+    run_recbole_genrec(model, known_name(config["dataset"]), files, settings)
     saved = Path(settings["checkpoint_dir"]).glob("*.pth")
     return Recommender.from_checkpoint(next(file for file in saved if LAST not in file.stem))
 
@@ -159,6 +165,13 @@ def _hits(
     ]
 
 
+def files_for(model: str, config: Config) -> list[str]:
+    """The files that size a model for a data set, which has another name in training."""
+    name, path = config["dataset"], {"data_path": str(Path(config["data_path"]).parent)}
+    model_class = Config(model, name, config_dict=path).model_class
+    return [str(file) for file in model_files(model_class, f"-{name}") if file.exists()]
+
+
 def measure(
     dataset: str,
     files: list[str],
@@ -175,7 +188,7 @@ def measure(
     for row in rows:
         model, own = ROWS[row]
         own = {**known, **own, "checkpoint_dir": str(folder / row.replace(" ", "-"))}
-        sized = [*([SMALL[model]] if model in SMALL else []), *files]
+        sized = [*([SMALL[model]] if model in SMALL else []), *files_for(model, config), *files]
         figures = recalls(found, train(model, config, sized, own), Catalogue(config))
         lines.append([row, *(f"{figure:.4f}" for figure in figures)])
     return lines
@@ -194,6 +207,8 @@ def main() -> None:
     settings = {key: yaml.safe_load(value) for key, value in pairs}
     files = [str(Path(file).resolve()) for file in options.config_files.split()]
     rows, folder = options.rows.split(","), options.folder.resolve()
+    if unknown := set(rows) - ROWS.keys():
+        parser.error(f"--rows should be some of {list(ROWS)}, found {sorted(unknown)}")
     lines = measure(options.dataset, files, settings, options.share, rows, folder)
     print(workload.table(["model", "R@10", "R@10 of cold targets", "among cold items"], lines))
 

@@ -34,19 +34,17 @@ def test_the_split_holds_items_out_of_everything(settings, tmp_path):
     cases = [[*h, target] for h, target in zip(found.histories, found.targets, strict=True)]
     assert sorted(cases) == sorted(sequences)
     cold_items.write_known(found, config, tmp_path / "known")
-    written = [
-        line.split("\t")
-        for line in (tmp_path / "known" / NAME / f"{NAME}.inter").read_text().splitlines()[1:]
-    ]
+    folder, name = tmp_path / "known" / f"{NAME}-known", f"{NAME}-known"
+    written = [line.split("\t") for line in (folder / f"{name}.inter").read_text().splitlines()[1:]]
     kept = sum(item not in found.cold for history in found.histories for item in history)
     assert len(written) == kept and not {row[1] for row in written} & set(found.cold)
-    texts = (tmp_path / "known" / NAME / f"{NAME}.item").read_text()
+    texts = (folder / f"{name}.item").read_text()
     assert not any(f"{item}\t" in texts for item in found.cold)
 
 
 def test_rows_of_the_table(settings, tmp_path):
     """A model that takes new items finds all of them in a list as long as there are of them."""
-    rows = ["SemanticSASRec", "and text neighbors", "projected text", "SASRecOnePass"]
+    rows = ["SemanticSASRec", "and vectors of neighbors", "projected text", "SASRecOnePass"]
     lines = cold_items.measure(NAME, [], settings, 0.2, rows, tmp_path / "cold")
     assert cold_items.measure(NAME, [], settings, 0.2, rows, tmp_path / "cold") == lines  # again
     assert [line[0] for line in lines] == rows
