@@ -31,12 +31,8 @@ from recbole_genrec.runs.checkpoint_items import LAST
 TOP_K = 10
 ROWS: dict[str, tuple[str, dict[str, Any]]] = {
     "SemanticSASRec": ("SemanticSASRec", {}),
-    "and text neighbors": ("SemanticSASRec", {"neighbor_steps": 2}),
-    "and vectors of neighbors": (
-        "SemanticSASRec",
-        {"neighbor_steps": 2, "item_vectors": ["own", "codes", "neighbors"]},
-    ),
-    "projected text": ("SemanticSASRec", {"item_vectors": ["own", "text"]}),
+    "codes alone": ("SemanticSASRec", {"neighbor_steps": 0, "item_vectors": ["own", "codes"]}),
+    "projected text": ("SemanticSASRec", {"neighbor_steps": 0, "item_vectors": ["own", "text"]}),
     "SASRecOnePass": ("SASRecOnePass", {}),
     "TIGER": ("TIGER", {}),
 }

@@ -1,9 +1,9 @@
 """SemanticSASRec's time and memory by the size of the catalogue: python -m benchmarks.item_vectors
 
 A training step of 128 users and lists of ten for 128 users, with Amazon Beauty's history lengths
-and the sizes of the model's YAML file, over items with random codes and three random transitions
-each. The model is untrained: what an index finds of the exact lists says little of a trained one.
-Every size runs in a process of its own, so that its peak of memory is its own.
+and the settings of the model's YAML file, over items with random codes, three random transitions
+each, and random texts, whose neighbors are left out above 100,000 items. The model is untrained:
+what an index finds of the exact lists says little of a trained one. Every size runs in a process of its own, so that its peak of memory is its own.
 """
 
 from __future__ import annotations
@@ -13,27 +13,38 @@ import resource
 from concurrent.futures import ProcessPoolExecutor
 
 import torch
+from torch.nn import functional as F
 
 from benchmarks import untrained, workload
+from recbole_genrec.items.embeddings import ItemEmbeddings
+from recbole_genrec.items.encoder import ItemEncoder
+from recbole_genrec.items.needs import TEXT
 from recbole_genrec.model.semantic_sasrec import SemanticSASRec
+from recbole_genrec.model.text_neighbors import EXACT
 from recbole_genrec.tokenizer.semantic_ids import SemanticIDs
 
 USERS, TOP_K = 128, 10
 TRANSITIONS = 3  # of each item
+TEXT_WIDTH = 384  # of MiniLM
 
 
 def build(n_items: int, **settings) -> SemanticSASRec:
-    """The untrained model over so many items, with a memory of transitions."""
+    """The untrained model over so many items."""
     items = untrained.made_up_items(n_items)
+    if n_items <= EXACT:
+        text = F.pad(torch.randn(n_items, TEXT_WIDTH), (0, 0, 1, 0))
+        items.embeddings[TEXT] = ItemEmbeddings(text, ItemEncoder())
+    else:
+        settings |= {"item_vectors": ["own", "codes"], "neighbor_steps": 0}
     sizes = [workload.CODES] * workload.LEVELS
     items.ids[""] = SemanticIDs.from_tokens(workload.catalogue(n_items), sizes)
-    pairs = torch.randint(1, n_items + 1, (3, TRANSITIONS * n_items))
+    pairs = torch.randint(1, n_items + 1, (5, TRANSITIONS * n_items))
     dataset = untrained.data_set(
         items,
         target_counts=torch.randint(5, 50, (n_items + 1,)),
-        before_targets=lambda steps: (pairs[:steps].t(), pairs[2]),
+        before_targets=lambda steps: (pairs[:steps].t(), pairs[-1]),
     )
-    config = untrained.settings(SemanticSASRec, memory_steps=2, **settings)
+    config = untrained.settings(SemanticSASRec, **settings)
     return SemanticSASRec(config, dataset)
 
 

@@ -44,7 +44,7 @@ def test_the_split_holds_items_out_of_everything(settings, tmp_path):
 
 def test_rows_of_the_table(settings, tmp_path):
     """A model that takes new items finds all of them in a list as long as there are of them."""
-    rows = ["SemanticSASRec", "and vectors of neighbors", "projected text", "SASRecOnePass"]
+    rows = ["SemanticSASRec", "codes alone", "projected text", "SASRecOnePass"]
     lines = cold_items.measure(NAME, [], settings, 0.2, rows, tmp_path / "cold")
     assert cold_items.measure(NAME, [], settings, 0.2, rows, tmp_path / "cold") == lines  # again
     assert [line[0] for line in lines] == rows

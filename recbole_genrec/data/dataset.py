@@ -204,7 +204,7 @@ class GenRecDataset(SplitSequences):
     def _benchmark_presets(self) -> None:
         super()._benchmark_presets()
         if self.config["memory_steps"]:
-            why = f"memory_steps [{self.config['memory_steps']}] needs"
+            why = f"memory_steps [{self.config['memory_steps']}], unless 0, needs"
             self._need_times(self.inter_feat, why)
 
 

@@ -40,10 +40,6 @@ class ItemLevelRecommender(HasRepeatBias, ParallelRecommender):
         width, heads = config["hidden_size"], config["n_heads"]
         if width % heads:
             refuse("hidden_size", f"a multiple of n_heads [{heads}]", width)
-        longest = config["MAX_ITEM_LIST_LENGTH"]
-        for key in ("memory_steps", "neighbor_steps"):
-            if config[key] > longest:
-                refuse(key, f"at most MAX_ITEM_LIST_LENGTH [{longest}]", config[key])
 
     @classmethod
     def needs(cls, config) -> Sequence[Need]:
@@ -58,23 +54,19 @@ class ItemLevelRecommender(HasRepeatBias, ParallelRecommender):
         super().__init__(config, dataset)
         self.repeat_bias = repeat_bias(config, self.max_seq_length)
         self.memory: TransitionMemory | None = None
-        if config["memory_steps"]:
+        steps, near = (  # no item stands further back than a history is long
+            min(config[key], self.max_seq_length) for key in ("memory_steps", "neighbor_steps")
+        )
+        if steps:
             self.memory = TransitionMemory(
-                config["hidden_size"],
-                self.n_items,
-                config["memory_steps"],
-                config["memory_followers"],
+                config["hidden_size"], self.n_items, steps, config["memory_followers"]
             )
-            self.memory.append(*dataset.before_targets(config["memory_steps"]))
+            self.memory.append(*dataset.before_targets(steps))
         self.ids.on_change(self._make_room)
         self.neighbors: TextNeighbors | None = None
-        if config["neighbor_steps"]:
+        if near:
             self.neighbors = TextNeighbors(
-                config["hidden_size"],
-                self.n_items,
-                config["neighbor_steps"],
-                config["neighbors"],
-                self.given(TEXT),
+                config["hidden_size"], self.n_items, near, config["neighbors"], self.given(TEXT)
             )
 
     def _make_room(self) -> None:

@@ -37,7 +37,8 @@ class ItemVectors(nn.Module):
         text: embeddings `[n_items, d_text]`, kept with the weights; None where a checkpoint will
             bring them.
         own_dropout: share of items that are without their own vector in training.
-        number: of neighbors of an item.
+        nearest: the neighbors of each item and their likeness `[n_items, number]`; None where a
+            checkpoint will bring them.
     """
 
     text: Tensor | None
@@ -49,7 +50,7 @@ class ItemVectors(nn.Module):
         tables: Mapping[str, SemanticIDTable],
         text: Tensor | None = None,
         own_dropout: float = 0.0,
-        number: int = 64,
+        nearest: tuple[Tensor, Tensor] | None = None,
     ) -> None:
         super().__init__()
         self.size, self.tables, self.own_dropout = size, tables, own_dropout
@@ -64,7 +65,10 @@ class ItemVectors(nn.Module):
         if TEXT in parts:
             self.projection = nn.Linear(text.shape[1], size, bias=False)
             nn.init.normal_(self.projection.weight, std=STD)
-        self.neighbors = NeighborVectors(size, number, text) if NEIGHBORS in parts else None
+        self.neighbors = None
+        if NEIGHBORS in parts:
+            none = torch.zeros(n_items, 0)
+            self.neighbors = NeighborVectors(size, *(nearest or (none.int(), none)))
         self.register_buffer("text", text if {TEXT, NEIGHBORS} & set(parts) else None)
 
     def forward(self, items: Tensor | None = None) -> Tensor:

@@ -29,23 +29,22 @@ class NeighborVectors(nn.Module):
 
     Args:
         size: of the vectors.
-        number: of neighbors of an item.
-        text: embeddings of length 1 `[n_items, d_text]`.
+        items, likeness: the neighbors of each item `[n_items, number]`, as `nearest_texts` finds
+            them.
 
     Attributes:
-        items: the neighbors of each item `[n_items, number]`, 0 for none.
+        items: as given, 0 for none.
         shares: what each counts in the mean `[n_items, number]`.
     """
 
     items: Tensor
     shares: Tensor
 
-    def __init__(self, size: int, number: int, text: Tensor) -> None:
+    def __init__(self, size: int, items: Tensor, likeness: Tensor) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.full((size,), SHARE))
-        items, shares = self._lists(text, number)
-        self.register_buffer("items", items)
-        self.register_buffer("shares", shares)
+        self.register_buffer("items", items.clone())
+        self.register_buffer("shares", _shares(likeness))
         self._reversed: tuple[Tensor, ...] = ()
 
     def forward(self, own: Tensor, items: Tensor | None = None) -> Tensor:
@@ -83,13 +82,9 @@ class NeighborVectors(nn.Module):
         """
         new = torch.arange(len(self.items), len(text), device=text.device)
         known = own.any(1).nonzero().flatten()
-        items, shares = self._lists(text, self.items.shape[1], new, known[known > 0])
+        items, likeness = nearest_texts(text, self.items.shape[1], new, known[known > 0])
         self.items = torch.cat([self.items, items])
-        self.shares = torch.cat([self.shares, shares])
-
-    def _lists(self, text: Tensor, number: int, *which: Tensor) -> tuple[Tensor, Tensor]:
-        items, likeness = nearest_texts(text, number, *which)
-        return items, likeness / likeness.sum(1, keepdim=True).clamp(min=1e-6)
+        self.shares = torch.cat([self.shares, _shares(likeness)])
 
     def _load_from_state_dict(
         self, state_dict: dict[str, Any], prefix: str, *arguments: Any
@@ -100,6 +95,10 @@ class NeighborVectors(nn.Module):
             if loaded is not None and loaded.dim() == 2:
                 setattr(self, name, getattr(self, name).new_empty(loaded.shape))
         super()._load_from_state_dict(state_dict, prefix, *arguments)
+
+
+def _shares(likeness: Tensor) -> Tensor:
+    return likeness / likeness.sum(1, keepdim=True).clamp(min=1e-6)
 
 
 class _Means(torch.autograd.Function):

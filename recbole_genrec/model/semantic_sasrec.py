@@ -36,6 +36,7 @@ from recbole_genrec.model.item_softmax import (
 )
 from recbole_genrec.model.item_vectors import CODES, NEIGHBORS, OWN, ItemVectors
 from recbole_genrec.model.parallel_recommender import best
+from recbole_genrec.model.text_neighbors import nearest_texts
 
 
 class SemanticSASRec(ItemLevelRecommender):
@@ -94,11 +95,17 @@ class SemanticSASRec(ItemLevelRecommender):
     def __init__(self, config, dataset):
         super().__init__(config, dataset)
         self.made_of = config["item_vectors"]
-        made_of = (self.made_of, config["hidden_size"], self.tables(), self.given(TEXT))
-        extra = (config["own_vector_dropout"], config["neighbors"])
-        self.item_vectors = ItemVectors(*made_of, *extra)
+        made_of = (
+            self.made_of,
+            config["hidden_size"],
+            self.tables(),
+            self.given(TEXT),
+            config["own_vector_dropout"],
+            self._nearest(config["neighbors"]),
+        )
         shared = config["shared_vectors"]
-        self.input_vectors = None if shared else ItemVectors(*made_of, *extra)
+        self.item_vectors = ItemVectors(*made_of)
+        self.input_vectors = None if shared else ItemVectors(*made_of)
         self.transformer = self.new_transformer(config, config["gated"], config["filter_weight"])
         self.index_from = config["index_from"]
         self._index: tuple[int, ItemIndex] | None = None  # with the number of items
@@ -108,6 +115,15 @@ class SemanticSASRec(ItemLevelRecommender):
         self.auxiliary = None
         if any(config[weight] for weight in WEIGHTS) and dataset.target_counts.any():
             self.auxiliary = self._new_auxiliary(config, dataset)
+
+    def _nearest(self, number: int) -> tuple[Tensor, Tensor] | None:
+        """Lists of neighbors, where item vectors need them; made once, also for the scores."""
+        text = self.given(TEXT)
+        if NEIGHBORS not in self.made_of or text is None:
+            return None
+        if self.neighbors is not None:
+            return self.neighbors.items, self.neighbors.likeness
+        return nearest_texts(F.normalize(text.float()), number)
 
     def _new_auxiliary(self, config, dataset) -> AuxiliaryLosses:
         text, teacher = map(self.given, (TEXT, COLLABORATIVE))

@@ -7,6 +7,7 @@ from recbole_genrec.items.needs import TEXT, Embeddings
 from recbole_genrec.model.item_vectors import ItemVectors
 from recbole_genrec.model.neighbor_vectors import NeighborVectors
 from recbole_genrec.model.semantic_sasrec import SemanticSASRec
+from recbole_genrec.model.text_neighbors import nearest_texts
 from recbole_genrec.tokenizer.rqkmeans import RQKMeans
 from tests.model.slow_neighbors import slow_mean
 from tests.model.test_semantic_sasrec import (
@@ -29,7 +30,7 @@ def texts(number: int) -> torch.Tensor:
 def test_gradients_are_those_of_the_equation():
     """Of all items, whose gradient is written by hand, and of some."""
     text, own = texts(29), torch.randn(30, 4, dtype=torch.double, requires_grad=True)
-    module = NeighborVectors(4, 3, text).double()
+    module = NeighborVectors(4, *nearest_texts(text, 3)).double()
     torch.nn.init.normal_(module.weight)
     means = [own.new_zeros(4), *(slow_mean(text, item, 3, own) for item in range(1, 30))]
     expected, towards = module.weight * torch.stack(means), torch.randn(30, 4, dtype=torch.double)
@@ -70,7 +71,9 @@ def test_new_items_live_from_the_known_ones_and_change_none():
 def test_a_small_catalogue_lacks_neighbors():
     ids = catalogue_of().items.ids[""].codes[:3]
     table = type("Table", (), {"num_items": len(ids), "vocab_size": 1})()
-    vectors = ItemVectors(["own", "neighbors"], 4, {"": table}, texts(2).abs(), number=5)
+    text = texts(2).abs().float()
+    lists = nearest_texts(text, 5)
+    vectors = ItemVectors(["own", "neighbors"], 4, {"": table}, text, nearest=lists)
     own, weight = vectors.own.weight, vectors.neighbors.weight
     torch.testing.assert_close(vectors()[1:], own[1:] + weight * own[1:].flip(0))
 

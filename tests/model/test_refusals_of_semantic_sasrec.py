@@ -22,14 +22,6 @@ CASES = [
         r"item_vectors should be .* found \[\['codes', 'neighbors'\]\]",
     ),
     ({"hidden_size": 30, "n_heads": 4}, r"hidden_size should be a multiple of n_heads \[4\]"),
-    (
-        {"memory_steps": 9, "MAX_ITEM_LIST_LENGTH": 8},
-        r"memory_steps should be at most MAX_ITEM_LIST_LENGTH \[8\], found \[9\]",
-    ),
-    (
-        {"neighbor_steps": 9, "MAX_ITEM_LIST_LENGTH": 8},
-        r"neighbor_steps should be at most MAX_ITEM_LIST_LENGTH \[8\], found \[9\]",
-    ),
 ]
 
 

@@ -265,6 +265,6 @@ def test_data_without_times_are_refused(tmp_path, monkeypatch):
     with pytest.raises(InputError, match=r"transitions need times: .*\[toy\] have no .*TIME_FIELD"):
         dataset.before_targets(2)
     with pytest.raises(
-        InputError, match=r"memory_steps \[2\] needs times"
+        InputError, match=r"memory_steps \[2\], unless 0, needs times"
     ):  # before items are tokenized
         create_dataset(toy_config("RPG", tmp_path, memory_steps=2, **settings))
