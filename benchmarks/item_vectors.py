@@ -3,7 +3,8 @@
 A training step of 128 users and lists of ten for 128 users, with Amazon Beauty's history lengths
 and the settings of the model's YAML file, over items with random codes, three random transitions
 each, and random texts, whose neighbors are left out above 100,000 items. The model is untrained:
-what an index finds of the exact lists says little of a trained one. Every size runs in a process of its own, so that its peak of memory is its own.
+what an index finds of the exact lists says little of a trained one. Every size runs in a process of
+its own, so that its peak of memory is its own.
 """
 
 from __future__ import annotations
