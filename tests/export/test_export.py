@@ -118,6 +118,9 @@ def test_models_that_score_all_items_give_vectors_and_codes(model, tmp_path):
         else:
             parts = trained.item_vectors
             expected = parts.own.weight[item] + parts.codes.weight[tokens].sum(0)
+            expected = expected + parts.projection.weight @ parts.text[item]
+            near, shares = parts.neighbors.items[item], parts.neighbors.shares[item]
+            expected = expected + parts.neighbors.weight * (shares @ parts.own.weight[near])
         torch.testing.assert_close(vector, expected)
     assert "```python" not in (folder / "README.md").read_text()
 
