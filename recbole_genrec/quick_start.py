@@ -19,7 +19,7 @@ from recbole.utils.case_study import full_sort_scores, full_sort_topk
 from recbole_genrec.config import Config
 from recbole_genrec.config.data_settings import check_labels, replaced_history_length
 from recbole_genrec.data.dataset import create_dataset
-from recbole_genrec.data.loaders import data_preparation
+from recbole_genrec.data.loaders import check_split, data_preparation
 from recbole_genrec.errors import InputError, RunError
 from recbole_genrec.files import check_writable
 from recbole_genrec.model.hooks import class_hooks
@@ -202,6 +202,7 @@ def _load(config: Config) -> Dataset:
     getLogger().info(dataset)
     needs = hooks.needs(config)
     if needs:
+        check_split(config, dataset)
         dataset.items = run_stages(config, dataset, needs)
     return dataset
 

@@ -1,6 +1,7 @@
 """From a data set to the three data loaders."""
 
 from collections.abc import Iterator, Sequence
+from copy import copy
 from hashlib import blake2b
 from logging import getLogger
 from pathlib import Path
@@ -94,10 +95,8 @@ def data_preparation(config: Config, dataset: Dataset) -> tuple:
     Raises:
         InputError: for a setting or a file that cannot work.
     """
-    file, parts = config["dataloaders_save_path"], None
     with named_refusals():
-        if file:
-            parts = read_split(Path(file), dataset)
+        parts = _saved_parts(config, dataset)
         if parts is None:
             parts = dataset.build()
             if config["save_dataloaders"]:
@@ -111,6 +110,26 @@ def data_preparation(config: Config, dataset: Dataset) -> tuple:
         settings = ", ".join(f"{set_color(key, 'cyan')} = [{config[key]}]" for key in keys)
         getLogger().info(f"{set_color(f'[{kind}]:', 'pink')} {settings}")
     return loaders
+
+
+def check_split(config: Config, dataset: Dataset) -> None:
+    """Refuse a split that tests nothing of what was learned, before any work on its items.
+
+    Nothing of the data set and of the random numbers is changed.
+    """
+    apart = copy(dataset)
+    for name, value in vars(apart).items():
+        if isinstance(value, dict):  # what is known of the fields, to which a split adds its own
+            setattr(apart, name, dict(value))
+    with torch.random.fork_rng(), named_refusals():
+        parts = _saved_parts(config, apart)
+        _check_known_items(config, apart.build() if parts is None else parts)
+
+
+def _saved_parts(config: Config, dataset: Dataset) -> list[Dataset] | None:
+    """The split that an earlier run has kept, if `dataloaders_save_path` is set."""
+    file = config["dataloaders_save_path"]
+    return read_split(Path(file), dataset) if file else None
 
 
 def _loaders(config: Config, dataset: Dataset, parts: list[Dataset]) -> tuple:

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from recbole_genrec import quick_start
 from recbole_genrec.data.dataset import create_dataset
 from recbole_genrec.errors import InputError
 from recbole_genrec.quick_start import run_recbole_genrec
@@ -154,8 +155,8 @@ def test_labels_by_threshold_are_enough(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("model", ["SASRec", "SemanticSASRec", "BPR"])
-def test_a_split_whose_test_has_new_items_alone_is_refused(model, tmp_path):
-    """Where one of them is known there is something to test."""
+def test_a_split_whose_test_has_new_items_alone_is_refused(model, tmp_path, monkeypatch):
+    """Before the stages; where one of them is known there is something to test."""
     rows = [(f"u{n % 5}", f"i{n % 7}", n) for n in range(40)]
     parts = [rows, [(f"u{n}", "i1", 50) for n in range(5)]]
     parts.append([(f"u{n}", f"new{n}", 60) for n in range(5)])
@@ -173,7 +174,8 @@ def test_a_split_whose_test_has_new_items_alone_is_refused(model, tmp_path):
         write_table(tmp_path / "toy" / f"toy.{name}.inter", header, part)
     config = toy_config(model, tmp_path, **settings)
     message = r"\[toy\]: all 5 items of the test are new, expected some of the 7 that training"
-    with pytest.raises(InputError, match=message):
+    with monkeypatch.context() as patched, pytest.raises(InputError, match=message):
+        patched.setattr(quick_start, "run_stages", pytest.fail)
         prepare(config)
     parts[2][0] = ("u0", "i3", 60)
     write_table(tmp_path / "toy" / "toy.test.inter", header, parts[2])
