@@ -70,6 +70,7 @@ class ItemVectors(nn.Module):
             none = torch.zeros(n_items, 0)
             self.neighbors = NeighborVectors(size, *(nearest or (none.int(), none)))
         self.register_buffer("text", text if {TEXT, NEIGHBORS} & set(parts) else None)
+        self._kept: tuple[list[tuple[Tensor, int]], Tensor] | None = None
 
     def forward(self, items: Tensor | None = None) -> Tensor:
         """Vectors `[m, d]` of the items `[m]`, of all by default."""
@@ -86,6 +87,30 @@ class ItemVectors(nn.Module):
         if self.own is not None and self.neighbors is not None:
             parts.append(self.neighbors(self.own.weight, items))
         return reduce(add, parts)
+
+    def train(self, mode: bool = True) -> ItemVectors:
+        if mode:
+            self._kept = None  # fused optimizers change weights without a new version
+        return super().train(mode)
+
+    @torch.no_grad()
+    def kept(self) -> Tensor:
+        """Vectors of all items, without gradients, made anew when a weight or a code changes."""
+        if self.training:  # when something may be left out
+            return self()
+        sources = [*self.parameters(), *self.buffers(), *(t.tokens for t in self.tables.values())]
+        versions = [source._version for source in sources]
+        if self._kept is not None:
+            before, vectors = self._kept
+            same = len(before) == len(sources) and all(
+                own is source and number == version
+                for (own, number), source, version in zip(before, sources, versions, strict=True)
+            )
+            if same:
+                return vectors
+        vectors = self()
+        self._kept = list(zip(sources, versions, strict=True)), vectors
+        return vectors
 
     def tokens(self, items: Tensor | None = None) -> Tensor:
         """Tokens of all sets of IDs side by side `[m, L]`, those of each set after the last."""

@@ -135,7 +135,10 @@ class SemanticSASRec(ItemLevelRecommender):
         return vectors(items.to(self.ids.tokens.device))
 
     def scores_of(self, states: Tensor, items: Tensor | None = None) -> Tensor:
-        return F.linear(states, self.item_vectors(items))
+        if torch.is_grad_enabled():
+            return F.linear(states, self.item_vectors(items))
+        vectors = self.item_vectors.kept()
+        return F.linear(states, vectors if items is None else vectors[items])
 
     def parts_of_scores(self, states: Tensor, items: Tensor) -> dict[str, Tensor]:
         return self.item_vectors.parts_of_scores(states, items)
@@ -218,7 +221,7 @@ class SemanticSASRec(ItemLevelRecommender):
         wide = k + spoken_of.shape[1]  # of which some may fall behind by what is added to them
         found = torch.cat([self.index().search(states, wide), spoken_of], 1).sort(1).values
         repeated = F.pad(found.diff(dim=1) == 0, (1, 0))
-        vectors = self.item_vectors(found.flatten()).unflatten(0, found.shape)
+        vectors = F.embedding(found, self.item_vectors.kept())
         scores = torch.einsum("nd,ncd->nc", states, vectors)
         if additions is not None:
             scores = scores + additions.of(found)
@@ -230,7 +233,7 @@ class SemanticSASRec(ItemLevelRecommender):
     def index(self) -> ItemIndex:
         """That of the item vectors; made anew after training, loading and new items."""
         if self._index is None or self._index[0] != self.n_items:
-            self._index = self.n_items, ItemIndex(self.item_vectors())
+            self._index = self.n_items, ItemIndex(self.item_vectors.kept())
         return self._index[1]
 
     def train(self, mode: bool = True) -> SemanticSASRec:
