@@ -94,18 +94,12 @@ class SemanticSASRec(ItemLevelRecommender):
 
     def __init__(self, config, dataset):
         super().__init__(config, dataset)
-        self.made_of = config["item_vectors"]
-        made_of = (
-            self.made_of,
-            config["hidden_size"],
-            self.tables(),
-            self.given(TEXT),
-            config["own_vector_dropout"],
-            self._nearest(config["neighbors"]),
-        )
-        shared = config["shared_vectors"]
-        self.item_vectors = ItemVectors(*made_of)
-        self.input_vectors = None if shared else ItemVectors(*made_of)
+        self.uses = config["item_vectors"]
+        nearest = self._nearest(config["neighbors"])
+        self.item_vectors = self._new_vectors(config, nearest)
+        self.input_vectors = None
+        if not config["shared_vectors"]:
+            self.input_vectors = self._new_vectors(config, nearest)
         self.transformer = self.new_transformer(config, config["gated"], config["filter_weight"])
         self.index_from = config["index_from"]
         self._index: tuple[int, ItemIndex] | None = None  # with the number of items
@@ -119,11 +113,15 @@ class SemanticSASRec(ItemLevelRecommender):
     def _nearest(self, number: int) -> tuple[Tensor, Tensor] | None:
         """Lists of neighbors, where item vectors need them; made once, also for the scores."""
         text = self.given(TEXT)
-        if NEIGHBORS not in self.made_of or text is None:
+        if NEIGHBORS not in self.uses or text is None:
             return None
         if self.neighbors is not None:
             return self.neighbors.items, self.neighbors.likeness
         return nearest_texts(F.normalize(text.float()), number)
+
+    def _new_vectors(self, config, nearest: tuple[Tensor, Tensor] | None) -> ItemVectors:
+        size, dropout = config["hidden_size"], config["own_vector_dropout"]
+        return ItemVectors(self.uses, size, self.tables(), self.given(TEXT), dropout, nearest)
 
     def _new_auxiliary(self, config, dataset) -> AuxiliaryLosses:
         text, teacher = map(self.given, (TEXT, COLLABORATIVE))
@@ -262,7 +260,7 @@ class SemanticSASRec(ItemLevelRecommender):
         tied = self.item_vectors.ties(len(tokens))
         if tied:
             self.logger.warning(
-                f"{tied} new items tie, as nothing in item_vectors {self.made_of} tells them "
+                f"{tied} new items tie, as nothing in item_vectors {self.uses} tells them "
                 "apart: lists have them in the order of their numbers"
             )
 
