@@ -43,11 +43,13 @@ class SemanticSASRec(ItemLevelRecommender):
     r"""SASRec whose item vectors grow from semantic IDs.
 
     .. math::
-        v_i = o_i + \sum_{l=1}^{L} e_{l, c_l(i)}
+        v_i = o_i + \sum_{l=1}^{L} e_{l, c_l(i)} + W t_i + n_i
 
-    where :math:`o_i` is the item's own vector and e are vectors of its codes, in one set of
-    semantic IDs or several (`further_ids`), the same at input and output (`shared_vectors`); see
-    `ItemVectors`. A causal transformer makes a state s after each item of the history, and
+    where :math:`o_i` is the item's own vector, e are vectors of its codes, in one set of semantic
+    IDs or several (`further_ids`), :math:`W t_i` is the projected embedding of its text and
+    :math:`n_i` a mean of the own vectors of the items with the nearest texts; the same at input and
+    output (`shared_vectors`), see `ItemVectors`. A causal transformer makes a state s after each
+    item of the history, and
 
     .. math::
         \mathcal{L} = - \log \mathrm{softmax}_i (s^\top v_i + b_i + m_i + t_i)
@@ -55,7 +57,7 @@ class SemanticSASRec(ItemLevelRecommender):
     over all items trains every position in one pass. b is the learned bias of items that stand in
     the history (`RepeatBias`), m what followed its last items in training (`TransitionMemory`), t
     what has texts like theirs (`TextNeighbors`). Where items are too many, the softmax is over a
-    sample of them (`sampled_items`). A new item has a zero own vector and lives from its codes.
+    sample of them (`sampled_items`). A new item has a zero own vector and lives from the rest.
     """
 
     training_only = ("auxiliary",)

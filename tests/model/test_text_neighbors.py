@@ -120,6 +120,14 @@ def rpg_with_texts() -> RPG:
     return model.eval()
 
 
+def test_no_step_lies_behind_a_history():
+    """Of neighbors and of the memory."""
+    dataset = with_texts(catalogue_of())
+    dataset.before_targets = lambda steps: (torch.ones(4, steps).long(), torch.ones(4).long())
+    model = model_of(dataset, neighbor_steps=10**6, memory_steps=10**6)
+    assert model.neighbors.steps == model.memory.steps == CONFIG["MAX_ITEM_LIST_LENGTH"]
+
+
 def test_texts_are_needed_where_it_is_on():
     for model, settings in ((SemanticSASRec, SETTINGS), (RPG, RPG_SETTINGS)):
         assert Embeddings(TEXT) not in model.needs({**CONFIG, **settings, "neighbor_steps": 0})
