@@ -1,0 +1,58 @@
+"""On a GPU every model trains, ranks and goes on as on the CPU; skipped where torch finds none."""
+
+import pytest
+import torch
+
+from tests.small import new_trainer, write_toy
+from tests.trainer.test_mixed_precision import CASES
+from tests.trainer.test_resume import attempt, prepared, stopped
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no GPU")
+
+
+@pytest.fixture
+def data_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return write_toy(tmp_path, missing=False)
+
+
+def trained(model, data_path, **settings):
+    """A trainer after one epoch, and its data; each device leaves its files in a folder."""
+    device = "cuda" if settings["use_gpu"] else "cpu"
+    places = {"checkpoint_dir": str(data_path / device)}
+    run = prepared(model, data_path, **{**settings, **places, "epochs": 1})
+    trainer = new_trainer(run)
+    trainer.fit(run.train, run.valid)
+    assert {each.device.type for each in trainer.model.parameters()} == {device}
+    return trainer, run
+
+
+@pytest.mark.parametrize(("model", "settings"), CASES, ids=str)
+def test_an_epoch_and_its_ranking(model, settings, data_path):
+    on_cpu, cpu_run = trained(model, data_path, **settings, use_gpu=False)
+    on_gpu, gpu_run = trained(model, data_path, **settings, use_gpu=True)
+    assert on_gpu.train_loss_dict[0] == pytest.approx(on_cpu.train_loss_dict[0], rel=0.03)
+    found = on_gpu.evaluate(gpu_run.test)
+    expected = on_cpu.evaluate(cpu_run.test, model_file=on_gpu.saved_model_file)
+    user = 1 / 30  # rounding may decide between two items of nearly the same score
+    assert found == pytest.approx(expected, abs=user)
+
+
+@pytest.mark.parametrize("model", ["TIGER", "UniGRec", "ETEGRec", "RPG", "SemanticSASRec"])
+def test_an_epoch_in_bfloat16(model, data_path):
+    plain, _ = trained(model, data_path, use_gpu=True)
+    mixed, _ = trained(model, data_path, use_gpu=True, enable_amp=True)
+    assert mixed.train_loss_dict[0] == pytest.approx(plain.train_loss_dict[0], rel=0.03)
+
+
+@pytest.mark.parametrize("model", ["SASRec", "TIGER", "UniGRec", "SemanticSASRec"])
+def test_a_stopped_run_goes_on(model, data_path):
+    whole, run = attempt(model, data_path, "whole", use_gpu=True)
+    whole.fit(run.train, run.valid)
+    trainer, run = attempt(model, data_path, "stopped", use_gpu=True, checkpoint_step=2)
+    stopped("on_step_end", 5, trainer, run)
+    trainer, run = attempt(model, data_path, "stopped", use_gpu=True, checkpoint_step=2)
+    trainer.resume("auto")
+    trainer.fit(run.train, run.valid)
+    assert trainer.step == whole.step
+    assert trainer.train_loss_dict == pytest.approx(whole.train_loss_dict, rel=1e-3)
