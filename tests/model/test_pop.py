@@ -16,5 +16,5 @@ def test_every_interaction_counts_whatever_the_batches(tmp_path, batch_size):
     counts = np.bincount(items, minlength=trainer.model.n_items)
     assert counts.max() > 1
     user = next(iter(run.test))[0]
-    scores = trainer.model.full_sort_predict(user).view(len(user), -1)
+    scores = trainer.model.full_sort_predict(user).view(len(user), -1).cpu()
     assert torch.equal(scores[0], torch.from_numpy(counts / counts.max()))

@@ -27,21 +27,29 @@ def attend(
     Returns:
         [n, queries, inner].
     """
+    if torch.compiler.is_compiling():  # which fuses the passes itself
+        return _products(bias, num_heads, dropout_rate, projected)[0]
     return _Attention.apply(bias, num_heads, dropout_rate, *projected)
+
+
+def _products(bias, num_heads, dropout_rate, projected):
+    """The output, the weights before and after dropout, and the heads of each tensor."""
+    parts = [3] if len(projected) == 1 else [1, 2]
+    heads = [_split_heads(x, n, num_heads) for x, n in zip(projected, parts, strict=True)]
+    q, k, v = (part for several in heads for part in several)
+    weights = torch.baddbmm(bias, q, k.mT)
+    weights = torch.softmax(weights, -1, dtype=weights.dtype)
+    kept = weights * keep_mask(weights, dropout_rate) if dropout_rate else weights
+    return _merge_heads(torch.bmm(kept, v).unsqueeze(0), num_heads), weights, kept, heads
 
 
 class _Attention(torch.autograd.Function):
     @staticmethod
     def forward(ctx, bias, num_heads, dropout_rate, *projected):
-        parts = [3] if len(projected) == 1 else [1, 2]
-        heads = [_split_heads(x, n, num_heads) for x, n in zip(projected, parts, strict=True)]
-        q, k, v = (part for several in heads for part in several)
-        weights = torch.baddbmm(bias, q, k.mT)
-        weights = torch.softmax(weights, -1, dtype=weights.dtype)
-        kept = weights * keep_mask(weights, dropout_rate) if dropout_rate else weights
+        out, weights, kept, heads = _products(bias, num_heads, dropout_rate, projected)
         ctx.save_for_backward(weights, kept, *heads)
         ctx.num_heads = num_heads
-        return _merge_heads(torch.bmm(kept, v).unsqueeze(0), num_heads)
+        return out
 
     @staticmethod
     @once_differentiable

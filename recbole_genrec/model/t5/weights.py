@@ -62,7 +62,7 @@ def to_transformers(t5: Any) -> nn.Module:
     for name, targets in names(t5).items():
         for target, part in zip(targets, ours[name].chunk(len(targets)), strict=True):
             theirs[target].copy_(part)
-    return hf_model.eval()
+    return hf_model.eval().to(t5.embedding.weight.device)
 
 
 def names(t5: nn.Module) -> dict[str, list[str]]:
