@@ -133,12 +133,13 @@ def table(runs: list[dict[str, Any]]) -> str:
     headings = ["model", "seeds", "parameters", "epochs", "minutes"]
     headings += [f"{protocol}<br>{METRICS[metric]}" for protocol, metric in columns]
     lines = [headings, ["---"] * len(headings)]
+    several = len({run["processor"] for run in runs}) > 1
     for name, own in rows.items():
         figures = [
             _cell(found, len(rows) > 1 and bool(found) and _shown(found) == top)
             for found, top in zip(values[name], best, strict=True)
         ]
-        lines.append([name, *_costs(own), *figures])
+        lines.append([name, *_costs(own, several), *figures])
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
@@ -181,13 +182,17 @@ def _difference(run: dict[str, Any]) -> str:
     return "{} ({} to {})".format(*texts)
 
 
-def _costs(runs: list[dict[str, Any]]) -> list[str]:
-    epochs, minutes = (np.mean([run[key] for run in runs]) for key in ("epochs_trained", "minutes"))
+def _costs(runs: list[dict[str, Any]], several_processors: bool) -> list[str]:
+    """Seeds, parameters, mean epochs, and the median of the minutes on each processor."""
+    minutes: dict[str, list[float]] = {}
+    for run in runs:
+        minutes.setdefault(run["processor"].split()[-1], []).append(run["minutes"])
+    texts = {name: minutes_text(float(np.median(found))) for name, found in minutes.items()}
     return [
         str(len(runs)),
         count_text(runs[0]["parameters"]),
-        f"{epochs:.0f}",
-        minutes_text(float(minutes)),
+        f"{np.mean([run['epochs_trained'] for run in runs]):.0f}",
+        ", ".join(f"{text} {name}" if several_processors else text for name, text in texts.items()),
     ]
 
 

@@ -21,10 +21,11 @@ def load_generator():
 generator = load_generator()
 
 
-def run(name, seed, unmasked, masked=None):
+def run(name, seed, unmasked, masked=None, processor="Some CPU"):
     figures = {"unmasked": dict.fromkeys(generator.METRICS, unmasked)}
     figures |= {"masked": dict.fromkeys(generator.METRICS, masked)} if masked else {}
     costs = {"parameters": 1500, "epochs_trained": 8 + seed, "minutes": 2.0}
+    costs["processor"] = processor
     return {"name": name, "seed": seed, "test_results": figures, **costs}
 
 
@@ -57,6 +58,13 @@ def test_rows_are_means_over_seeds_in_two_groups_of_columns():
     assert first[5:] == [".0600 ± .0141"] * 4 + ["**.0800** ± .0283"] * 4
     assert second[5:] == ["**.0611**"] * 4 + ["–"] * 4
     assert "**" not in generator.table(runs[:1])  # nothing to be better than
+
+
+def test_minutes_are_told_apart_by_processor_where_there_are_several():
+    runs = [run("A", seed, 0.05, processor=name) for seed, name in enumerate(("A CPU", "B 200"))]
+    runs[1]["minutes"] = 0.5
+    row = generator.table([*runs, run("B", 1, 0.05, processor="A CPU")]).splitlines()[2]
+    assert row.split(" | ")[4] == "2.0 CPU, 0.5 200"
 
 
 def test_a_run_is_kept_with_its_protocols_and_replaces_its_seed(tmp_path, monkeypatch):
