@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from torch import nn
 from torch.optim import Optimizer
 
 from recbole_genrec.errors import InputError, refuse
 from recbole_genrec.plain import moved
 from recbole_genrec.runs.checkpoint import load_weights, model_state
-from recbole_genrec.runs.checkpoint_items import best_model_file
+from recbole_genrec.runs.checkpoint_items import best_model_file, digest
 from recbole_genrec.trainer.faults import check_weights
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ def snapshot(trainer: GenRecTrainer, finished: int, random: list[dict[str, Any]]
     return {
         **trainer.state.state_dict(finished, random),
         **model_state(trainer.model),
+        "unsaved_buffers": unsaved_buffers(trainer.model),
         "optimizers": {name: each.state_dict() for name, each in _optimizers(trainer).items()},
         "scaler": trainer.optimizer_step.scaler.state_dict(),
     }
@@ -50,6 +52,7 @@ def go_on(trainer: GenRecTrainer, checkpoint: dict[str, Any], file: Path) -> Non
     others = moved(checkpoint["other_parameter"], trainer.device)
     load_weights(trainer.model, {**checkpoint, "other_parameter": others}, file)
     _load_optimizers(trainer, checkpoint, file)
+    _warn_of_other_stages(trainer, checkpoint, file)
     trainer.state.load_state_dict(checkpoint)
     trainer.checkpointer.best = best_model_file(file)
     trainer.start_epoch = checkpoint["epoch"] + 1
@@ -60,6 +63,25 @@ def go_on(trainer: GenRecTrainer, checkpoint: dict[str, Any], file: Path) -> Non
         f"Checkpoint [{file}] loaded: training goes on in epoch {trainer.start_epoch}"
         + (f" after {done} batches" if done else "")
     )
+
+
+def unsaved_buffers(model: nn.Module) -> dict[str, str]:
+    """Hashes of what training reads and a checkpoint does not hold, such as a teacher's vectors."""
+    saved = model.state_dict().keys()
+    found = model.named_buffers()
+    return {name: digest(buffer) for name, buffer in found if name not in saved}
+
+
+def _warn_of_other_stages(trainer: GenRecTrainer, checkpoint: dict[str, Any], file: Path) -> None:
+    """What a stage makes anew, as where its cache is missing, may come out another way."""
+    before, now = checkpoint.get("unsaved_buffers", {}), unsaved_buffers(trainer.model)
+    changed = [name for name in before if name in now and now[name] != before[name]]
+    if changed:
+        trainer.logger.warning(
+            f"[{file}] was trained with another [{', '.join(changed)}]: a teacher or tokenizer was "
+            "made anew and came out differently. For the same training take along all of the "
+            "checkpoint_dir, with the caches in it"
+        )
 
 
 def _load_optimizers(trainer: GenRecTrainer, checkpoint: dict[str, Any], file: Path) -> None:

@@ -267,3 +267,14 @@ def test_nothing_but_the_best_is_kept_if_nothing_is_to_be_saved(data_path):
     pop, run = attempt("Pop", data_path, "pop")
     pop.fit(run.train, run.valid)
     assert not Path(pop.last_model_file).exists() and Path(pop.saved_model_file).exists()
+
+
+@pytest.mark.parametrize("model", ["UniGRec", "EAGER"])
+def test_another_teacher_is_told(model, data_path, caplog):
+    """As where a machine without the caches makes one anew; here its learning rate differs."""
+    trainer, run = attempt(model, data_path, "first", checkpoint_step=1)
+    stopped("on_step_start", 3, trainer, run)
+    for rate, told in ((0.001, False), (0.02, True)):
+        again, run = attempt(model, data_path, "second", teacher_learning_rate=rate)
+        again.resume(trainer.last_model_file)
+        assert ("was trained with another" in caplog.text) is told
