@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import nn
 from torch.optim import Optimizer
 
@@ -69,7 +70,8 @@ def unsaved_buffers(model: nn.Module) -> dict[str, str]:
     """Hashes of what training reads and a checkpoint does not hold, such as a teacher's vectors."""
     saved = model.state_dict().keys()
     found = model.named_buffers()
-    return {name: digest(buffer) for name, buffer in found if name not in saved}
+    dense = {name: buffer for name, buffer in found if buffer.layout == torch.strided}
+    return {name: digest(buffer) for name, buffer in dense.items() if name not in saved}
 
 
 def _warn_of_other_stages(trainer: GenRecTrainer, checkpoint: dict[str, Any], file: Path) -> None:
