@@ -80,9 +80,9 @@ def _warn_of_other_stages(trainer: GenRecTrainer, checkpoint: dict[str, Any], fi
     changed = [name for name in before if name in now and now[name] != before[name]]
     if changed:
         trainer.logger.warning(
-            f"[{file}] was trained with another [{', '.join(changed)}]: a teacher or tokenizer was "
-            "made anew and came out differently. For the same training take along all of the "
-            "checkpoint_dir, with the caches in it"
+            f"[{file}] was trained with another [{', '.join(changed)}], under other settings or "
+            "before a teacher was made anew, which may come out differently. For the same training "
+            "take along all of the checkpoint_dir, with the caches in it"
         )
 
 
