@@ -69,7 +69,7 @@ class GenRecDataset(SplitSequences):
             row = samples[HISTORY_END].unsqueeze(1) - 1 - back
             before = self._events[self.iid_field][row.clamp(min=0)]
         else:  # files that bring their own histories
-            histories = samples[self.iid_field + self.config["LIST_SUFFIX"]]
+            histories = samples[self._histories_field]
             before = histories.gather(1, (length - 1 - back).clamp(min=0))
         return before.masked_fill(back >= length, 0), samples[self.iid_field]
 
@@ -109,7 +109,7 @@ class GenRecDataset(SplitSequences):
         """Split the samples; training in one pass needs one sample per stretch of history."""
         parts = super().build()
         one_pass = class_hooks(self.config.model_class).one_pass(self.config)
-        if one_pass and HISTORY_END in parts[0].inter_feat:
+        if one_pass:
             parts[0] = parts[0]._stretches()
         return parts
 
@@ -118,10 +118,19 @@ class GenRecDataset(SplitSequences):
 
         Counted back from the last target of each user, that is every MAX_LEN-th sample: it serves
         its own target and all items of its history but the first.
+
+        Raises:
+            InputError: if samples bring their own histories and lack some of the targets in these.
         """
-        user, end = self.inter_feat[self.uid_field], self.inter_feat[HISTORY_END]
-        last = torch.zeros(self.user_num, dtype=torch.long).scatter_reduce_(0, user, end, "amax")
-        chosen = (last[user] - end) % self.max_item_list_len == 0
+        longest = self.max_item_list_len
+        if HISTORY_END in self.inter_feat:
+            user, end = self.inter_feat[self.uid_field], self.inter_feat[HISTORY_END]
+            last = torch.zeros(self.user_num, dtype=torch.long)
+            later = last.scatter_reduce_(0, user, end, "amax")[user] - end
+        else:
+            later = self._later_samples()
+            longest = min(longest, self.inter_feat[self._histories_field].shape[1])
+        chosen = later % longest == 0
         stretches = self.copy(rows(self.inter_feat, chosen))
         stretches._all_samples = self.inter_feat
         return stretches
@@ -137,7 +146,7 @@ class GenRecDataset(SplitSequences):
 
     def _with_histories(self, samples: Interaction) -> Interaction:
         if HISTORY_END not in samples:  # pre-split files and DIEN bring their own histories
-            return samples
+            return self._shortened(samples)
         end, length = samples[HISTORY_END], samples[self.item_list_length_field]
         step = torch.arange(self.max_item_list_len)
         inside = step < length.unsqueeze(-1)  # [batch, MAX_LEN]
@@ -160,7 +169,7 @@ class GenRecDataset(SplitSequences):
             owners, end = self._events[self.uid_field], self.inter_feat[HISTORY_END]
             start = torch.searchsorted(owners, owners[end])
             return Histories(self._events[self.iid_field], start, end)
-        items = self.inter_feat[self.iid_field + self.config["LIST_SUFFIX"]]  # [n, MAX_LEN]
+        items = self.inter_feat[self._histories_field]  # [n, longest]
         length = self.inter_feat[self.item_list_length_field]
         inside = torch.arange(items.shape[1]) < length.unsqueeze(1)
         end = length.cumsum(0)

@@ -1,8 +1,12 @@
 """Sequences of files that are split already (`benchmark_filename`)."""
 
 import numpy as np
+import torch
 from recbole.data.dataset import SequentialDataset
+from recbole.data.interaction import Interaction
 from recbole.utils import FeatureSource, FeatureType
+from torch import Tensor
+from torch.nn import functional as F
 
 from recbole_genrec.data.histories import HISTORY_END
 from recbole_genrec.data.repair.columns import rows
@@ -15,9 +19,13 @@ class SplitSequences(SequentialDataset, RepairedDataset):
 
     _parts: np.ndarray | None = None  # of each plain interaction, in the order of time
 
+    @property
+    def _histories_field(self) -> str:
+        return self.iid_field + self.config["LIST_SUFFIX"]
+
     def _benchmark_presets(self) -> None:
         suffix = self.config["LIST_SUFFIX"]
-        histories = self.iid_field + suffix
+        histories = self._histories_field
         if histories not in self.inter_feat:
             self._sort_parts()
             return
@@ -44,7 +52,7 @@ class SplitSequences(SequentialDataset, RepairedDataset):
         if self.time_field not in self.inter_feat:
             raise InputError(
                 f"benchmark_filename: the files of [{self.dataset_name}] need histories "
-                f"[{self.iid_field}{self.config['LIST_SUFFIX']}] or times [{self.time_field}] "
+                f"[{self._histories_field}] or times [{self.time_field}] "
                 f"(TIME_FIELD), found {list(self.inter_feat.columns)}"
             )
         part = np.repeat(np.arange(len(self.file_size_list)), self.file_size_list)
@@ -71,7 +79,7 @@ class SplitSequences(SequentialDataset, RepairedDataset):
         if HISTORY_END not in self.inter_feat:
             raise InputError(
                 f"benchmark_filename: {self.config['model']} needs files with histories "
-                f"[{self.iid_field}{self.config['LIST_SUFFIX']}]"
+                f"[{self._histories_field}]"
             )
         target = self.inter_feat[HISTORY_END].numpy()
         self._say_what_has_no_history(np.delete(np.arange(len(part)), target), part)
@@ -95,3 +103,62 @@ class SplitSequences(SequentialDataset, RepairedDataset):
                     f"{name}: the first interactions of {len(new)} of its users are left out, as "
                     f"they have no history there or in the parts before: {first_few(new)}"
                 )
+
+    # ---- histories that come with the files
+
+    def _shortened(self, samples: Interaction) -> Interaction:
+        """Samples whose histories hold the last MAX_ITEM_LIST_LENGTH items at most."""
+        shown, longest = self.max_item_list_len, samples[self._histories_field].shape[1]
+        if longest <= shown:
+            return samples
+        length = samples[self.item_list_length_field]
+        samples[self.item_list_length_field] = length.clamp(max=shown)
+        step = torch.arange(shown)
+        place = (length - shown).clamp(min=0).unsqueeze(1) + step  # [batch, MAX_LEN]
+        row = torch.arange(len(length)).unsqueeze(1)
+        suffix = self.config["LIST_SUFFIX"]
+        for field in [field for field in samples.columns if field.endswith(suffix)]:
+            if samples[field].shape[1:2] == (longest,):  # [batch, longest, ...]
+                samples[field] = samples[field][row, place]
+        return samples
+
+    def _later_samples(self) -> Tensor:
+        """How many samples go on from each one, with its history and target as theirs `[n]`.
+
+        Raises:
+            InputError: if a history of several items goes on from no other sample.
+        """
+        length = self.inter_feat[self.item_list_length_field]
+        user = self.inter_feat[self.uid_field]
+        keys = [length.numpy(), user.numpy()]  # the last one decides first
+        if self.time_field in self.inter_feat:
+            keys.insert(0, self.inter_feat[self.time_field].numpy())
+        order = torch.from_numpy(np.lexsort(keys))
+        user, length = user[order], length[order]
+        history = self.inter_feat[self._histories_field][order]  # [n, longest]
+        target = self.inter_feat[self.iid_field][order].unsqueeze(1)
+
+        whole = F.pad(history, (0, 1)).scatter(1, length.unsqueeze(1), target)[:-1]
+        grown = (F.pad(history, (0, 1))[1:] == whole).all(1)
+        moved = (history[1:] == whole[:, 1:]).all(1)  # where files hold the last items alone
+        moved &= length[:-1] == history.shape[1]
+        goes_on = (user[1:] == user[:-1]) & (grown | moved)
+        first = F.pad(~goes_on, (1, 0), value=True)
+        alone = order[first & (length > 1)]
+        if len(alone):
+            self._refuse_lone_histories(alone)
+        last = F.pad(~goes_on, (0, 1), value=True).nonzero().squeeze(1)
+        place = torch.arange(len(order))
+        later = torch.empty_like(place)
+        later[order] = last[torch.searchsorted(last, place)] - place
+        return later
+
+    def _refuse_lone_histories(self, samples: Tensor) -> None:
+        example = int(samples.min())
+        length = int(self.inter_feat[self.item_list_length_field][example])
+        raise InputError(
+            f"{self._place(example)}: {self.config['model']} trains a target after each item of a "
+            f"sequence, so a history [{self._histories_field}] should go on from another line of "
+            f"the user by one item, found {len(samples)} that do not, the first of {length} items: "
+            "give interactions without histories, or take a model that trains on single lines"
+        )

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pandas.util import hash_pandas_object
 from recbole.utils import init_seed
 from torch import Tensor
 
@@ -24,7 +23,7 @@ from recbole_genrec.items.needs import COLLABORATIVE
 from recbole_genrec.model.hooks import class_hooks
 from recbole_genrec.registry import build_model
 from recbole_genrec.runs.checkpoint import check_same_data, load_checkpoint
-from recbole_genrec.runs.fingerprint import run_fingerprint
+from recbole_genrec.runs.fingerprint import data_files, run_fingerprint
 from recbole_genrec.trainer.registry import get_trainer
 
 PREFIX = "teacher_"
@@ -65,14 +64,16 @@ class CollaborativeEmbeddings:
         if config["teacher_embedding_file"]:
             self.given = _from_file(config, dataset)
         elif config["teacher_checkpoint"]:
-            self.given = _from_checkpoint(Path(config["teacher_checkpoint"]), config, dataset)
+            path = Path(config["teacher_checkpoint"]).expanduser()
+            self.given = _from_checkpoint(path, config, dataset)
+            check_same_data(load_checkpoint(path), config, path)
         else:
             _check_model(config, dataset)
 
     def run(self, config, dataset, items: Items) -> None:
         embeddings = self.given
         if embeddings is None:
-            embeddings = _from_checkpoint(_trained_teacher(config, dataset), config, dataset)
+            embeddings = _from_checkpoint(_trained_teacher(config), config, dataset)
         items.embeddings[COLLABORATIVE] = embeddings
 
 
@@ -151,17 +152,11 @@ def train_teacher(config: Config) -> Path:
     return Path(trainer.saved_model_file)
 
 
-def _trained_teacher(config, dataset) -> Path:
+def _trained_teacher(config) -> Path:
     """The best checkpoint of the teacher, from the cache where it is there."""
     root = Path(config["checkpoint_dir"]) / "teachers"
     settings = teacher_config(config, root)
-    columns = [dataset.uid_field, dataset.iid_field, dataset.time_field]
-    rows = hash_pandas_object(dataset.inter_feat[columns], index=False)
-    identity = {
-        "settings": run_fingerprint(settings),
-        "items": hash_texts(dataset.item_tokens),
-        "interactions": hash_texts(rows.astype(str)),
-    }
+    identity = {"settings": run_fingerprint(settings), "files": data_files(settings)}
     cache = CacheFolder(root, f"{config['dataset']}-{settings['model']}", identity)
 
     def build(folder: Path) -> None:
@@ -174,7 +169,6 @@ def _trained_teacher(config, dataset) -> Path:
 
 def _from_checkpoint(path: Path, config, dataset) -> ItemEmbeddings:
     """Those of a model that was trained on the same items."""
-    path = path.expanduser()
     checkpoint = load_checkpoint(path)
     found: dict[str, Any] = checkpoint["config"]
     for key in ITEM_SETTINGS:
@@ -199,7 +193,6 @@ def _from_checkpoint(path: Path, config, dataset) -> ItemEmbeddings:
                 f"teacher_checkpoint [{path}]: {key} of eval_args should be [{expected}] as in "
                 f"this run, so that the teacher has not seen its test, found [{seen}]"
             )
-    check_same_data(checkpoint, config, path)
     return _embeddings(weights[1:n_items].float(), dataset, found["model"], [path])
 
 

@@ -1,6 +1,9 @@
 """Files that are split already (`benchmark_filename`), with histories or with plain rows."""
 
+import random
+
 import pytest
+import torch
 
 from recbole_genrec.data.dataset import create_dataset
 from recbole_genrec.errors import InputError
@@ -40,7 +43,7 @@ def samples(part):
         part.id2token("item_id", batch["item_id"]),
     ]
     histories = [
-        tuple(part.id2token("item_id", row[:length]))
+        tuple(part.item_tokens[item] for item in row[:length])
         for row, length in zip(batch["item_id_list"], batch["item_length"], strict=True)
     ]
     return sorted(zip(*tokens, histories, strict=True))
@@ -163,3 +166,63 @@ def test_a_column_and_its_histories_share_their_ids(tmp_path, alias):
     train = dataset.build()[0]
     assert samples(train) == [("u", "c", ("a", "b")), ("u", "d", ("a", "b", "c"))]
     assert dataset.item_num == 5 and dataset.num("brand") == 4
+
+
+HISTORIES = ["user_id:token", "item_id_list:token_seq", "item_id:token"]
+
+
+def write_histories(data_path, longest=100, shuffled=False):
+    """Write the split of the toy data with a line for every prefix, as RecBole has it."""
+    split = create_dataset(toy_config("SASRec", data_path, MAX_ITEM_LIST_LENGTH=100)).build()
+    parts = [sorted(samples(part), key=lambda sample: len(sample[2])) for part in split]
+    if shuffled:
+        random.Random(0).shuffle(parts[0])
+    lines = ([(user, " ".join(h[-longest:]), item) for user, item, h in part] for part in parts)
+    write_parts(data_path, HISTORIES, *lines)
+
+
+@pytest.mark.parametrize("length", [2, 100])
+def test_a_history_that_comes_with_the_files_is_read_from_its_end(tmp_path, length):
+    data_path = write_toy(tmp_path)
+    settings = {"MAX_ITEM_LIST_LENGTH": length}
+    expected = create_dataset(toy_config("SASRec", data_path, **settings)).build()
+    write_histories(data_path)
+    found = create_dataset(config(data_path, **settings)).build()
+    for one, other in zip(found, expected, strict=True):
+        assert samples(one) == samples(other)
+        cases = torch.arange(len(one))  # what is masked is more than what is read
+        assert len(one.histories().pairs(cases)[0]) == len(other.histories().pairs(cases)[0])
+
+
+@pytest.mark.parametrize("model", ["SASRecOnePass", "TIGER"])
+@pytest.mark.parametrize(("length", "shuffled"), [(3, False), (3, True), (100, True)])
+def test_one_pass_trains_each_target_of_given_histories_once(tmp_path, model, length, shuffled):
+    data_path = write_toy(tmp_path)
+    settings = {"MAX_ITEM_LIST_LENGTH": length, "history_attention": "causal"}
+    expected = create_dataset(toy_config(model, data_path, **settings)).build()[0]
+    write_histories(data_path, shuffled=shuffled)
+    found = create_dataset(config(data_path, model, **settings)).build()[0]
+    assert samples(found) == samples(expected)
+    targets, counts = found.target_counts, expected.target_counts
+    tokens = zip(found.item_tokens, targets.tolist(), strict=True)
+    assert dict(tokens) == dict(zip(expected.item_tokens, counts.tolist(), strict=True))
+
+
+def test_one_pass_follows_histories_that_the_files_cut(tmp_path):
+    data_path = write_toy(tmp_path)
+    settings = {"MAX_ITEM_LIST_LENGTH": 3}
+    expected = create_dataset(toy_config("SASRecOnePass", data_path, **settings)).build()[0]
+    write_histories(data_path, longest=3)
+    for maximum in (3, 50):
+        settings = {"MAX_ITEM_LIST_LENGTH": maximum}
+        found = create_dataset(config(data_path, "SASRecOnePass", **settings)).build()[0]
+        assert samples(found) == samples(expected)
+
+
+def test_one_pass_refuses_histories_with_targets_of_no_line(tmp_path):
+    rows = [("u", "a", "b"), ("u", "a b", "c"), ("v", "a b", "c")]
+    write_parts(tmp_path, HISTORIES, rows, rows[:1], rows[:1])
+    message = r"toy\.train\.inter, line 4: SASRecOnePass trains .* found 1 .* first of 2 items"
+    with pytest.raises(InputError, match=message):
+        create_dataset(config(tmp_path, "SASRecOnePass")).build()
+    create_dataset(config(tmp_path, "SASRec")).build()

@@ -12,7 +12,7 @@ from recbole_genrec.stages.collaborative import teacher_config, train_teacher
 from recbole_genrec.stages.plan import run_stages
 from recbole_genrec.trainer.trainer import GenRecTrainer
 from tests.callbacks import At, Epochs, fail
-from tests.small import new_trainer, prepare, toy_config, write_toy
+from tests.small import new_trainer, prepare, toy_config, write_table, write_toy
 
 SMALL = {
     "item_text_fields": ["title"],
@@ -94,6 +94,26 @@ def test_other_interactions_need_another_teacher(toy, trainings, tmp_path):
     assert second[1].item_tokens == first[1].item_tokens
     collaborative(*second)
     assert trainings == [0, 1, 0, 1]
+
+
+def test_an_edited_file_means_another_teacher_and_no_refusal(toy, trainings, tmp_path):
+    collaborative(*toy())
+    file = tmp_path / "toy" / "toy.item"
+    file.write_text(file.read_text() + "\n")
+    collaborative(*toy())
+    assert trainings == [0, 1, 0, 1]
+
+
+def test_a_teacher_needs_no_times(toy, trainings, tmp_path):
+    header = ["user_id:token", "item_id_list:token_seq", "item_id:token"]
+    rows = [(f"u{n}", f"i{n}", f"i{n + 1}") for n in range(9)]
+    for part in ("train", "valid", "test"):
+        write_table(tmp_path / "toy" / f"toy.{part}.inter", header, rows)
+    columns = {"inter": ["user_id", "item_id_list", "item_id"], "item": "*"}
+    parts = {"benchmark_filename": ["train", "valid", "test"], "load_col": columns}
+    config, dataset = toy(**parts)
+    assert len(collaborative(config, dataset)) == len(dataset.item_tokens)
+    assert trainings == [0, 1]
 
 
 def test_a_killed_training_goes_on_where_it_stopped(toy, trainings, monkeypatch):
