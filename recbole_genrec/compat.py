@@ -97,5 +97,6 @@ def silence_tensorboard() -> None:
     """
     import recbole.trainer.trainer
 
-    silent = SimpleNamespace(add_scalar=lambda *_: None, add_hparams=lambda *_: None)
+    names = ("add_scalar", "add_hparams", "close")
+    silent = SimpleNamespace(**dict.fromkeys(names, lambda *_: None))
     recbole.trainer.trainer.get_tensorboard = lambda logger: silent

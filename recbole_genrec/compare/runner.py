@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from recbole_genrec.compare.comparison import compare
 from recbole_genrec.compare.runs import failure
@@ -18,6 +19,7 @@ from recbole_genrec.config.yaml_files import properties_dir
 from recbole_genrec.errors import InputError, RunError
 from recbole_genrec.model.hooks import class_hooks
 from recbole_genrec.parallel.distributed import launched
+from recbole_genrec.parallel.launch import end_with_parent
 from recbole_genrec.registry import Registration, portable
 from recbole_genrec.runs.record import find_finished, runs_of, was_interrupted
 from recbole_genrec.stopping import Stopped
@@ -154,20 +156,28 @@ def _run_in_own_process(run: Run) -> str | None:
     Returns:
         None, or how the process ended.
     """
-    process = multiprocessing.get_context("spawn").Process(target=_run, args=run)
+    process = multiprocessing.get_context("spawn").Process(target=_work, args=(_run, *run))
     process.start()
     try:
-        with _stopping_on_sigterm():  # or the run would go on alone
+        with _stopping_on_sigterm():
             process.join()
     except Stopped:
         raise
-    except KeyboardInterrupt:  # from a terminal the run has been interrupted too
-        process.join(timeout=5)
+    except KeyboardInterrupt:  # passed on: the run finishes its batch and saves it
+        os.kill(cast(int, process.pid), signal.SIGINT)
+        process.join()
         raise
     finally:
         process.terminate()
         process.join()
     return f"the process ended with code {process.exitcode}" if process.exitcode else None
+
+
+def _work(run: Callable[..., None], *arguments: Any) -> None:
+    if hasattr(os, "setpgrp"):
+        os.setpgrp()  # Ctrl-C reaches the parent, which passes it on
+    end_with_parent()
+    run(*arguments)
 
 
 def _run(

@@ -26,11 +26,6 @@ def properties(*names: str) -> dict[str, Any]:
     return {key: v for n in names for key, v in read_properties(root / f"{n}.yaml").items()}
 
 
-def item_keys() -> list[str]:
-    """The settings that decide what the embeddings of the items are."""
-    return list(properties("items"))
-
-
 def tokenizer_defaults(tokenizer: str) -> dict[str, Any]:
     """The settings that decide which codes given embeddings get, beside `seed`."""
     files = [properties_dir() / "tokenizer" / "common.yaml", *tokenizer_files(tokenizer)]

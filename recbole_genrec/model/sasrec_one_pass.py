@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from recbole_genrec.errors import refuse
-from recbole_genrec.model.histories import items_before, next_items
+from recbole_genrec.model.histories import next_items
 from recbole_genrec.model.hooks import ModelHooks
 from recbole_genrec.model.item_softmax import SCORES, mean_in_chunks
 
@@ -47,14 +47,8 @@ class SASRecOnePass(ModelHooks, SASRec):
         inputs = self.dropout(self.LayerNorm(inputs))
         return self.trm_encoder(inputs, self.get_attention_mask(item_seq))[-1]
 
-    def logits(self, states: Tensor, seen: Tensor, targets: Tensor) -> Tensor:
-        """Of all items `[n, n_items]`.
-
-        Args:
-            states: `[n, d]`.
-            seen: the items up to each state, the last one first `[n, longest]`.
-            targets: the items to be predicted `[n]`.
-        """
+    def logits(self, states: Tensor) -> Tensor:
+        """Of all items `[n, n_items]` in each of some states `[n, d]`."""
         return F.linear(states, self.item_embedding.weight)
 
     def calculate_loss(self, interaction: Interaction) -> Tensor:
@@ -63,9 +57,19 @@ class SASRecOnePass(ModelHooks, SASRec):
         present = torch.arange(item_seq.shape[1], device=lengths.device) < lengths.unsqueeze(1)
         items = item_seq[present]
         targets = next_items(items, lengths, interaction[self.POS_ITEM_ID])
+        return self.mean_loss(self.states(item_seq)[present], targets, items, lengths)
 
-        def loss(states: Tensor, seen: Tensor, targets: Tensor) -> Tensor:
-            return F.cross_entropy(self.logits(states, seen, targets), targets, reduction="sum")
+    def mean_loss(self, states: Tensor, targets: Tensor, items: Tensor, lengths: Tensor) -> Tensor:
+        """Cross-entropy over all items, in chunks of the targets.
 
-        per_target = (self.states(item_seq)[present], items_before(items, lengths), targets)
-        return mean_in_chunks(loss, max(1, SCORES // self.n_items), per_target, ())
+        Args:
+            states: after each item of the histories `[total_items, d]`.
+            targets: the items to be predicted there `[total_items]`.
+            items: of all histories end to end `[total_items]`.
+            lengths: number of items of each history `[batch]`.
+        """
+
+        def loss(states: Tensor, targets: Tensor) -> Tensor:
+            return F.cross_entropy(self.logits(states), targets, reduction="sum")
+
+        return mean_in_chunks(loss, max(1, SCORES // self.n_items), (states, targets), ())

@@ -12,7 +12,7 @@ from recbole_genrec import __version__
 from recbole_genrec.errors import InputError
 from recbole_genrec.files import replacing
 from recbole_genrec.model.hooks import hooks_of
-from recbole_genrec.plain import from_tensors, to_tensors
+from recbole_genrec.plain import from_tensors, moved, to_tensors
 from recbole_genrec.runs.fingerprint import data_files
 
 FORMAT = 2  # of checkpoints; those of version 0.1 had no number
@@ -170,7 +170,7 @@ def load_weights(model: torch.nn.Module, checkpoint: dict[str, Any], path: str |
             f"[{path}] does not fit the model or its data: {misfits[0]}{more}"
         ) from error
     if isinstance(model, AbstractRecommender):
-        model.load_other_parameter(checkpoint.get("other_parameter"))
+        model.load_other_parameter(moved(checkpoint.get("other_parameter"), model.device))
     if "extra" in checkpoint:
         hooks_of(model).load_extra(checkpoint["extra"])
 

@@ -39,7 +39,8 @@ def kmeans(
 
     Args:
         rows: [n, d] with n >= k.
-        generator: CPU generator; the result depends on nothing else.
+        generator: CPU generator; on a CPU the result depends on nothing else, a GPU adds in any
+            order.
         limits: least and most rows of a centroid, see `limited_codes`; any number if not given.
 
     Returns:

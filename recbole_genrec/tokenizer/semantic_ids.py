@@ -100,7 +100,8 @@ class SemanticIDs:
     ) -> "SemanticIDs":
         """The semantic IDs whose `tokens` these are, `[n_items, L]`."""
         codes = tokens - first_tokens(codebook_sizes, tokens.device)
-        return cls(codes.clamp(min=0), codebook_sizes, unique)  # padding: token 0 and code 0
+        codes[:1] = 0  # the padding item has token 0 and code 0
+        return cls(codes, codebook_sizes, unique)
 
     def state(self) -> dict[str, Any]:
         """Its arguments, for a file."""

@@ -22,7 +22,7 @@ from recbole_genrec.evaluator.protocols import (
     other_protocol,
 )
 from recbole_genrec.model.hooks import hooks_of
-from recbole_genrec.parallel.distributed import share_of_users
+from recbole_genrec.parallel.distributed import gather, share_of_users
 from recbole_genrec.runs.checkpoint import check_same_run, load_checkpoint, load_weights
 from recbole_genrec.trainer.checkpointer import check_own
 from recbole_genrec.trainer.faults import explained_memory
@@ -77,7 +77,7 @@ class EvaluatingTrainer(Trainer):
             return None
         if load_best_model:
             file = model_file or self.saved_model_file
-            checkpoint = load_checkpoint(file, self.device)
+            checkpoint = load_checkpoint(file)
             check_same_run(checkpoint, self.config, file)
             if model_file is None:
                 check_own(checkpoint, self.best_epoch, file)
@@ -122,18 +122,19 @@ class EvaluatingTrainer(Trainer):
 
     @torch.no_grad()
     def _valid_loss(self, valid_data) -> dict[str, float]:
-        hooks, losses, users = hooks_of(self.model), [], []
+        hooks, loss, users = hooks_of(self.model), torch.zeros((), device=self.device), 0
         full = isinstance(valid_data, FullSortEvalDataLoader)
-        for interaction, *_ in valid_data if full else ():
-            loss = hooks.validation_loss(interaction.to(self.device))
-            if loss is None:
+        for interaction, *_ in share_of_users(valid_data) if full else ():
+            mean = hooks.validation_loss(interaction.to(self.device))
+            if mean is None:
                 break
-            losses.append(loss.double() * len(interaction))
-            users.append(len(interaction))
-        if not losses:
+            loss = loss + mean.double() * len(interaction)
+            users += len(interaction)
+        losses, numbers = zip(*gather((loss.item(), users)), strict=True)
+        if sum(numbers) == 0:
             self.logger.warning(f"valid_loss: {self.config['model']} has none in this evaluation")
             return {}
-        return self._rounded({"loss": torch.stack(losses).sum() / sum(users)})
+        return self._rounded({"loss": sum(losses) / sum(numbers)})
 
     def _full_sort_batch_eval(self, batched_data):
         interaction, seen, positive_u, positive_i = batched_data
@@ -154,7 +155,7 @@ class EvaluatingTrainer(Trainer):
         """Scores `[batch, n_items]` in each protocol that is asked for."""
         found = {UNMASKED: scores} if self._wants(UNMASKED) else {}
         if self._wants(MASKED):
-            found[MASKED] = _masked(scores, seen)
+            found[MASKED] = _masked(scores.clone() if found else scores, seen)
         return found
 
     def _by_lists(self, interaction, seen: Pairs) -> dict[str, RankedItems]:
@@ -168,7 +169,7 @@ class EvaluatingTrainer(Trainer):
 
 def _masked(scores: Tensor, seen: Pairs) -> Tensor:
     row, item = (part.to(scores.device) for part in seen)
-    return scores.index_put((row, item), scores.new_tensor(-torch.inf))
+    return scores.index_put_((row, item), scores.new_tensor(-torch.inf))
 
 
 @contextmanager

@@ -10,7 +10,6 @@ from torch import nn
 from torch.optim import Optimizer
 
 from recbole_genrec.errors import InputError, refuse
-from recbole_genrec.plain import moved
 from recbole_genrec.runs.checkpoint import load_weights, model_state
 from recbole_genrec.runs.checkpoint_items import best_model_file, digest
 from recbole_genrec.trainer.faults import check_weights
@@ -33,7 +32,7 @@ def snapshot(trainer: GenRecTrainer, finished: int, random: list[dict[str, Any]]
     return {
         **trainer.state.state_dict(finished, random),
         **model_state(trainer.model),
-        "unsaved_buffers": unsaved_buffers(trainer.model),
+        "unsaved_buffers": trainer.unsaved_buffers,
         "optimizers": {name: each.state_dict() for name, each in _optimizers(trainer).items()},
         "scaler": trainer.optimizer_step.scaler.state_dict(),
     }
@@ -50,8 +49,7 @@ def go_on(trainer: GenRecTrainer, checkpoint: dict[str, Any], file: Path) -> Non
         refuse(f"[{file}]", f"of one of the {len(trainer.phases)} phases", f"phase {phase + 1}")
     if phase > 0:
         trainer.enter_phase(phase)
-    others = moved(checkpoint["other_parameter"], trainer.device)
-    load_weights(trainer.model, {**checkpoint, "other_parameter": others}, file)
+    load_weights(trainer.model, checkpoint, file)
     _load_optimizers(trainer, checkpoint, file)
     _warn_of_other_stages(trainer, checkpoint, file)
     trainer.state.load_state_dict(checkpoint)
@@ -76,7 +74,7 @@ def unsaved_buffers(model: nn.Module) -> dict[str, str]:
 
 def _warn_of_other_stages(trainer: GenRecTrainer, checkpoint: dict[str, Any], file: Path) -> None:
     """What a stage makes anew, as where its cache is missing, may come out another way."""
-    before, now = checkpoint.get("unsaved_buffers", {}), unsaved_buffers(trainer.model)
+    before, now = checkpoint.get("unsaved_buffers", {}), trainer.unsaved_buffers
     changed = [name for name in before if name in now and now[name] != before[name]]
     if changed:
         trainer.logger.warning(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from operator import methodcaller
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from recbole_genrec.trainer.muon import MUON, MuonAdamW
 from recbole_genrec.trainer.outcome import fit_result
 from recbole_genrec.trainer.phases import PhaseRun, first_epoch, parts_of
 from recbole_genrec.trainer.random_states import data_generators, random_states, set_random_states
-from recbole_genrec.trainer.snapshot import go_on, snapshot
+from recbole_genrec.trainer.snapshot import go_on, snapshot, unsaved_buffers
 from recbole_genrec.trainer.speed import Speed, progress_bar
 from recbole_genrec.trainer.state import TrainingState, kept
 from recbole_genrec.trainer.step import OptimizerStep
@@ -96,6 +97,11 @@ class GenRecTrainer(EvaluatingTrainer):
         """Where the last checkpoint lies, beside the best one."""
         return str(self.checkpointer.last)
 
+    @cached_property
+    def unsaved_buffers(self) -> dict[str, str]:
+        """Hashes of what training reads, as it found it, and a checkpoint does not hold."""
+        return unsaved_buffers(self.model)
+
     @property
     def _has_one_pass(self) -> bool:
         """Whether an epoch is one pass over the data, so that a place in it can be found again."""
@@ -125,6 +131,7 @@ class GenRecTrainer(EvaluatingTrainer):
                         self._save_checkpoint(self.state.epoch, False, self.last_model_file)
         finally:
             self.phase_run.end()
+            self.tensorboard.close()  # or its thread would stay
         return result
 
     def _begin_phase(self, number: int, saved: bool) -> None:
@@ -132,7 +139,7 @@ class GenRecTrainer(EvaluatingTrainer):
         if number > self.state.phase:
             if phase.from_best and saved:
                 file = self.saved_model_file
-                load_weights(self.model, load_checkpoint(file, self.device), file)
+                load_weights(self.model, load_checkpoint(file), file)
             elif phase.from_best:
                 self.logger.warning(f"No epoch was saved: {phase.name} starts from the last one")
             self.enter_phase(number)

@@ -18,7 +18,7 @@ from recbole_genrec.runs.recorder import recorded_run
 from recbole_genrec.stopping import Stopped
 from recbole_genrec.trainer.trainer import GenRecTrainer
 from tests.callbacks import At, Epochs, fail
-from tests.crash import crash, sleep
+from tests.crash import crash, finish, sleep
 from tests.small import LOAD_ALL, NAME, write_toy
 
 TOY = {
@@ -136,6 +136,19 @@ def test_a_run_ends_with_the_comparison_that_started_it(toy, monkeypatch):
     with pytest.raises(Stopped, match="stopped by SIGTERM"):
         runner._run_in_own_process(("Pop", NAME, [], toy))
     assert multiprocessing.active_children() == []
+
+
+def test_ctrl_c_waits_for_the_batch_of_a_run(toy, monkeypatch):
+    def interrupt():
+        while not Path("under way").exists():
+            time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(runner, "_run", finish)
+    threading.Thread(target=interrupt, daemon=True).start()
+    with pytest.raises(KeyboardInterrupt):
+        runner._run_in_own_process(("Pop", NAME, [], toy))
+    assert Path("finished").exists()
 
 
 def test_mistakes_are_found_before_the_first_run(started, toy):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -61,9 +63,20 @@ def _onednn_serves(x: torch.Tensor, weight: torch.Tensor) -> bool:
     return (
         x.device.type == "cpu"
         and x.dtype == weight.dtype == torch.float32
-        and torch.backends.mkldnn.is_available()
         and not torch.is_autocast_enabled("cpu")
+        and _onednn_answers()
     )
+
+
+@cache
+def _onednn_answers() -> bool:
+    """Whether this torch has the operators, which are none of its public ones."""
+    one = torch.ones(1, 1)
+    try:
+        torch.ops.mkldnn._linear_pointwise.binary(one, one, one, None, "add")
+        return torch.equal(_product(one, one), one)
+    except (AttributeError, RuntimeError, TypeError):
+        return False
 
 
 def _product(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:

@@ -29,10 +29,11 @@ def options_of(hf_model: Any) -> dict[str, Any]:
         ValueError: hf_model is not a T5 v1.0 with tied embeddings.
     """
     config = hf_model.config
-    if config.feed_forward_proj != "relu" or not config.scale_decoder_outputs:
+    scaled = getattr(config, "scale_decoder_outputs", config.tie_word_embeddings)  # newer, older
+    if config.feed_forward_proj != "relu" or not scaled:
         raise ValueError(
             "only T5 v1.0 (feed_forward_proj 'relu', tied embeddings) can be converted, got "
-            f"{config.feed_forward_proj!r}, tied and scaled: {config.scale_decoder_outputs}"
+            f"{config.feed_forward_proj!r}, tied and scaled: {scaled}"
         )
     return {name: getattr(config, name) for name in SHARED_OPTIONS}
 
