@@ -47,7 +47,7 @@ def essence(result):
 
 @pytest.mark.parametrize("model", CASES)
 def test_as_many_processes_as_one(model, folder):
-    settings = {**CASES[model], **EXACT}
+    settings = {**CASES[model], **EXACT, "valid_loss": model == "TIGER"}
 
     def outcome(nproc):
         found = on_ranks(nproc, run, folder, model, {**settings, **places(nproc)})
@@ -62,6 +62,9 @@ def test_as_many_processes_as_one(model, folder):
         together, weights, lists = outcome(nproc)
         assert together["empty shares"] == 2 * (nproc - 1)  # in each of two epochs
         assert together["losses"] == pytest.approx(alone["losses"], rel=TOLERANCE)
+        best = "best_valid_result"  # with the loss of the users of validation
+        if model == "TIGER":
+            assert together[best]["loss"] == pytest.approx(alone[best]["loss"], rel=1e-3)
         for name, each in expected_weights.items():
             assert (weights[name] - each).abs().max() < TOLERANCE
         for name in ("users", "targets", "histories", "popularity"):

@@ -73,6 +73,11 @@ def test_what_is_no_set_of_unique_ids_is_refused_and_changes_nothing():
     with pytest.raises(InputError, match=r"of 4 rows with codebook sizes \[3, 4, 2\], found 3 "):
         table.replace(ids_of(torch.tensor([1, 2])))
     assert_agrees(table, [0, 5, 7])
+    tokens = table.tokens.clone()
+    tokens[2, 1] = 1  # one of the first level
+    other = SemanticIDTable(ids_of(torch.tensor([0, 5, 7])))
+    with pytest.raises(InputError, match="item 2 has code -3 at level 2, expected 0 to 3"):
+        other.load_state_dict({"tokens": tokens})
 
 
 def test_the_given_ids_are_not_written_to():

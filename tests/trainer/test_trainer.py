@@ -2,6 +2,7 @@
 
 import math
 import re
+import threading
 
 import numpy as np
 import pytest
@@ -246,6 +247,13 @@ def test_layers_are_compiled_if_asked_for(asked, data_path):
 def test_a_model_without_layers_to_compile_says_so(data_path, caplog):
     popularity_trainer(popularity_run(data_path, compile=True))
     assert "compile: Popularity has no layers to compile" in caplog.text
+
+
+def test_no_thread_stays_when_training_has_ended(data_path):
+    run = popularity_run(data_path)
+    before = threading.active_count()
+    popularity_trainer(run, Popularity).fit(run.train, run.valid)
+    assert threading.active_count() == before
 
 
 def test_adamw_is_fused(data_path):

@@ -5,6 +5,12 @@ import torch.nn.functional as F
 from recbole_genrec.model.kernels.linear import linear, linear_add, linear_relu
 
 
+@pytest.fixture(params=[True, False], ids=["oneDNN", "torch without its operators"], autouse=True)
+def _operators(request, monkeypatch):
+    if not request.param:
+        monkeypatch.setattr("recbole_genrec.model.kernels.linear._onednn_answers", lambda: False)
+
+
 @pytest.mark.parametrize("shape", [(5, 7), (2, 5, 7), (1, 7), (2, 3, 4, 7)])
 @pytest.mark.parametrize("d_out", [1, 3, 20])
 def test_values_and_gradients_equal_torch(shape, d_out):
