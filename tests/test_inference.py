@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -222,8 +223,10 @@ def test_a_new_item_is_reachable_at_once(recommender):
     i1 = next(found for found in after if found["item"] == "i1")
     assert new["semantic_id"][:-1] == i1["semantic_id"][:-1]
     assert recommender.recommend([["new", "i1"]])[0]
-    with pytest.raises(InputError, match="known already: new"):
-        recommender.add_items(["new"], texts=["again"])
+    faults = {"known already": "new", "more than once": "b", "that no data file can hold": "[PAD]"}
+    for fault, token in faults.items():
+        with pytest.raises(InputError, match=re.escape(f"found {fault}: {token}")):
+            recommender.add_items([token, "a", "b", "b"][: 4 if token == "b" else 2], texts=["x"])
 
 
 def test_a_new_item_by_its_embedding(recommender):

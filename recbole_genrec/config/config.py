@@ -178,6 +178,10 @@ class Config(RecBoleConfig):
         if self._generates and not (negatives is None or negatives.get("distribution") == "none"):
             expected = f"None for {self.model}, which learns from its targets alone"
             refuse("train_neg_sample_args", expected, negatives)
+        if negatives is not None and negatives.get("distribution") != "none":
+            number = negatives.get("sample_num", 1)
+            if not isinstance(number, int) or number < 1:
+                refuse("sample_num of train_neg_sample_args", "an integer of at least 1", number)
         check_gpu_id(settings["gpu_id"])
         check_metrics(settings)
         check_processes(settings)

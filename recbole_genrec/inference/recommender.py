@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -271,10 +272,14 @@ class Recommender:
     def _check_new(self, tokens: list[str], texts, embeddings) -> None:
         if not tokens:
             raise InputError("expected at least one new item")
-        known = [token for token in tokens if self.catalogue.known(token)]
-        if known or len(set(tokens)) < len(tokens):
-            found = f"known already: {first_few(known)}" if known else "a token occurs twice"
-            raise InputError(f"new items need new tokens, {found}")
+        faults = {
+            "known already": [token for token in tokens if self.catalogue.known(token)],
+            "more than once": [token for token, number in Counter(tokens).items() if number > 1],
+            "that no data file can hold": [token for token in tokens if not _is_writable(token)],
+        }
+        for fault, found in faults.items():
+            if found:
+                raise InputError(f"new items need new tokens, found {fault}: {first_few(found)}")
         given = [rows for rows in (texts, embeddings) if rows is not None]
         if len(given) != 1:
             raise InputError("new items need either texts or embeddings")
@@ -282,6 +287,10 @@ class Recommender:
             raise InputError(
                 f"{len(tokens)} new items, but {len(given[0])} texts or embeddings were given"
             )
+
+
+def _is_writable(token: str) -> bool:
+    return token not in ("", "[PAD]") and not set(token) & set("\t\n\r\x00")
 
 
 def _batches(histories: list[list[int]], widths: list[int], batch_size: int) -> Iterator[list[int]]:

@@ -86,9 +86,15 @@ def find_text_fields(config) -> tuple[list[str], str | None]:
     """As `check_text_fields`; where there are none, also why."""
     path, id_field, wanted = item_file(config), config["ITEM_ID_FIELD"], _wanted_fields(config)
     if not path.is_file():
+        instead = "`item_embedding_file` or `sid_file`"
+        if config["sid_file"]:
+            instead = (
+                "`item_embedding_file`, or leave out what reads texts beside the IDs of `sid_file` "
+                "(`item_vectors` and `neighbor_steps` of SemanticSASRec)"
+            )
         return [], (
             f"Item texts are needed but there is no file {path}. Give it, or instead of texts "
-            "`item_embedding_file` or `sid_file`."
+            f"{instead}."
         )
     columns = list(read_header(path, config["field_separator"], config["encoding"]))
     if id_field not in columns:

@@ -15,6 +15,7 @@ down. So the IDs are unique afterwards whatever the input.
 """
 
 from collections.abc import Callable, Sequence
+from logging import getLogger
 from math import prod
 
 import torch
@@ -73,8 +74,9 @@ def resolve_collisions(
         raise InputError(f"codes outside of the codebook sizes {sizes}")
     if append_size is not None and append_size < 1:
         raise InputError(f"append_size must be at least 1, got {append_size}")
+    largest = int(rank_in_group(group_rows(codes)).max()) + 1  # number of items with the same codes
     if strategy == "append":
-        sizes.append(append_size or int(rank_in_group(group_rows(codes)).max()) + 1)
+        sizes.append(append_size or largest)
         codes = torch.nn.functional.pad(codes, (0, 1))
     if len(codes) > prod(sizes):
         raise InputError(
@@ -90,12 +92,22 @@ def resolve_collisions(
         room = min(prod(sizes[level + 1 :]), len(codes))  # the product can exceed 64 bits
         _spread(codes, turn, level, sizes[level], room, generator)
     if strategy == "append":
+        _warn_of_moves(turn, sizes[last], largest)
         codes[:, last] = rank_in_group(group_rows(codes[:, :last]))
     elif distances is not None and strategy == "sinkhorn":
         _transport(codes, distances)
     else:
         _spread(codes, turn, last, sizes[last], 1, generator)
     return codes.to(device), sizes
+
+
+def _warn_of_moves(turn: Tensor, append_size: int, largest: int) -> None:
+    moved = int((turn == len(turn)).sum())
+    if moved:
+        getLogger().warning(
+            f"append_size [{append_size}] is too small for the {largest} items that share their "
+            f"codes: {moved} of {len(turn)} items get others than those of the tokenizer"
+        )
 
 
 def _spread(

@@ -43,6 +43,9 @@ def write_codes(
         json.dump(dict(zip(item_tokens, rows, strict=True)), file, separators=(",", ":"))
 
 
+LARGEST = 65_536  # codes of a level, unless there are more items
+
+
 def read_codes(
     path: str | os.PathLike,
     item_tokens: Sequence[str],
@@ -79,7 +82,8 @@ def read_codes(
             )
     everything = torch.tensor(list(rows.values()), dtype=torch.long)  # [items in the file, L]
     if codebook_sizes is None:
-        codebook_sizes = (everything.amax(0) + 1).tolist()
+        largest = max(LARGEST, len(rows))  # more codes than items are a mistake
+        codebook_sizes = (everything.amax(0) + 1).clamp(max=largest).tolist()
     outside = (everything >= torch.tensor(codebook_sizes)).nonzero()
     if len(outside):
         row, level = outside[0].tolist()

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from recbole_genrec.errors import InputError
 from recbole_genrec.tokenizer.base import ItemTokenizer
@@ -64,31 +65,33 @@ class PQ(ItemTokenizer):
 
 
 class OPQ(PQ):
-    """Product quantization after the rotation that suits it best, learned by faiss."""
+    """Product quantization after the rotation that suits it best, learned by faiss.
 
-    rotation: Tensor
+    Its segments are of equal width: the rotation leads into a space of the next multiple of L.
+    """
+
+    rotation: Tensor  # [width, dim]
 
     def __init__(self, config: Mapping, dim: int):
-        super().__init__(config, dim)
-        if dim % len(self.codebook_sizes):
-            raise InputError(
-                f"OPQ needs segments of equal width: {dim} dims cannot be cut into "
-                f"{len(self.codebook_sizes)} levels"
-            )
-        self.register_buffer("rotation", torch.eye(dim))
+        levels = len(config["codebook_sizes"])
+        width = -(-dim // levels) * levels
+        super().__init__(config, width)
+        self.dim = dim
+        self.register_buffer("rotation", torch.eye(width, dim))
 
     def _learn_rotation(self, rows: Tensor) -> None:
         import faiss  # of which no other tokenizer has need
 
         bits = (max(self.codebook_sizes) - 1).bit_length()
-        quantizer = faiss.ProductQuantizer(self.dim, len(self.widths), bits)
+        width = len(self.rotation)
+        quantizer = faiss.ProductQuantizer(width, len(self.widths), bits)
         quantizer.cp.seed = self.seed
         quantizer.cp.min_points_per_centroid = 1  # no advice on standard error
-        matrix = faiss.OPQMatrix(self.dim, len(self.widths))
+        matrix = faiss.OPQMatrix(width, len(self.widths))
         matrix.pq = quantizer
-        matrix.train(rows.cpu().numpy())
-        rotation = faiss.vector_to_array(matrix.A).reshape(self.dim, self.dim)
-        self.rotation.copy_(torch.from_numpy(rotation))
+        matrix.train(F.pad(rows, (0, width - self.dim)).cpu().numpy())
+        rotation = faiss.vector_to_array(matrix.A).reshape(width, width)
+        self.rotation.copy_(torch.from_numpy(rotation[:, : self.dim]))
 
     def _segments(self, embeddings: Tensor) -> tuple[Tensor, ...]:
         return super()._segments(embeddings @ self.rotation.T)

@@ -25,7 +25,7 @@ from recbole_genrec.model.hooks import hooks_of
 from recbole_genrec.parallel.distributed import gather, share_of_users
 from recbole_genrec.runs.checkpoint import check_same_run, load_checkpoint, load_weights
 from recbole_genrec.trainer.checkpointer import check_own
-from recbole_genrec.trainer.faults import explained_memory
+from recbole_genrec.trainer.faults import explained_faults
 
 
 class EvaluatingTrainer(Trainer):
@@ -86,7 +86,7 @@ class EvaluatingTrainer(Trainer):
         full = isinstance(eval_data, FullSortEvalDataLoader)
         self.eval_collector.begin()
         self._other = self.eval_collector.beside() if full and not self._validates else None
-        with explained_memory(self.config), _repeatable_negatives(self.config["seed"]):
+        with explained_faults(self.config), _repeatable_negatives(self.config["seed"]):
             result = super().evaluate(
                 share_of_users(eval_data), load_best_model=False, show_progress=show_progress
             )

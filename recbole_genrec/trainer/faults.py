@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
-from recbole_genrec.errors import InputError, RunError
+from recbole_genrec.errors import InputError, RunError, refuse
 from recbole_genrec.stopping import SENT
 
 # How torch's CPU allocator words what other libraries raise MemoryError for.
@@ -18,14 +18,19 @@ CPU_MEMORY = ("can't allocate memory", "not enough memory")
 
 
 @contextmanager
-def explained_memory(config) -> Iterator[None]:
-    """Say which settings lower the need for memory when there is not enough.
+def explained_faults(config) -> Iterator[None]:
+    """Say which settings to change where memory, or the negatives of a model, are missing.
 
     Raises:
-        RunError: in the place of what torch or Python raise.
+        InputError, RunError: in the place of what torch or Python raise.
     """
     try:
         yield
+    except KeyError as error:
+        if error.args != (f"{config['NEG_PREFIX']}{config['ITEM_ID_FIELD']}",):
+            raise
+        expected = f"a distribution to sample from, as {config['model']} learns from negatives"
+        refuse("train_neg_sample_args", expected, config["train_neg_sample_args"])
     except RunError:  # explained within
         raise
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:

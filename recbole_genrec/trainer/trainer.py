@@ -22,7 +22,7 @@ from recbole_genrec.trainer.callbacks import TrainerCallback
 from recbole_genrec.trainer.checkpointer import Checkpointer
 from recbole_genrec.trainer.epoch_losses import EpochLosses
 from recbole_genrec.trainer.evaluation import EvaluatingTrainer
-from recbole_genrec.trainer.faults import explained_memory, finishing_batches
+from recbole_genrec.trainer.faults import explained_faults, finishing_batches
 from recbole_genrec.trainer.muon import MUON, MuonAdamW
 from recbole_genrec.trainer.outcome import fit_result
 from recbole_genrec.trainer.phases import PhaseRun, first_epoch, parts_of
@@ -123,7 +123,7 @@ class GenRecTrainer(EvaluatingTrainer):
         # models without epochs have nothing to go on with, and may be as large as their data
         self._keeps_last = saved and self.config["MODEL_TYPE"] != ModelType.TRADITIONAL
         try:
-            with explained_memory(self.config):
+            with explained_faults(self.config):
                 for number in range(self.state.phase, len(self.phases)):
                     self._begin_phase(number, saved)
                     result = super().fit(train_data, valid_data, verbose, saved, *args, **options)

@@ -171,6 +171,8 @@ def test_cross_entropy_needs_no_word_about_negatives():
     assert config("SASRec", loss_type="BPR")["train_neg_sample_args"]["distribution"] == "uniform"
     with pytest.raises(InputError, match="should be None when the loss_type is CE"):
         config("SASRec", train_neg_sample_args={"distribution": "uniform"})
+    with pytest.raises(InputError, match=r"sample_num of train_neg_sample_args .* found \[0\]"):
+        config("BPR", train_neg_sample_args={"distribution": "uniform", "sample_num": 0})
 
 
 @pytest.mark.parametrize("model", ["FM", "DIN", "KGAT", "CDAE", "Pop"])

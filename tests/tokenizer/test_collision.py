@@ -68,14 +68,19 @@ def test_append_numbers_the_items_of_an_id_in_their_order() -> None:
     assert sizes == [2, 3, 3]
 
 
-def test_append_with_a_given_size_keeps_it_and_moves_the_surplus() -> None:
+def test_append_with_a_given_size_keeps_it_and_moves_the_surplus(caplog) -> None:
     codes = torch.tensor([[1, 2]] * 5 + [[0, 0]])
     unique, sizes = resolve_collisions(codes, [2, 3], "append", append_size=2)
     assert sizes == [2, 3, 2]
     assert len(unique.unique(dim=0)) == 6
     assert unique[:2].tolist() == [[1, 2, 0], [1, 2, 1]]
     assert (unique[:5, 0] == 1).all()  # level 2 has room, so level 1 stays
+    assert "append_size [2] is too small for the 5 items that share their codes: 3 of 6 items" in (
+        caplog.text
+    )
+    caplog.clear()
     assert resolve_collisions(codes, [2, 3], "append", append_size=9)[1] == [2, 3, 9]
+    assert caplog.text == ""
 
 
 def test_reassign_changes_the_last_code_of_repeats_only() -> None:

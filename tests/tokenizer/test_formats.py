@@ -60,6 +60,7 @@ def test_unknown_form_of_export(tmp_path) -> None:
             "'B2' has 2.5 at level 2, expected an int",
         ),
         ('{"B1": [1, 4], "B2": [0, 9999999999], "B3": [3, 4]}', "'B2' has code 9999999999 at"),
+        ('{"B1": [1, 4], "B2": [0, 65536], "B3": [3, 4]}', "has code 65536 at .* 0 to 65535"),
         ('{"B1": [1, 4], "B2": [true, 2], "B3": [3, 4]}', "'B2' has True at level 1, expected an"),
         (
             '{"B1": [1, 4], "B2": [0, "x"], "B3": [3, 4]}',

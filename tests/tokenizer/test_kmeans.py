@@ -99,6 +99,20 @@ def test_rotation_helps_where_the_axes_are_unbalanced(settings) -> None:
     assert errors["OPQ"] < 0.7 * errors["PQ"]
 
 
+def test_a_rotation_leads_into_segments_of_equal_width(settings, embeddings: Tensor) -> None:
+    tokenizer = create_tokenizer(settings("OPQ", codebook_sizes=[8] * 5), 24).fit(embeddings)
+    rotation = tokenizer.rotation
+    assert rotation.shape == (25, 24)
+    torch.testing.assert_close(rotation.T @ rotation, torch.eye(24), atol=1e-5, rtol=0)
+    codes = tokenizer.encode(embeddings)
+    rotated = (embeddings @ rotation.T).view(-1, 5, 5)
+    for level, book in enumerate(tokenizer.codebooks):
+        nearest = torch.cdist(rotated[:, level], book).argmin(1)
+        assert (codes[:, level] == nearest).float().mean() > 0.99  # but for ties
+    words = [book[codes[:, level]] for level, book in enumerate(tokenizer.codebooks)]
+    torch.testing.assert_close(tokenizer.decode(codes), torch.cat(words, 1) @ rotation)
+
+
 def test_hash_bits_are_the_sides_of_hyperplanes(settings, embeddings: Tensor) -> None:
     tokenizer = create_tokenizer(settings("LSH", codebook_sizes=[4, 8]), 24).fit(embeddings)
     codes = tokenizer.encode(embeddings)

@@ -205,7 +205,6 @@ def test_wrong_width_at_encode(tokenizer) -> None:
             {"codebook_sizes": [2] * 30},
             "30 levels need .* at least 30 dims, got 24",
         ),
-        ("OPQ", {"codebook_sizes": [2] * 5}, "24 dims cannot be cut into 5 levels"),
     ],
 )
 def test_impossible_settings(name: str, changes: dict, message: str, settings) -> None:

@@ -37,6 +37,12 @@ def run(tmp_path):
     return prepare(toy_config(MODEL, write_toy(tmp_path), **SETTINGS[MODEL], epochs=3))
 
 
+def test_a_model_of_negatives_without_any_is_refused(tmp_path):
+    run = prepare(toy_config("BPR", write_toy(tmp_path), train_neg_sample_args=None))
+    with pytest.raises(InputError, match="train_neg_sample_args should be .* as BPR learns from"):
+        new_trainer(run).fit(run.train, run.valid)
+
+
 # ---- disk
 
 

@@ -297,7 +297,7 @@ def test_line_numbers_count_the_lines_inside_quoted_fields(folder):
     result = prepare_dataset("quoted", "dataset", (path, layout), max_unreadable=0.8)
     assert lines_left_out(result.interactions) == {
         "malformed line": [5],
-        "user_id with tab, line break or quote": [3],
+        "user_id with tab, line break or quote, or [PAD]": [3],
         "missing or unreadable time": [7],
     }
 

@@ -113,7 +113,9 @@ def clean_ids(rows: pd.DataFrame, name: str, drops: Drops) -> pd.DataFrame:
     rows = rows.assign(**{name: ids})
     rows = leave_out(rows, ids.isin(MISSING_WORDS), f"missing {name}", drops)
     unusable = rows[name].str.contains(r'[\t\n\r\x00"]') | (rows[name] == "[PAD]")
-    return leave_out(rows, unusable.astype(bool), f"{name} with tab, line break or quote", drops)
+    return leave_out(
+        rows, unusable.astype(bool), f"{name} with tab, line break or quote, or [PAD]", drops
+    )
 
 
 def clean_texts(rows: pd.DataFrame, sequences: Iterable[str]) -> pd.DataFrame:
