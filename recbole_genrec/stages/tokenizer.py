@@ -119,6 +119,8 @@ def tokenize(config, settings: dict[str, Any], items: Items, source: str) -> Cod
         "side": {name: other.fingerprint for name, other in side.items()},
         **{key: value for key, value in settings.items() if key not in RESOLVING},
     }
+    if tokenizer.form > 1:
+        identity["form"] = tokenizer.form
     cache = CacheFolder(
         cache_root(config), f"{config['dataset']}-{settings['tokenizer']}", identity
     )

@@ -30,6 +30,8 @@ class ItemTokenizer(nn.Module):
 
     side: Sequence[str] = ()
     """Further embeddings of the same items that `fit` reads, by name, such as "collaborative"."""
+    form = 1
+    """Of the weights: to be raised when others are saved, so that no cache of the old is read."""
     progress_file: Path | None = None
 
     def __init__(self, config: Mapping, dim: int):

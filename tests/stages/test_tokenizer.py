@@ -14,6 +14,7 @@ from recbole_genrec.items.items import Items
 from recbole_genrec.items.needs import Tokens
 from recbole_genrec.items.text_encoder import TfidfEncoder
 from recbole_genrec.tokenizer.registry import tokenizer_state
+from recbole_genrec.tokenizer.rqkmeans import RQKMeans
 from recbole_genrec.tokenizer.rqvae import RQVAE
 from tests.stages.conftest import NUM_ITEMS
 
@@ -173,6 +174,12 @@ class TestCache:
         toy.run(**change)
         assert fits == ["TfidfEncoder", "RQKMeans"]
         assert toy.folders() == before
+
+    def test_weights_of_an_earlier_form_are_made_anew(self, toy, fits, monkeypatch):
+        toy.run()
+        monkeypatch.setattr(RQKMeans, "form", 2)
+        toy.run()
+        assert fits == ["TfidfEncoder", "RQKMeans", "RQKMeans"]
 
     def test_a_killed_training_goes_on_where_it_stopped(self, toy, monkeypatch):
         settings = {"tokenizer": "RQVAE", "tokenizer_epochs": 6}
