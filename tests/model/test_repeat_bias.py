@@ -51,6 +51,24 @@ def test_only_items_with_a_column_are_added_to():
     assert sparse.add_to(torch.zeros(1, 2), columns).tolist() == [[0.0, 4.0]]
 
 
+@pytest.mark.parametrize("number", [1, 9])
+def test_what_some_items_get_is_what_they_get_among_all(number):
+    """Items that repeat on either side, none at all, and a mask's infinite values."""
+    items, asked = torch.randint(8, (50, 30)), torch.randint(12, (50, number))  # 8 to 11: nothing
+    values = torch.randn(50, 30, dtype=torch.double, requires_grad=True)
+    for scores in (values, values.masked_fill(items == 3, -torch.inf)):
+        found = SparseScores(items, scores).of(asked)
+        none = torch.zeros(50, 12, dtype=torch.double)
+        dense = F.pad(none.scatter_add(1, items, scores)[:, 1:], (1, 0))  # without the padding item
+        torch.testing.assert_close(found, dense.gather(1, asked))
+        towards = torch.randn(50, number, dtype=torch.double)
+        (gradient,) = torch.autograd.grad(found, values, towards, retain_graph=True)
+        (expected,) = torch.autograd.grad(
+            dense.gather(1, asked), values, towards, retain_graph=True
+        )
+        torch.testing.assert_close(gradient, expected)
+
+
 def test_it_moves_as_far_as_a_softmax_needs():
     """Items of the history are 20 ahead, as their own vectors put them, and never the target."""
     bias, seen = RepeatBias(1), torch.tensor([[1], [2]])
