@@ -12,8 +12,9 @@ from recbole_genrec.model.item_index import ItemIndex
 from recbole_genrec.model.sparse_scores import SparseScores
 
 SCALE = 5.0  # of the weights, which have to move by several units in a usual number of steps
-EXACT = 100_000  # items up to which the nearest are found by all cosines, above by an index
+EXACT = 100_000  # items up to which all cosines are computed; above, an index finds those of many
 ROWS = 256  # whose cosines are held at a time
+LISTS = ("items", "likeness", "behind")
 
 
 class TextNeighbors(nn.Module):
@@ -39,11 +40,13 @@ class TextNeighbors(nn.Module):
     Attributes:
         items: the nearest of each item, the nearest first `[n_items, N]`; 0 for none.
         likeness: the fraction above `[n_items, N]`.
+        behind: the item behind the last of each list `[n_items, 1]`; 0 for none.
     """
 
     text: Tensor
     items: Tensor
     likeness: Tensor
+    behind: Tensor
 
     def __init__(
         self, hidden_size: int, n_items: int, steps: int, number: int, text: Tensor | None = None
@@ -55,8 +58,10 @@ class TextNeighbors(nn.Module):
         self.register_buffer("text", torch.zeros(n_items, 1))
         self.register_buffer("items", torch.zeros(n_items, 0, dtype=torch.int))
         self.register_buffer("likeness", torch.zeros(n_items, 0))
+        self.register_buffer("behind", torch.zeros(n_items, 1, dtype=torch.int))
         if text is not None:
-            self._find(text)
+            self.text = F.normalize(text.float())
+            self.items, self.likeness, self.behind = lists(*nearest(self.text, self._width()))
 
     def forward(self, states: Tensor, seen: Tensor) -> SparseScores:
         """The scores of the neighbors, `steps * number` of each row.
@@ -70,20 +75,42 @@ class TextNeighbors(nn.Module):
         values = weights * self.likeness[anchors]  # [n, steps, N]
         return SparseScores(self.items[anchors].long().flatten(1), values.flatten(1))
 
+    @torch.no_grad()
     def add_items(self, text: Tensor) -> None:
-        """Take in further items, with embeddings of their texts `[number, d_text]`."""
-        self._find(torch.cat([self.text, text.to(self.text)]))
+        """Take in further items, with embeddings of their texts `[number, d_text]`.
 
-    def _find(self, text: Tensor) -> None:
-        """Make the lists of all items from embeddings of their texts."""
-        self.text = F.normalize(text.float())
-        self.items, self.likeness = nearest_texts(self.text, self.number)
+        They get lists of all items, and a place in the lists whose end is less near.
+        """
+        known = torch.arange(1, len(self.text), device=self.text.device)
+        self.text = torch.cat([self.text, F.normalize(text.to(self.text))])
+        new = torch.arange(len(known) + 1, len(self.text), device=self.text.device)
+        for name, rows in zip(LISTS, lists(*nearest(self.text, self._width(), new)), strict=True):
+            old = getattr(self, name)
+            wider = F.pad(old, (0, rows.shape[1] - old.shape[1]))  # where lists had all items
+            setattr(self, name, torch.cat([wider, rows]))
+        for some in known.split(ROWS):
+            self._insert(new, some)
+
+    def _insert(self, new: Tensor, rows: Tensor) -> None:
+        """Give new items a place in the lists of known ones, where the end is less near."""
+        near, cosines = nearest(self.text, min(self._width(), len(new)), rows, new)
+        behind = self.behind[rows, 0]
+        last = (self.text[rows] * self.text[behind]).sum(1)
+        nearer = (behind == 0) | (cosines[:, 0] > last)
+        rows = rows[nearer]
+        candidates = torch.cat([self.items[rows], self.behind[rows], near[nearer]], 1)
+        found = closest(self.text, rows, candidates, self._width())
+        self.items[rows], self.likeness[rows], self.behind[rows] = lists(*found)
+
+    def _width(self) -> int:
+        """Of lists, with the item behind the last."""
+        return min(self.number, len(self.text) - 1) + 1
 
     def _load_from_state_dict(
         self, state_dict: dict[str, Any], prefix: str, *arguments: Any
     ) -> None:
         """Take over texts and lists of a checkpoint, whatever its number of items."""
-        for name in ("text", "items", "likeness"):
+        for name in ("text", *LISTS):
             loaded = state_dict.get(f"{prefix}{name}")
             if loaded is not None and loaded.dim() == 2:
                 setattr(self, name, getattr(self, name).new_empty(loaded.shape))
@@ -98,10 +125,19 @@ def nearest_texts(
     Arguments and shapes are those of `nearest`; items are 32-bit integers, and there are no more
     columns than the catalogue has items.
     """
-    items, cosines = nearest(text, min(number, len(text) - 1) + 1, of, among)
+    return lists(*nearest(text, min(number, len(text) - 1) + 1, of, among))[:2]
+
+
+def lists(items: Tensor, cosines: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """All nearest items but the last `[n, N]`, their likeness `[n, N]`, and the last `[n, 1]`.
+
+    Args:
+        items, cosines: as of `nearest`, `[n, N + 1]`.
+    """
     last = cosines[:, -1:]
     likeness = (cosines - last) / (1 - last).clamp(min=1e-6)
-    return items[:, :-1].int(), likeness[:, :-1].clamp(min=0)  # below 0 where some are lacking
+    likeness = likeness[:, :-1].clamp(min=0)  # below 0 where some are lacking
+    return items[:, :-1].int(), likeness, items[:, -1:].int()
 
 
 @torch.no_grad()
@@ -117,21 +153,32 @@ def nearest(
         among: items that may be neighbors, all by default.
     """
     every = torch.arange(len(vectors), device=vectors.device)
-    of, among = (every if of is None else of), (every[1:] if among is None else among)
-    table = F.pad(vectors[among], (0, 0, 1, 0))
-    among = F.pad(among, (1, 0))
-    index = ItemIndex(table) if len(table) > EXACT else None
-    found, cosines = [], []
+    of = every if of is None else of
+    among = every if among is None else F.pad(among, (1, 0))
+    table = vectors[among]
+    index = ItemIndex(table) if len(of) * len(table) > EXACT**2 else None
+    found = []
     for rows in of.split(ROWS):
         if index is None:
-            candidates = among.expand(len(rows), -1)
             near = vectors[rows] @ table.T
+            found.append(_best(rows, among.expand(len(rows), -1), near, number))
         else:
             candidates = among[index.search(vectors[rows], number + 1)]
-            near = torch.einsum("nd,ncd->nc", vectors[rows], vectors[candidates])
-        none = (candidates == 0) | (candidates == rows.unsqueeze(1)) | (rows == 0).unsqueeze(1)
-        near, place = near.masked_fill(none, -torch.inf).topk(min(number, near.shape[1]))
-        lacking, missing = near == -torch.inf, (0, number - near.shape[1])
-        found.append(F.pad(candidates.gather(1, place).masked_fill(lacking, 0), missing))
-        cosines.append(F.pad(near.masked_fill(lacking, 0.0), missing))
-    return torch.cat(found), torch.cat(cosines)
+            found.append(closest(vectors, rows, candidates, number))
+    items, cosines = zip(*found, strict=True)
+    return torch.cat(items), torch.cat(cosines)
+
+
+def closest(vectors: Tensor, of: Tensor, candidates: Tensor, number: int) -> tuple[Tensor, Tensor]:
+    """As of `nearest`, for items `[n]` out of some that may be near to each `[n, k]`."""
+    near = torch.einsum("nd,ncd->nc", vectors[of], vectors[candidates])
+    return _best(of, candidates, near, number)
+
+
+def _best(of: Tensor, candidates: Tensor, near: Tensor, number: int) -> tuple[Tensor, Tensor]:
+    """Those of the highest cosines `[n, k]`, without the item itself and the padding item."""
+    none = (candidates == 0) | (candidates == of.unsqueeze(1)) | (of == 0).unsqueeze(1)
+    near, place = near.masked_fill(none, -torch.inf).topk(min(number, near.shape[1]))
+    lacking, missing = near == -torch.inf, (0, number - near.shape[1])
+    items = candidates.gather(1, place).masked_fill(lacking, 0)
+    return F.pad(items, missing), F.pad(near.masked_fill(lacking, 0.0), missing)

@@ -85,6 +85,42 @@ def test_no_more_neighbors_than_items():
     assert neighbors.items.shape == (32, 31)
 
 
+@pytest.mark.parametrize("number", [5, 60, 10**12])
+@torch.no_grad()
+def test_lists_after_new_items_are_those_of_all_items_at_once(number):
+    """Also where lists grow with the catalogue, as it had fewer items than they have room."""
+    text = F.pad(torch.randn(99, 6), (0, 0, 1, 0))
+    neighbors, start = TextNeighbors(D, 40, STEPS, number, text[:40]), 40
+    for end in (41, 60, 61, 100):
+        neighbors.add_items(text[start:end])
+        start, at_once = end, TextNeighbors(D, end, STEPS, number, text[:end])
+        assert torch.equal(neighbors.items, at_once.items)
+        assert torch.equal(neighbors.behind, at_once.behind)
+        torch.testing.assert_close(neighbors.likeness, at_once.likeness, atol=1e-5, rtol=1e-4)
+    for item in range(1, 100 if number < 98 else 0):  # else no item is behind the last
+        expected = slow_likeness(text, item, number)
+        assert neighbors.items[item].tolist() == list(expected)
+        torch.testing.assert_close(
+            neighbors.likeness[item], torch.stack(list(expected.values())), atol=1e-5, rtol=1e-4
+        )
+
+
+@torch.no_grad()
+def test_new_items_with_the_texts_of_others_are_as_near_as_those():
+    text = F.pad(torch.randn(59, 6), (0, 0, 1, 0))
+    text[45:59] = 3 * text[1:15]  # of known and of new ones
+    neighbors = TextNeighbors(D, 10, STEPS, NUMBER, text[:10])
+    for item in range(10, 60):
+        neighbors.add_items(text[item : item + 1])
+    at_once = TextNeighbors(D, 60, STEPS, NUMBER, text)
+    torch.testing.assert_close(neighbors.likeness, at_once.likeness, atol=1e-5, rtol=1e-4)
+    near = torch.einsum("nd,nkd->nk", neighbors.text, neighbors.text[neighbors.items])
+    last = torch.einsum("nd,nkd->nk", neighbors.text, neighbors.text[neighbors.behind])
+    expected = ((near - last) / (1 - last)).clamp(min=0)
+    torch.testing.assert_close(neighbors.likeness[1:], expected[1:], atol=1e-5, rtol=1e-4)
+    assert all(len(own.unique()) == NUMBER for own in neighbors.items[1:])
+
+
 @torch.no_grad()
 def test_an_index_finds_what_all_cosines_say(monkeypatch):
     vectors = F.normalize(F.pad(torch.randn(400, 8), (0, 0, 1, 0)))
