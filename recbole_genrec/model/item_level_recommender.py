@@ -16,6 +16,7 @@ from recbole_genrec.model.causal_transformer import CausalTransformer
 from recbole_genrec.model.export import export_vectors
 from recbole_genrec.model.histories import items_before, last_items_first
 from recbole_genrec.model.item_softmax import SCORES
+from recbole_genrec.model.item_texts import ItemTexts
 from recbole_genrec.model.parallel_recommender import ParallelRecommender, best
 from recbole_genrec.model.repeat_bias import HasRepeatBias, repeat_bias
 from recbole_genrec.model.sparse_scores import SparseScores
@@ -63,10 +64,13 @@ class ItemLevelRecommender(HasRepeatBias, ParallelRecommender):
             )
             self.memory.append(*dataset.before_targets(steps))
         self.ids.on_change(self._make_room)
+        self.texts: ItemTexts | None = None
+        if Embeddings(TEXT) in self.needs(config):
+            self.texts = ItemTexts(self.n_items, self.given(TEXT))
         self.neighbors: TextNeighbors | None = None
         if near:
             self.neighbors = TextNeighbors(
-                config["hidden_size"], self.n_items, near, config["neighbors"], self.given(TEXT)
+                config["hidden_size"], self.n_items, near, config["neighbors"], self.known_texts()
             )
 
     def _make_room(self) -> None:
@@ -79,12 +83,18 @@ class ItemLevelRecommender(HasRepeatBias, ParallelRecommender):
         found = self.items.embeddings.get(name)
         return found and found.vectors
 
+    def known_texts(self) -> Tensor | None:
+        """Embeddings of texts, of length 1 `[n_items, d]`; None in a model that is restored."""
+        return self.texts.vectors if self.texts and self.given(TEXT) is not None else None
+
     def add_items(
         self, tokens: Sequence[str], titles: Sequence[str], embeddings: Mapping[str, Tensor]
     ) -> None:
         super().add_items(tokens, titles, embeddings)
-        if self.neighbors is not None:
-            self.neighbors.add_items(embeddings[TEXT])
+        if self.texts is not None:
+            self.texts.add_items(embeddings[TEXT])
+            if self.neighbors is not None:
+                self.neighbors.add_items(self.texts.vectors)
 
     def new_transformer(
         self, config, gated: bool = False, filter_weight: float = 0.0

@@ -14,7 +14,8 @@ from torch.nn import functional as F
 
 from recbole_genrec.items.needs import TEXT
 from recbole_genrec.model.causal_transformer import STD
-from recbole_genrec.model.neighbor_vectors import NeighborVectors
+from recbole_genrec.model.item_texts import ItemTexts
+from recbole_genrec.model.neighbor_vectors import NeighborLists, NeighborVectors
 from recbole_genrec.tokenizer.table import SemanticIDTable
 
 OWN, CODES, NEIGHBORS = "own", "codes", "neighbors"
@@ -34,43 +35,41 @@ class ItemVectors(nn.Module):
         parts: which of them, "own", "codes", "text" and "neighbors".
         size: d.
         tables: the sets of semantic IDs by name, which belong to the model.
-        text: embeddings `[n_items, d_text]`, kept with the weights; None where a checkpoint will
-            bring them.
+        texts: of the items, where a part is made of them; they belong to the model.
+        lists: of neighbors, where these are a part; they belong to the model.
         own_dropout: share of items that are without their own vector in training.
-        nearest: the neighbors of each item and their likeness `[n_items, number]`; None where a
-            checkpoint will bring them.
     """
-
-    text: Tensor | None
 
     def __init__(
         self,
         parts: Collection[str],
         size: int,
         tables: Mapping[str, SemanticIDTable],
-        text: Tensor | None = None,
+        texts: ItemTexts | None = None,
+        lists: NeighborLists | None = None,
         own_dropout: float = 0.0,
-        nearest: tuple[Tensor, Tensor] | None = None,
     ) -> None:
         super().__init__()
         self.size, self.tables, self.own_dropout = size, tables, own_dropout
+        self._given = texts, lists  # in a tuple, as they are no modules of this one
         n_items = next(iter(tables.values())).num_items
         vocab_size = sum(table.vocab_size for table in tables.values())
         self.own = nn.Embedding(n_items, size) if OWN in parts else None
         self.codes = nn.Embedding(vocab_size, size) if CODES in parts else None
         for embedding in filter(None, (self.own, self.codes)):
             nn.init.normal_(embedding.weight, std=STD)
-        text = torch.zeros(n_items, 1) if text is None else F.normalize(text.float())
         self.projection = None
-        if TEXT in parts:
-            self.projection = nn.Linear(text.shape[1], size, bias=False)
+        if TEXT in parts and texts is not None:
+            self.projection = nn.Linear(texts.vectors.shape[1], size, bias=False)
             nn.init.normal_(self.projection.weight, std=STD)
-        self.neighbors = None
-        if NEIGHBORS in parts:
-            none = torch.zeros(n_items, 0)
-            self.neighbors = NeighborVectors(size, *(nearest or (none.int(), none)))
-        self.register_buffer("text", text if {TEXT, NEIGHBORS} & set(parts) else None)
+        self.neighbors = None if lists is None else NeighborVectors(size, lists)
         self._kept: tuple[list[tuple[Tensor, int]], Tensor] | None = None
+
+    @property
+    def text(self) -> Tensor | None:
+        """Embeddings of texts, of length 1 `[n_items, d_text]`."""
+        texts, _ = self._given
+        return None if texts is None else texts.vectors
 
     def forward(self, items: Tensor | None = None) -> Tensor:
         """Vectors `[m, d]` of the items `[m]`, of all by default."""
@@ -98,7 +97,8 @@ class ItemVectors(nn.Module):
         """Vectors of all items, without gradients, made anew when a weight or a code changes."""
         if self.training:  # when something may be left out
             return self()
-        sources = [*self.parameters(), *self.buffers(), *(t.tokens for t in self.tables.values())]
+        given = filter(None, (*self.tables.values(), *self._given))
+        sources = [*self.parameters(), *(buffer for each in given for buffer in each.buffers())]
         versions = [source._version for source in sources]
         if self._kept is not None:
             before, vectors = self._kept
@@ -143,17 +143,10 @@ class ItemVectors(nn.Module):
             parts["own vectors of neighbors"] = torch.einsum("nd,nkd->nk", states, near)
         return parts
 
-    def add_items(self, number: int, text: Tensor | None) -> None:
-        """Make room for further items, with these embeddings of their texts `[number, d_text]`.
-
-        Their own vectors are zero.
-        """
+    def add_items(self, number: int) -> None:
+        """Make room for further items, whose own vectors are zero."""
         if self.own is not None:
             self._set_own(F.pad(self.own.weight.detach(), (0, 0, 0, number)))
-        if self.text is not None and text is not None:
-            self.text = torch.cat([self.text, F.normalize(text.to(self.text))])
-            if self.own is not None and self.neighbors is not None:
-                self.neighbors.add_items(self.text, self.own.weight)
 
     def ties(self, number: int) -> int:
         """How many of the last `number` items have the vector of another one of them."""
@@ -169,15 +162,16 @@ class ItemVectors(nn.Module):
         self, state_dict: dict[str, Any], prefix: str, *arguments: Any
     ) -> None:
         """Take over what a checkpoint has of all of its items, also where it has others."""
-        own, text = (state_dict.get(f"{prefix}{name}") for name in ("own.weight", "text"))
+        names = ("own", "projection")
+        own, projection = (state_dict.get(f"{prefix}{name}.weight") for name in names)
         if self.own is not None and own is not None:
             rows, width = self.own.weight.shape
             if len(own) != rows and own.shape[1:] == (width,):
                 self._set_own(self.own.weight.new_zeros(own.shape))
-        if self.text is not None and text is not None:
-            if self.projection is not None and text.shape[1] != self.text.shape[1]:
-                self.projection = nn.Linear(text.shape[1], self.size, bias=False)
-            self.text = self.text.new_zeros(text.shape)
+        if self.projection is not None and projection is not None:
+            rows, width = projection.shape
+            if rows == self.size and width != self.projection.in_features:
+                self.projection = nn.Linear(width, rows, bias=False)
         super()._load_from_state_dict(state_dict, prefix, *arguments)
 
 

@@ -18,17 +18,10 @@ from recbole_genrec.model.text_neighbors import nearest_texts
 SHARE = 0.5  # of the mean that an item starts with
 
 
-class NeighborVectors(nn.Module):
-    r"""A mean of the own vectors of the items whose texts are nearest.
-
-    .. math::
-        n_i = a \odot \frac{\sum_{j \in N(i)} \ell_{ij} \, o_j}{\sum_{j \in N(i)} \ell_{ij}}
-
-    where o are own vectors, :math:`\ell` is the likeness of `TextNeighbors`, from 1 for the same
-    text to 0 behind the last neighbor, and a is learned, a number for each dimension.
+class NeighborLists(nn.Module):
+    """The items with the nearest texts of each item, and what each counts in their mean.
 
     Args:
-        size: of the vectors.
         items, likeness: the neighbors of each item `[n_items, number]`, as `nearest_texts` finds
             them.
 
@@ -40,27 +33,13 @@ class NeighborVectors(nn.Module):
     items: Tensor
     shares: Tensor
 
-    def __init__(self, size: int, items: Tensor, likeness: Tensor) -> None:
+    def __init__(self, items: Tensor, likeness: Tensor) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.full((size,), SHARE))
         self.register_buffer("items", items.clone())
         self.register_buffer("shares", _shares(likeness))
         self._reversed: tuple[Tensor, ...] = ()
 
-    def forward(self, own: Tensor, items: Tensor | None = None) -> Tensor:
-        """Vectors `[m, d]` of the items `[m]`, of all by default.
-
-        Args:
-            own: the own vectors of all items `[n_items, d]`.
-            items: whose vectors are wanted.
-        """
-        if items is None:
-            mean = _Means.apply(own, self.items, self.shares, *self._reverse_lists())
-        else:
-            mean = _sums(own, self.items[items], self.shares[items])
-        return self.weight * mean
-
-    def _reverse_lists(self) -> tuple[Tensor, ...]:
+    def reverse(self) -> tuple[Tensor, ...]:
         """Of each item those that have it as a neighbor, end to end; where each list begins; and
         their shares."""
         if not self._reversed or self._reversed[0] is not self.items:  # lists change as a whole
@@ -95,6 +74,40 @@ class NeighborVectors(nn.Module):
             if loaded is not None and loaded.dim() == 2:
                 setattr(self, name, getattr(self, name).new_empty(loaded.shape))
         super()._load_from_state_dict(state_dict, prefix, *arguments)
+
+
+class NeighborVectors(nn.Module):
+    r"""A mean of the own vectors of the items whose texts are nearest.
+
+    .. math::
+        n_i = a \odot \frac{\sum_{j \in N(i)} \ell_{ij} \, o_j}{\sum_{j \in N(i)} \ell_{ij}}
+
+    where o are own vectors, :math:`\ell` is the likeness of `TextNeighbors`, from 1 for the same
+    text to 0 behind the last neighbor, and a is learned, a number for each dimension.
+
+    Args:
+        size: of the vectors.
+        lists: the neighbors; they belong to the model.
+    """
+
+    def __init__(self, size: int, lists: NeighborLists) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.full((size,), SHARE))
+        self._lists = (lists,)  # in a tuple, as it is no module of this one
+
+    def forward(self, own: Tensor, items: Tensor | None = None) -> Tensor:
+        """Vectors `[m, d]` of the items `[m]`, of all by default.
+
+        Args:
+            own: the own vectors of all items `[n_items, d]`.
+            items: whose vectors are wanted.
+        """
+        (lists,) = self._lists
+        if items is None:
+            mean = _Means.apply(own, lists.items, lists.shares, *lists.reverse())
+        else:
+            mean = _sums(own, lists.items[items], lists.shares[items])
+        return self.weight * mean
 
 
 def _shares(likeness: Tensor) -> Tensor:

@@ -35,6 +35,7 @@ from recbole_genrec.model.item_softmax import (
     sampled_softmax_loss,
 )
 from recbole_genrec.model.item_vectors import CODES, NEIGHBORS, OWN, ItemVectors
+from recbole_genrec.model.neighbor_vectors import NeighborLists
 from recbole_genrec.model.parallel_recommender import best
 from recbole_genrec.model.text_neighbors import nearest_texts
 
@@ -97,11 +98,10 @@ class SemanticSASRec(ItemLevelRecommender):
     def __init__(self, config, dataset):
         super().__init__(config, dataset)
         self.uses = config["item_vectors"]
-        nearest = self._nearest(config["neighbors"])
-        self.item_vectors = self._new_vectors(config, nearest)
-        self.input_vectors = None
+        self.neighbor_lists = self._new_lists(config["neighbors"])
+        self.item_vectors, self.input_vectors = self._new_vectors(config), None
         if not config["shared_vectors"]:
-            self.input_vectors = self._new_vectors(config, nearest)
+            self.input_vectors = self._new_vectors(config)
         self.transformer = self.new_transformer(config, config["gated"], config["filter_weight"])
         self.index_from = config["index_from"]
         self._index: tuple[int, ItemIndex] | None = None  # with the number of items
@@ -112,18 +112,22 @@ class SemanticSASRec(ItemLevelRecommender):
         if any(config[weight] for weight in WEIGHTS) and dataset.target_counts.any():
             self.auxiliary = self._new_auxiliary(config, dataset)
 
-    def _nearest(self, number: int) -> tuple[Tensor, Tensor] | None:
-        """Lists of neighbors, where item vectors need them; made once, also for the scores."""
-        text = self.given(TEXT)
-        if NEIGHBORS not in self.uses or text is None:
+    def _new_lists(self, number: int) -> NeighborLists | None:
+        """Those of item vectors: at first those of the scores, which new items change."""
+        if NEIGHBORS not in self.uses:
             return None
+        text = self.known_texts()
+        if text is None:
+            none = torch.zeros(self.n_items, 0)
+            return NeighborLists(none.int(), none)
         if self.neighbors is not None:
-            return self.neighbors.items, self.neighbors.likeness
-        return nearest_texts(F.normalize(text.float()), number)
+            return NeighborLists(self.neighbors.items, self.neighbors.likeness)
+        return NeighborLists(*nearest_texts(text, number))
 
-    def _new_vectors(self, config, nearest: tuple[Tensor, Tensor] | None) -> ItemVectors:
+    def _new_vectors(self, config) -> ItemVectors:
         size, dropout = config["hidden_size"], config["own_vector_dropout"]
-        return ItemVectors(self.uses, size, self.tables(), self.given(TEXT), dropout, nearest)
+        given = self.texts, self.neighbor_lists
+        return ItemVectors(self.uses, size, self.tables(), *given, dropout)
 
     def _new_auxiliary(self, config, dataset) -> AuxiliaryLosses:
         text, teacher = map(self.given, (TEXT, COLLABORATIVE))
@@ -258,7 +262,9 @@ class SemanticSASRec(ItemLevelRecommender):
     ) -> None:
         super().add_items(tokens, titles, embeddings)
         for vectors in filter(None, (self.item_vectors, self.input_vectors)):
-            vectors.add_items(len(tokens), embeddings.get(TEXT))
+            vectors.add_items(len(tokens))
+        if self.texts is not None and self.neighbor_lists is not None:
+            self.neighbor_lists.add_items(self.texts.vectors, self.item_vectors.own.weight)
         tied = self.item_vectors.ties(len(tokens))
         if tied:
             self.logger.warning(

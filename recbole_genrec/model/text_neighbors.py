@@ -35,7 +35,7 @@ class TextNeighbors(nn.Module):
         n_items: of the catalogue, with the padding item.
         steps: J, from how many items back neighbors count.
         number: N.
-        text: embeddings `[n_items, d_text]`; None where a checkpoint will bring them.
+        text: embeddings of length 1 `[n_items, d_text]`; None where a checkpoint will bring lists.
 
     Attributes:
         items: the nearest of each item, the nearest first `[n_items, N]`; 0 for none.
@@ -43,7 +43,6 @@ class TextNeighbors(nn.Module):
         behind: the item behind the last of each list `[n_items, 1]`; 0 for none.
     """
 
-    text: Tensor
     items: Tensor
     likeness: Tensor
     behind: Tensor
@@ -55,13 +54,11 @@ class TextNeighbors(nn.Module):
         self.steps, self.number = steps, number
         self.weight = nn.Parameter(torch.zeros(steps, hidden_size))
         self.bias = nn.Parameter(torch.zeros(steps))
-        self.register_buffer("text", torch.zeros(n_items, 1))
         self.register_buffer("items", torch.zeros(n_items, 0, dtype=torch.int))
         self.register_buffer("likeness", torch.zeros(n_items, 0))
         self.register_buffer("behind", torch.zeros(n_items, 1, dtype=torch.int))
         if text is not None:
-            self.text = F.normalize(text.float())
-            self.items, self.likeness, self.behind = lists(*nearest(self.text, self._width()))
+            self.items, self.likeness, self.behind = lists(*nearest(text, self._width(text)))
 
     def forward(self, states: Tensor, seen: Tensor) -> SparseScores:
         """The scores of the neighbors, `steps * number` of each row.
@@ -77,40 +74,39 @@ class TextNeighbors(nn.Module):
 
     @torch.no_grad()
     def add_items(self, text: Tensor) -> None:
-        """Take in further items, with embeddings of their texts `[number, d_text]`.
+        """Take in further items: lists of theirs, and a place in those whose end is less near.
 
-        They get lists of all items, and a place in the lists whose end is less near.
+        Args:
+            text: embeddings of all items by now, of length 1 `[n_items, d_text]`.
         """
-        known = torch.arange(1, len(self.text), device=self.text.device)
-        self.text = torch.cat([self.text, F.normalize(text.to(self.text))])
-        new = torch.arange(len(known) + 1, len(self.text), device=self.text.device)
-        for name, rows in zip(LISTS, lists(*nearest(self.text, self._width(), new)), strict=True):
+        known, new = torch.arange(len(text), device=text.device).tensor_split([len(self.items)])
+        for name, rows in zip(LISTS, lists(*nearest(text, self._width(text), new)), strict=True):
             old = getattr(self, name)
             wider = F.pad(old, (0, rows.shape[1] - old.shape[1]))  # where lists had all items
             setattr(self, name, torch.cat([wider, rows]))
-        for some in known.split(ROWS):
-            self._insert(new, some)
+        for some in known[1:].split(ROWS):
+            self._insert(text, new, some)
 
-    def _insert(self, new: Tensor, rows: Tensor) -> None:
+    def _insert(self, text: Tensor, new: Tensor, rows: Tensor) -> None:
         """Give new items a place in the lists of known ones, where the end is less near."""
-        near, cosines = nearest(self.text, min(self._width(), len(new)), rows, new)
+        near, cosines = nearest(text, min(self._width(text), len(new)), rows, new)
         behind = self.behind[rows, 0]
-        last = (self.text[rows] * self.text[behind]).sum(1)
+        last = (text[rows] * text[behind]).sum(1)
         nearer = (behind == 0) | (cosines[:, 0] > last)
         rows = rows[nearer]
         candidates = torch.cat([self.items[rows], self.behind[rows], near[nearer]], 1)
-        found = closest(self.text, rows, candidates, self._width())
+        found = closest(text, rows, candidates, self._width(text))
         self.items[rows], self.likeness[rows], self.behind[rows] = lists(*found)
 
-    def _width(self) -> int:
+    def _width(self, text: Tensor) -> int:
         """Of lists, with the item behind the last."""
-        return min(self.number, len(self.text) - 1) + 1
+        return min(self.number, len(text) - 1) + 1
 
     def _load_from_state_dict(
         self, state_dict: dict[str, Any], prefix: str, *arguments: Any
     ) -> None:
-        """Take over texts and lists of a checkpoint, whatever its number of items."""
-        for name in ("text", *LISTS):
+        """Take over the lists of a checkpoint, whatever its number of items."""
+        for name in LISTS:
             loaded = state_dict.get(f"{prefix}{name}")
             if loaded is not None and loaded.dim() == 2:
                 setattr(self, name, getattr(self, name).new_empty(loaded.shape))

@@ -119,7 +119,8 @@ def test_models_that_score_all_items_give_vectors_and_codes(model, tmp_path):
             parts = trained.item_vectors
             expected = parts.own.weight[item] + parts.codes.weight[tokens].sum(0)
             expected = expected + parts.projection.weight @ parts.text[item]
-            near, shares = parts.neighbors.items[item], parts.neighbors.shares[item]
+            lists = trained.neighbor_lists
+            near, shares = lists.items[item], lists.shares[item]
             expected = expected + parts.neighbors.weight * (shares @ parts.own.weight[near])
         torch.testing.assert_close(vector, expected)
     assert "```python" not in (folder / "README.md").read_text()

@@ -5,7 +5,7 @@ from torch.nn import functional as F
 
 from recbole_genrec.items.needs import TEXT, Embeddings
 from recbole_genrec.model.item_vectors import ItemVectors
-from recbole_genrec.model.neighbor_vectors import NeighborVectors
+from recbole_genrec.model.neighbor_vectors import NeighborLists, NeighborVectors
 from recbole_genrec.model.semantic_sasrec import SemanticSASRec
 from recbole_genrec.model.text_neighbors import nearest_texts
 from recbole_genrec.tokenizer.rqkmeans import RQKMeans
@@ -30,7 +30,7 @@ def texts(number: int) -> torch.Tensor:
 def test_gradients_are_those_of_the_equation():
     """Of all items, whose gradient is written by hand, and of some."""
     text, own = texts(29), torch.randn(30, 4, dtype=torch.double, requires_grad=True)
-    module = NeighborVectors(4, *nearest_texts(text, 3)).double()
+    module = NeighborVectors(4, NeighborLists(*nearest_texts(text, 3))).double()
     torch.nn.init.normal_(module.weight)
     means = [own.new_zeros(4), *(slow_mean(text, item, 3, own) for item in range(1, 30))]
     expected, towards = module.weight * torch.stack(means), torch.randn(30, 4, dtype=torch.double)
@@ -72,8 +72,8 @@ def test_a_small_catalogue_lacks_neighbors():
     ids = catalogue_of().items.ids[""].codes[:3]
     table = type("Table", (), {"num_items": len(ids), "vocab_size": 1})()
     text = texts(2).abs().float()
-    lists = nearest_texts(text, 5)
-    vectors = ItemVectors(["own", "neighbors"], 4, {"": table}, text, nearest=lists)
+    lists = NeighborLists(*nearest_texts(text, 5))
+    vectors = ItemVectors(["own", "neighbors"], 4, {"": table}, lists=lists)
     own, weight = vectors.own.weight, vectors.neighbors.weight
     torch.testing.assert_close(vectors()[1:], own[1:] + weight * own[1:].flip(0))
 

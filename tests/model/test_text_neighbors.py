@@ -30,9 +30,8 @@ STEPS, NUMBER, D = 2, 5, 4
 USED = {"neighbor_steps": STEPS, "neighbors": NUMBER}
 
 
-def slow_scores(neighbors: TextNeighbors, state, seen: list[int]) -> torch.Tensor:
+def slow_scores(neighbors: TextNeighbors, text, state, seen: list[int]) -> torch.Tensor:
     """What each item gets, by the equation."""
-    text = neighbors.text
     scores = torch.zeros(len(text))
     weights = 5 * (neighbors.weight @ state + neighbors.bias)
     for weight, anchor in zip(weights, seen, strict=False):
@@ -41,9 +40,12 @@ def slow_scores(neighbors: TextNeighbors, state, seen: list[int]) -> torch.Tenso
     return scores
 
 
-def neighbors_of(number_of_items: int = 30, number: int = NUMBER) -> TextNeighbors:
-    text = F.pad(torch.randn(number_of_items - 1, 6), (0, 0, 1, 0))
-    neighbors = TextNeighbors(D, number_of_items, STEPS, number, text)
+def texts(number: int) -> torch.Tensor:
+    return F.normalize(F.pad(torch.randn(number - 1, 6), (0, 0, 1, 0)))
+
+
+def neighbors_of(text: torch.Tensor, number: int = NUMBER) -> TextNeighbors:
+    neighbors = TextNeighbors(D, len(text), STEPS, number, text)
     torch.nn.init.normal_(neighbors.weight)
     torch.nn.init.normal_(neighbors.bias)
     return neighbors
@@ -51,21 +53,22 @@ def neighbors_of(number_of_items: int = 30, number: int = NUMBER) -> TextNeighbo
 
 @torch.no_grad()
 def test_scores_are_those_of_the_equation():
-    neighbors, states = neighbors_of(), torch.randn(3, D)
+    text, states = texts(30), torch.randn(3, D)
+    neighbors = neighbors_of(text)
     for seen in ([[4, 9, 2], [7, 0, 0], [11, 12, 0]], [[5], [6], [29]]):
         found = neighbors(states, torch.tensor(seen)).add_to(torch.zeros(3, 30))
         for row, state in enumerate(states):
             history = [item for item in seen[row] if item]
-            expected = slow_scores(neighbors, state, history)
+            expected = slow_scores(neighbors, text, state, history)
             torch.testing.assert_close(found[row], expected, atol=1e-5, rtol=1e-4)
 
 
 @torch.no_grad()
 def test_the_same_text_scores_one_and_the_last_fades():
-    neighbors = neighbors_of(number=28)  # all others: the one behind them does not exist
+    neighbors = neighbors_of(texts(30), 28)  # all others: the one behind them does not exist
     assert neighbors.items[3].bool().all()
     text = torch.tensor([[0.0, 0.0], [1.0, 0.0], [2.0, 0.0], [1.0, 1.0], [0.0, 1.0]])
-    lists = TextNeighbors(D, 5, 1, 2, text)
+    lists = TextNeighbors(D, 5, 1, 2, F.normalize(text))
     assert lists.items[1].tolist() == [2, 3]
     torch.testing.assert_close(lists.likeness[1], torch.tensor([1.0, 0.5**0.5]))
 
@@ -79,9 +82,10 @@ def test_a_small_catalogue_lacks_neighbors():
 
 @torch.no_grad()
 def test_no_more_neighbors_than_items():
-    neighbors = neighbors_of(number=10**12)
+    text = texts(32)
+    neighbors = neighbors_of(text[:30], 10**12)
     assert neighbors.items.shape == (30, 29)
-    neighbors.add_items(torch.randn(2, 6))
+    neighbors.add_items(text)
     assert neighbors.items.shape == (32, 31)
 
 
@@ -89,11 +93,11 @@ def test_no_more_neighbors_than_items():
 @torch.no_grad()
 def test_lists_after_new_items_are_those_of_all_items_at_once(number):
     """Also where lists grow with the catalogue, as it had fewer items than they have room."""
-    text = F.pad(torch.randn(99, 6), (0, 0, 1, 0))
-    neighbors, start = TextNeighbors(D, 40, STEPS, number, text[:40]), 40
+    text = texts(100)
+    neighbors = neighbors_of(text[:40], number)
     for end in (41, 60, 61, 100):
-        neighbors.add_items(text[start:end])
-        start, at_once = end, TextNeighbors(D, end, STEPS, number, text[:end])
+        neighbors.add_items(text[:end])
+        at_once = neighbors_of(text[:end], number)
         assert torch.equal(neighbors.items, at_once.items)
         assert torch.equal(neighbors.behind, at_once.behind)
         torch.testing.assert_close(neighbors.likeness, at_once.likeness, atol=1e-5, rtol=1e-4)
@@ -107,15 +111,14 @@ def test_lists_after_new_items_are_those_of_all_items_at_once(number):
 
 @torch.no_grad()
 def test_new_items_with_the_texts_of_others_are_as_near_as_those():
-    text = F.pad(torch.randn(59, 6), (0, 0, 1, 0))
-    text[45:59] = 3 * text[1:15]  # of known and of new ones
-    neighbors = TextNeighbors(D, 10, STEPS, NUMBER, text[:10])
-    for item in range(10, 60):
-        neighbors.add_items(text[item : item + 1])
-    at_once = TextNeighbors(D, 60, STEPS, NUMBER, text)
+    text = texts(60)
+    text[45:59] = text[1:15]  # of known and of new ones
+    neighbors, at_once = neighbors_of(text[:10]), neighbors_of(text)
+    for end in range(11, 61):
+        neighbors.add_items(text[:end])
     torch.testing.assert_close(neighbors.likeness, at_once.likeness, atol=1e-5, rtol=1e-4)
-    near = torch.einsum("nd,nkd->nk", neighbors.text, neighbors.text[neighbors.items])
-    last = torch.einsum("nd,nkd->nk", neighbors.text, neighbors.text[neighbors.behind])
+    near = torch.einsum("nd,nkd->nk", text, text[neighbors.items])
+    last = torch.einsum("nd,nkd->nk", text, text[neighbors.behind])
     expected = ((near - last) / (1 - last)).clamp(min=0)
     torch.testing.assert_close(neighbors.likeness[1:], expected[1:], atol=1e-5, rtol=1e-4)
     assert all(len(own.unique()) == NUMBER for own in neighbors.items[1:])
@@ -140,7 +143,8 @@ def test_models_add_it_to_their_scores():
         if model.repeat_bias is not None:
             expected = model.repeat_bias(seen).add_to(expected)
         for row, state in enumerate(states):
-            expected[row] += slow_scores(model.neighbors, state, seen[row][seen[row] > 0].tolist())
+            history, text = seen[row][seen[row] > 0].tolist(), model.texts.vectors
+            expected[row] += slow_scores(model.neighbors, text, state, history)
         found = model.item_scores(interaction)
         torch.testing.assert_close(found[:, 1:], expected[:, 1:], atol=1e-4, rtol=1e-4)
         items, scores = model.recommend(interaction, 60)
