@@ -74,8 +74,8 @@ def resolve_collisions(
         raise InputError(f"codes outside of the codebook sizes {sizes}")
     if append_size is not None and append_size < 1:
         raise InputError(f"append_size must be at least 1, got {append_size}")
-    largest = int(rank_in_group(group_rows(codes)).max()) + 1  # number of items with the same codes
     if strategy == "append":
+        largest = int(rank_in_group(group_rows(codes)).max()) + 1  # items with the same codes
         sizes.append(append_size or largest)
         codes = torch.nn.functional.pad(codes, (0, 1))
     if len(codes) > prod(sizes):
